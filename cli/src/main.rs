@@ -1,0 +1,2 @@
+//! wigwag: the command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! wigwag-net: RPC and brokers, each on an existing engine.

@@ -1,0 +1,1 @@
+//! wigwag-observe: what IPC exists here, who holds it, who waits for whom.

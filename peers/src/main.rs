@@ -1,0 +1,2 @@
+//! peers: side-by-side benchmarks.
+fn main() {}

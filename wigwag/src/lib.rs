@@ -1,0 +1,1 @@
+//! wigwag: every kind of interprocess communication on Unix.
