@@ -6,3 +6,9 @@
 
 pub(crate) mod ancillary;
 pub(crate) mod patience;
+
+/// The `errno` of the system call that just failed through libc.
+pub(crate) fn last_error() -> rustix::io::Errno {
+    let code = std::io::Error::last_os_error().raw_os_error();
+    rustix::io::Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
+}
