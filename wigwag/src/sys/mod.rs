@@ -5,7 +5,14 @@
 //! `EINTR` unless its documentation says that it reports it, and never allocates on behalf of a peer.
 
 pub(crate) mod ancillary;
+pub(crate) mod connect;
+pub(crate) mod inherited;
 pub(crate) mod patience;
+pub(crate) mod peer;
+pub(crate) mod session;
+pub(crate) mod sigpipe;
+pub(crate) mod unix_path;
+pub(crate) mod vmsplice;
 
 /// The `errno` of the system call that just failed through libc.
 pub(crate) fn last_error() -> rustix::io::Errno {
