@@ -126,11 +126,37 @@ pub const CATALOG: &[Entry] = &[
     },
     Entry {
         facility: &message::posix::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "depth",
+                value: "MESSAGES",
+                what: "how many messages it may hold (fs.mqueue.msg_default)",
+            },
+            OptionFact {
+                key: "max_len",
+                value: "BYTES",
+                what: "how long a message may be (fs.mqueue.msgsize_default)",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may open it, whatever the umask (0600)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+        ],
+        open: Some(Open::Messages(message::posix::address::open)),
+        create: Some(message::posix::address::create),
+        unlink: Some(message::posix::unlink),
+        probe: message::posix::address::probe,
     },
     Entry {
         facility: &message::sysv::FACILITY,

@@ -5,6 +5,7 @@
 //! `EINTR` unless its documentation says that it reports it, and never allocates on behalf of a peer.
 
 pub(crate) mod ancillary;
+pub(crate) mod mq;
 pub(crate) mod patience;
 
 /// The `errno` of the system call that just failed through libc.
