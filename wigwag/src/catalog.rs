@@ -160,11 +160,37 @@ pub const CATALOG: &[Entry] = &[
     },
     Entry {
         facility: &message::sysv::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may receive (read) and send (write) (0600)",
+            },
+            OptionFact {
+                key: "capacity",
+                value: "BYTES",
+                what: "how much a new queue may hold (kernel.msgmnb)",
+            },
+            OptionFact {
+                key: "project",
+                value: "NUMBER",
+                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so is done",
+            },
+        ],
+        open: Some(Open::Messages(message::sysv::address::open)),
+        create: Some(message::sysv::address::create),
+        unlink: Some(message::sysv::address::unlink),
+        probe: message::sysv::address::probe,
     },
     Entry {
         facility: &message::datagram::DATAGRAM,

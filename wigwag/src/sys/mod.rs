@@ -6,6 +6,7 @@
 
 pub(crate) mod ancillary;
 pub(crate) mod mq;
+pub(crate) mod msg;
 pub(crate) mod patience;
 
 /// The `errno` of the system call that just failed through libc.

@@ -82,7 +82,12 @@ pub(crate) fn send(queue: BorrowedFd<'_>, message: &[u8], priority: u32) -> Resu
     loop {
         // SAFETY: the pointer and length are those of a live slice.
         let sent = unsafe {
-            libc::mq_send(queue.as_raw_fd(), message.as_ptr().cast(), message.len(), priority)
+            libc::mq_send(
+                queue.as_raw_fd(),
+                message.as_ptr().cast(),
+                message.len(),
+                priority,
+            )
         };
         if sent == 0 {
             return Ok(());
@@ -102,7 +107,11 @@ pub(crate) fn try_send(queue: BorrowedFd<'_>, message: &[u8], priority: u32) -> 
         let (start, len) = (message.as_ptr().cast(), message.len());
         libc::mq_timedsend(queue.as_raw_fd(), start, len, priority, &raw const PAST)
     };
-    if sent == 0 { Ok(()) } else { Err(would_block(last_error())) }
+    if sent == 0 {
+        Ok(())
+    } else {
+        Err(would_block(last_error()))
+    }
 }
 
 /// `mq_receive(3)`, waiting while the queue is empty: the length and priority. `EINTR` is retried.
@@ -132,8 +141,8 @@ pub(crate) fn receive_into(
     buffer.reserve(max_len);
     let deadline = if wait { ptr::null() } else { &raw const PAST };
     // SAFETY: the vector has room for `max_len` bytes at its pointer.
-    let (len, priority) =
-        unsafe { receive_at(queue, buffer.as_mut_ptr(), max_len, deadline) }.map_err(would_block)?;
+    let (len, priority) = unsafe { receive_at(queue, buffer.as_mut_ptr(), max_len, deadline) }
+        .map_err(would_block)?;
     // SAFETY: the kernel wrote the first `len` bytes, at most `max_len`.
     unsafe { buffer.set_len(len) };
     Ok(priority)
@@ -194,10 +203,7 @@ const WOKEN: u8 = 1;
 
 /// `mq_notify(3)` by a message on `socket`, a netlink socket: what the C library builds
 /// `SIGEV_THREAD` from.
-pub(crate) fn notify_by_socket(
-    queue: BorrowedFd<'_>,
-    socket: BorrowedFd<'_>,
-) -> Result<(), Errno> {
+pub(crate) fn notify_by_socket(queue: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> Result<(), Errno> {
     let cookie = [0u8; COOKIE_LEN];
     // SAFETY: a sigevent of zeroes is valid, it is plain numbers and null pointers.
     let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -235,7 +241,6 @@ pub(crate) fn notification_socket() -> Result<OwnedFd, Errno> {
 /// was taken back). `EAGAIN` when there is nothing yet.
 pub(crate) fn notified(socket: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut cookie = [0u8; COOKIE_LEN];
-    let (len, _) =
-        rustix::net::recv(socket, &mut cookie, rustix::net::RecvFlags::DONTWAIT)?;
+    let (len, _) = rustix::net::recv(socket, &mut cookie, rustix::net::RecvFlags::DONTWAIT)?;
     Ok(len == COOKIE_LEN && cookie[COOKIE_LEN - 1] == WOKEN)
 }

@@ -63,13 +63,7 @@ pub const FACILITY: Facility = Facility {
     named_by: "/name",
     lives: "unlink or reboot",
     carries: "messages by priority",
-    limits: &[
-        limit::OPEN_FILES,
-        QUEUES,
-        DEPTH,
-        LENGTH,
-        QUEUE_BYTES,
-    ],
+    limits: &[limit::OPEN_FILES, QUEUES, DEPTH, LENGTH, QUEUE_BYTES],
     guarantees: Guarantees {
         order: Order::Priority,
         durability: Durability::Kernel,

@@ -76,7 +76,9 @@ impl Options {
         let adopted = mq::open(&c_name(&name)?, self.access(), 0, None)
             .and_then(|fd| Queue::adopt(fd, name.clone(), self.temporary));
         adopted.map_err(|errno| match errno {
-            Errno::MFILE => FACILITY.failed("open", &name, errno).with_detail(limit::OPEN_FILES.to_string()),
+            Errno::MFILE => FACILITY
+                .failed("open", &name, errno)
+                .with_detail(limit::OPEN_FILES.to_string()),
             errno => FACILITY.failed("open", &name, errno),
         })
     }
@@ -144,8 +146,10 @@ impl Options {
             return None;
         }
         Some((
-            self.depth.unwrap_or_else(|| preset("msg_default", &DEPTH, 10)),
-            self.max_len.unwrap_or_else(|| preset("msgsize_default", &LENGTH, 8192)),
+            self.depth
+                .unwrap_or_else(|| preset("msg_default", &DEPTH, 10)),
+            self.max_len
+                .unwrap_or_else(|| preset("msgsize_default", &LENGTH, 8192)),
         ))
     }
 
@@ -156,7 +160,9 @@ impl Options {
             let setting = limit.name;
             refused(Kind::Limit, cause)
                 .with_detail(limit.to_string())
-                .with_hint(format!("the administrator can raise it: sysctl {setting}=NUMBER"))
+                .with_hint(format!(
+                    "the administrator can raise it: sysctl {setting}=NUMBER"
+                ))
         };
         let over = |wanted: Option<usize>, limit: &Limit| {
             wanted.filter(|wanted| limit.value().is_some_and(|most| *wanted as u64 > most))
