@@ -11,7 +11,7 @@
 
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
-use crate::facility::Facility;
+use crate::facility::{Facility, Naming};
 use crate::gate::{self, Gate};
 use crate::memory::{self, Region};
 use crate::message::{self, Messages};
@@ -19,6 +19,7 @@ use crate::name::Name;
 use crate::opening::{Opening, Target};
 use crate::signal;
 use crate::stream::{self, Stream};
+use crate::sys;
 
 /// A key that an address of the facility may have after its `?`.
 #[derive(Debug, Clone, Copy)]
@@ -453,5 +454,14 @@ pub fn unlink(address: &Address) -> Result<()> {
             "it has no name that outlives its processes",
         )
     })?;
+    let project = target.options.value::<u8>("project")?;
+    if let (Naming::Key, Name::Path(path), Some(project)) =
+        (entry.facility.naming, &target.name, project)
+    {
+        // A path alone means its project 1; here it is another key.
+        let key = sys::msg::key_of(path, project)
+            .map_err(|errno| entry.facility.failed("remove", &target.name, errno))?;
+        return unlink(&Name::Key(key));
+    }
     unlink(&target.name)
 }

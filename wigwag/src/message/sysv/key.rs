@@ -43,11 +43,8 @@ impl Key {
             Key::Number(0) => Err(bad("key 0 is IPC_PRIVATE, which names nothing")),
             Key::Number(number) => Ok(*number),
             Key::Path(_, 0) => Err(bad("a project is a number from 1 to 255")),
-            Key::Path(_, project) => {
-                let path = name.to_c_string().ok_or_else(|| bad("a NUL ends a name"))?;
-                msg::key_of(&path, *project)
-                    .map_err(|errno| FACILITY.failed("derive a key from the path of", &name, errno))
-            }
+            Key::Path(path, project) => msg::key_of(path, *project)
+                .map_err(|errno| FACILITY.failed("derive a key from the path of", &name, errno)),
         }
     }
 

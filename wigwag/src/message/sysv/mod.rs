@@ -198,7 +198,8 @@ impl Queue {
         self.id
     }
 
-    /// Bytes a message may have: `kernel.msgmax` when the queue was opened.
+    /// Bytes a message may have: `kernel.msgmax`, or what the queue holds if that is less, when
+    /// it was opened.
     #[must_use]
     pub fn max_len(&self) -> usize {
         self.max_len
@@ -211,6 +212,10 @@ impl Queue {
     #[inline]
     #[doc(alias = "msgsnd")]
     pub fn send(&self, kind: i64, message: &[u8]) -> Result<()> {
+        if message.len() > self.max_len {
+            // The kernel would wait for ever for room that an empty queue has not.
+            self.fits(message)?;
+        }
         msg::send(self.id, kind, message, 0).map_err(|errno| self.not_sent(kind, message, errno))
     }
 
@@ -319,12 +324,33 @@ impl Queue {
     }
 
     fn new(id: i32, name: Name, temporary: bool) -> Self {
-        let max_len = LENGTH.value().and_then(|most| usize::try_from(most).ok());
+        let most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let length = LENGTH.value().map_or(8192, most);
+        // Without permission to look at it, the capacity is not known.
+        let capacity = msg::stat(id).map_or(length, |state| most(state.msg_qbytes));
         Queue {
             id,
             name,
-            max_len: max_len.unwrap_or(8192),
+            max_len: length.min(capacity),
             temporary,
+        }
+    }
+
+    /// Whether a message would fit into the queue if it were empty, as it is now.
+    #[cold]
+    fn fits(&self, message: &[u8]) -> Result<()> {
+        let len = message.len() as u64;
+        match msg::stat(self.id) {
+            Ok(state) if len > state.msg_qbytes => Err(FACILITY.error(
+                Kind::TooBig,
+                "send to",
+                &self.name,
+                format!(
+                    "the message has {len} bytes, the whole queue holds {}",
+                    state.msg_qbytes
+                ),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -393,6 +419,9 @@ impl Queue {
     fn not_sent(&self, kind: i64, message: &[u8], errno: Errno) -> Error {
         let error = |kind, cause: String| FACILITY.error(kind, "send to", &self.name, cause);
         let len = message.len();
+        if let (Errno::AGAIN | Errno::TIMEDOUT, Err(never)) = (errno, self.fits(message)) {
+            return never;
+        }
         match errno {
             Errno::INVAL if kind < 1 => self.bad_kind("send to", kind),
             Errno::INVAL if LENGTH.value().is_some_and(|most| len as u64 > most) => {
