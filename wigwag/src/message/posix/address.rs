@@ -1,21 +1,21 @@
 //! A POSIX queue from its address: `mq:/jobs?depth=10&max_len=64K`.
 
-use super::{FACILITY, Options, Queue};
+use super::{Options, Queue};
 use crate::error::{Kind, Result};
 use crate::message::Messages;
-use crate::name::Name;
-use crate::opening::{Opening, Role, Target, Way};
+use crate::opening::{Opening, Role, Target};
 
 /// Whoever serves makes the queue if there is none.
 pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages>> {
     let options = read(target)?.way(opening.way);
-    let name = target.name.clone();
     let queue = match opening.role {
         Role::Serve => make(target, &options)?,
-        Role::Join => options.open(name).map_err(|error| match error.kind() {
-            Kind::NotFound => error.with_hint("whoever serves or creates it comes first"),
-            _ => error,
-        })?,
+        Role::Join => options
+            .open_named(&target.name)
+            .map_err(|error| match error.kind() {
+                Kind::NotFound => error.with_hint("whoever serves or creates it comes first"),
+                _ => error,
+            })?,
     };
     Ok(Box::new(queue))
 }
@@ -32,9 +32,9 @@ pub(crate) fn create(target: &Target) -> Result<()> {
 
 fn make(target: &Target, options: &Options) -> Result<Queue> {
     if target.options.flag("exclusive")? {
-        options.create(target.name.clone())
+        options.create_named(&target.name)
     } else {
-        options.open_or_create(target.name.clone())
+        options.open_or_create_named(&target.name)
     }
 }
 
@@ -57,9 +57,8 @@ fn read(target: &Target) -> Result<Options> {
 /// Makes a queue, sends a message to itself and removes the queue.
 pub(crate) fn probe() -> Result<()> {
     let unique = format!("/wigwag-probe-{}", std::process::id());
-    let name = Name::parse(&FACILITY, unique.as_bytes())?;
     let options = Options::new().depth(1).max_len(8).temporary(true);
-    let queue = options.way(Way::Both).create(name)?;
+    let queue = options.create(unique)?;
     queue.try_send(b"probe", 0)?;
     queue.try_recv(&mut [0; 8]).map(drop)
 }

@@ -5,10 +5,10 @@
 //! those who have it open go on using it; the name is free.
 //!
 //! ```
-//! use wigwag::message::posix::{Options, Queue};
+//! use wigwag::message::posix::Options;
 //!
 //! let name = format!("/doc-{}", std::process::id());
-//! let queue = Queue::create(&name, &Options::new().depth(4).max_len(64).temporary(true))?;
+//! let queue = Options::new().depth(4).max_len(64).temporary(true).create(&name)?;
 //! queue.send(b"low")?;
 //! queue.send_priority(b"high", 7)?;
 //! let mut buffer = [0; 64];
@@ -142,15 +142,13 @@ pub struct Message {
 }
 
 impl Queue {
-    /// Makes a queue that did not exist, open for both ways unless the options say otherwise.
+    /// Makes a queue that did not exist, as the [options](Options::create) are by default.
     ///
     /// # Errors
-    /// [`Kind::AlreadyExists`]; [`Kind::Limit`] with the limit that was reached: depth or length
-    /// over what an unprivileged process may ask for, the bytes of all queues of the user, the
-    /// queues of the machine, the descriptors of the process.
+    /// [`Kind::AlreadyExists`]; [`Kind::Limit`] with the limit that was reached.
     #[doc(alias = "mq_open")]
-    pub fn create(name: impl AsRef<OsStr>, options: &Options) -> Result<Self> {
-        options.create(parse(name.as_ref())?)
+    pub fn create(name: impl AsRef<OsStr>) -> Result<Self> {
+        Options::new().create(name)
     }
 
     /// Opens a queue that exists, for both ways.
@@ -159,17 +157,16 @@ impl Queue {
     /// [`Kind::NotFound`], [`Kind::PermissionDenied`].
     #[doc(alias = "mq_open")]
     pub fn open(name: impl AsRef<OsStr>) -> Result<Self> {
-        Options::new().open(parse(name.as_ref())?)
+        Options::new().open(name)
     }
 
     /// Opens a queue, making it if it does not exist.
     ///
     /// # Errors
-    /// Those of both; [`Kind::AlreadyExists`] when it exists with another depth or length than
-    /// asked for.
+    /// Those of both.
     #[doc(alias = "mq_open")]
-    pub fn open_or_create(name: impl AsRef<OsStr>, options: &Options) -> Result<Self> {
-        options.open_or_create(parse(name.as_ref())?)
+    pub fn open_or_create(name: impl AsRef<OsStr>) -> Result<Self> {
+        Options::new().open_or_create(name)
     }
 
     /// Removes the name. Those who have the queue open go on using it.

@@ -33,9 +33,9 @@ impl Queue {
     /// Registers this process: the notice arrives at a descriptor.
     ///
     /// ```
-    /// # use wigwag::message::posix::{Options, Queue};
+    /// # use wigwag::message::posix::Options;
     /// # let name = format!("/doc-notice-{}", std::process::id());
-    /// # let queue = Queue::create(&name, &Options::new().temporary(true))?;
+    /// # let queue = Options::new().temporary(true).create(&name)?;
     /// let notice = queue.notice()?;
     /// queue.send(b"hello")?;
     /// notice.wait()?;

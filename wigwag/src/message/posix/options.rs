@@ -1,10 +1,11 @@
 //! Options of a POSIX queue: how large, for whom, and which way it is open.
 
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-use super::{DEPTH, FACILITY, LENGTH, QUEUES, Queue, c_name};
+use super::{DEPTH, FACILITY, LENGTH, QUEUES, Queue, c_name, parse};
 use crate::error::{Error, Kind, Result};
 use crate::limit::{self, Limit};
 use crate::name::Name;
@@ -72,24 +73,54 @@ impl Options {
         self
     }
 
-    pub(super) fn open(&self, name: Name) -> Result<Queue> {
-        let adopted = mq::open(&c_name(&name)?, self.access(), 0, None)
+    /// Makes a queue that did not exist.
+    ///
+    /// # Errors
+    /// [`Kind::AlreadyExists`]; [`Kind::Limit`] with the limit that was reached: depth or length
+    /// over what an unprivileged process may ask for, the bytes of all queues of the user, the
+    /// queues of the machine, the descriptors of the process.
+    #[doc(alias = "mq_open")]
+    pub fn create(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
+        self.create_named(&parse(name.as_ref())?)
+    }
+
+    /// Opens a queue that exists, whatever its size.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::PermissionDenied`].
+    #[doc(alias = "mq_open")]
+    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
+        self.open_named(&parse(name.as_ref())?)
+    }
+
+    /// Opens a queue, making it if it does not exist.
+    ///
+    /// # Errors
+    /// Those of both; [`Kind::AlreadyExists`] when it exists with another depth or length than
+    /// asked for.
+    #[doc(alias = "mq_open")]
+    pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
+        self.open_or_create_named(&parse(name.as_ref())?)
+    }
+
+    pub(super) fn open_named(&self, name: &Name) -> Result<Queue> {
+        let adopted = mq::open(&c_name(name)?, self.access(), 0, None)
             .and_then(|fd| Queue::adopt(fd, name.clone(), self.temporary));
         adopted.map_err(|errno| match errno {
             Errno::MFILE => FACILITY
-                .failed("open", &name, errno)
+                .failed("open", name, errno)
                 .with_detail(limit::OPEN_FILES.to_string()),
-            errno => FACILITY.failed("open", &name, errno),
+            errno => FACILITY.failed("open", name, errno),
         })
     }
 
-    pub(super) fn create(&self, name: Name) -> Result<Queue> {
+    pub(super) fn create_named(&self, name: &Name) -> Result<Queue> {
         let size = self.size();
         let flags = self.access() | libc::O_CREAT | libc::O_EXCL;
-        let fd = mq::open(&c_name(&name)?, flags, self.mode.unwrap_or(0o600), size)
-            .map_err(|errno| self.not_created(&name, errno))?;
+        let fd = mq::open(&c_name(name)?, flags, self.mode.unwrap_or(0o600), size)
+            .map_err(|errno| self.not_created(name, errno))?;
         let queue = Queue::adopt(fd, name.clone(), self.temporary)
-            .map_err(|errno| self.not_created(&name, errno))?;
+            .map_err(|errno| self.not_created(name, errno))?;
         if let Some(mode) = self.mode {
             rustix::fs::fchmod(queue.as_fd(), mode.into())
                 .map_err(|errno| queue.failed("set the mode of", errno))?;
@@ -97,14 +128,14 @@ impl Options {
         Ok(queue)
     }
 
-    pub(super) fn open_or_create(&self, name: Name) -> Result<Queue> {
+    pub(super) fn open_or_create_named(&self, name: &Name) -> Result<Queue> {
         loop {
-            match self.open(name.clone()) {
+            match self.open_named(name) {
                 Ok(queue) => return self.as_asked(queue),
                 Err(error) if error.kind() == Kind::NotFound => {}
                 Err(error) => return Err(error),
             }
-            match self.create(name.clone()) {
+            match self.create_named(name) {
                 // Somebody made it between our two looks.
                 Err(error) if error.kind() == Kind::AlreadyExists => {}
                 outcome => return outcome,

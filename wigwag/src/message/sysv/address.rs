@@ -1,6 +1,6 @@
 //! A System V queue from its address: `sysv-mq:0x1234`, `sysv-mq:#7`, `sysv-mq:/path?project=2`.
 
-use super::{FACILITY, Key, Options, Queue, Select};
+use super::{Options, Queue, Select};
 use crate::error::{Kind, Result};
 use crate::message::Messages;
 use crate::name::Name;
@@ -9,13 +9,10 @@ use crate::opening::{Opening, Role, Target};
 /// Whoever serves makes the queue if there is none.
 pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages>> {
     let options = read(target)?;
-    if let Name::Id(id) = target.name {
-        return Ok(Box::new(Queue::from_id(id)?));
-    }
-    let queue = match opening.role {
-        Role::Serve => make(target, &options)?,
-        Role::Join => options
-            .open(&key(target)?)
+    let queue = match (opening.role, &target.name) {
+        (Role::Serve, Name::Key(_) | Name::Path(_)) => make(target, &options)?,
+        (_, name) => options
+            .open_named(name)
             .map_err(|error| match error.kind() {
                 Kind::NotFound => error.with_hint("whoever serves or creates it comes first"),
                 _ => error,
@@ -35,38 +32,14 @@ pub(crate) fn create(target: &Target) -> Result<()> {
 }
 
 pub(crate) fn unlink(name: &Name) -> Result<()> {
-    match name {
-        Name::Id(id) => Queue::from_id(*id)?.remove(),
-        name => {
-            let options = crate::options::Options::default();
-            let name = name.clone();
-            Queue::unlink(key(&Target { name, options })?)
-        }
-    }
+    Options::new().open_named(name)?.remove()
 }
 
 fn make(target: &Target, options: &Options) -> Result<Queue> {
     if target.options.flag("exclusive")? {
-        options.create(&key(target)?)
+        options.create_named(&target.name)
     } else {
-        options.open_or_create(&key(target)?)
-    }
-}
-
-fn key(target: &Target) -> Result<Key> {
-    let project = target.options.value::<u8>("project")?;
-    match &target.name {
-        Name::Path(path) => Ok(Key::Path(path.clone(), project.unwrap_or(1))),
-        Name::Key(_) if project.is_some() => Err(target
-            .options
-            .bad("project", "only a path has a project, a key is complete")),
-        Name::Key(key) => Ok(Key::Number(*key)),
-        other => Err(FACILITY.error(
-            Kind::BadName,
-            "name",
-            other,
-            "an identifier is given by the system; choose a key",
-        )),
+        options.open_or_create_named(&target.name)
     }
 }
 
@@ -76,6 +49,12 @@ fn read(target: &Target) -> Result<Options> {
     if let Some(mode) = given.mode()? {
         options = options.mode(mode);
     }
+    if let Some(project) = given.value::<u8>("project")? {
+        if !matches!(target.name, Name::Path(_)) {
+            return Err(given.bad("project", "only a path has a project"));
+        }
+        options = options.project(project);
+    }
     if let Some(bytes) = given.bytes("capacity")? {
         options = options.capacity(bytes);
     }
@@ -84,7 +63,7 @@ fn read(target: &Target) -> Result<Options> {
 
 /// Makes a queue, sends a message to itself and removes the queue.
 pub(crate) fn probe() -> Result<()> {
-    let queue = Queue::private(&Options::new().temporary(true))?;
+    let queue = Options::new().temporary(true).private()?;
     queue.try_send(1, b"probe")?;
     queue.try_recv(Select::Any, &mut [0; 8]).map(drop)
 }

@@ -5,9 +5,9 @@
 //! once: whoever waits in it gets [`Kind::Removed`].
 //!
 //! ```
-//! use wigwag::message::sysv::{Options, Queue, Select};
+//! use wigwag::message::sysv::{Options, Select};
 //!
-//! let queue = Queue::private(&Options::new().temporary(true))?;
+//! let queue = Options::new().temporary(true).private()?;
 //! queue.send(1, b"one")?;
 //! queue.send(2, b"two")?;
 //! let mut buffer = [0; 64];
@@ -22,6 +22,7 @@
 //!
 //! `sysvipc(7)`, `msgget(2)`, `msgop(2)`, `msgctl(2)`.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::time::Duration;
 
@@ -37,11 +38,9 @@ use crate::sys::{msg, patience};
 use crate::wait::{Deadline, Wait};
 
 pub(crate) mod address;
-mod key;
 mod options;
 mod stat;
 
-pub use key::Key;
 pub use options::Options;
 pub use stat::Stat;
 
@@ -129,22 +128,26 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes a queue under a key that had none.
+    /// Makes a queue under a key (`"0x1234"`, `"4660"`) or the key of a path (`"/etc/hosts"`, a
+    /// file that exists; see [`project`](Options::project)) that had none.
+    ///
+    /// Different files can have the same key, and a file that is replaced gets another.
     ///
     /// # Errors
     /// [`Kind::AlreadyExists`]; [`Kind::Limit`] when `kernel.msgmni` is reached.
     #[doc(alias = "msgget")]
-    pub fn create(key: impl Into<Key>, options: &Options) -> Result<Self> {
-        options.create(&key.into())
+    #[doc(alias = "ftok")]
+    pub fn create(name: impl AsRef<OsStr>) -> Result<Self> {
+        Options::new().create(name)
     }
 
-    /// Opens the queue under a key.
+    /// Opens the queue under a key, or with an identifier (`"#7"`).
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::PermissionDenied`].
     #[doc(alias = "msgget")]
-    pub fn open(key: impl Into<Key>) -> Result<Self> {
-        Options::new().open(&key.into())
+    pub fn open(name: impl AsRef<OsStr>) -> Result<Self> {
+        Options::new().open(name)
     }
 
     /// Opens the queue under a key, making it if there is none.
@@ -152,8 +155,8 @@ impl Queue {
     /// # Errors
     /// Those of both.
     #[doc(alias = "msgget")]
-    pub fn open_or_create(key: impl Into<Key>, options: &Options) -> Result<Self> {
-        options.open_or_create(&key.into())
+    pub fn open_or_create(name: impl AsRef<OsStr>) -> Result<Self> {
+        Options::new().open_or_create(name)
     }
 
     /// Makes a queue without a key: others find it by its [`id`](Self::id) only.
@@ -161,8 +164,8 @@ impl Queue {
     /// # Errors
     /// [`Kind::Limit`] when `kernel.msgmni` is reached.
     #[doc(alias = "IPC_PRIVATE")]
-    pub fn private(options: &Options) -> Result<Self> {
-        options.private()
+    pub fn private() -> Result<Self> {
+        Options::new().private()
     }
 
     /// Opens a queue by its identifier, as `ipcs` prints it.
@@ -188,8 +191,8 @@ impl Queue {
     ///
     /// # Errors
     /// [`Kind::NotFound`]; [`Kind::PermissionDenied`] unless it is ours.
-    pub fn unlink(key: impl Into<Key>) -> Result<()> {
-        Queue::open(key)?.remove()
+    pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
+        Queue::open(name)?.remove()
     }
 
     /// The identifier, which a child or friend can open it by.

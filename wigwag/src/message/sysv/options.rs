@@ -1,8 +1,11 @@
 //! Options of a System V queue: for whom, how long it stays, how much it holds.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use rustix::io::Errno;
 
-use super::{FACILITY, Key, Queue};
+use super::{FACILITY, Queue};
 use crate::error::{Error, Kind, Result};
 use crate::name::Name;
 use crate::sys::msg;
@@ -12,6 +15,7 @@ use crate::sys::msg;
 #[must_use]
 pub struct Options {
     mode: u32,
+    project: u8,
     capacity: Option<u64>,
     temporary: bool,
 }
@@ -20,6 +24,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             mode: 0o600,
+            project: 1,
             capacity: None,
             temporary: false,
         }
@@ -38,6 +43,13 @@ impl Options {
         self
     }
 
+    /// Which of the keys that can be derived from a path, from 1.
+    #[doc(alias = "ftok")]
+    pub fn project(mut self, project: u8) -> Self {
+        self.project = project;
+        self
+    }
+
     /// Bytes a new queue may hold; over `kernel.msgmnb` needs the privilege `CAP_SYS_RESOURCE`.
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = Some(bytes);
@@ -50,26 +62,63 @@ impl Options {
         self
     }
 
-    pub(super) fn open(&self, key: &Key) -> Result<Queue> {
-        let id = msg::get(key.number()?, 0);
-        self.adopt(id, "open", key.name())
+    /// Makes a queue under a key that had none.
+    ///
+    /// # Errors
+    /// [`Kind::AlreadyExists`]; [`Kind::Limit`] when `kernel.msgmni` is reached; those of a path
+    /// that leads nowhere.
+    #[doc(alias = "msgget")]
+    pub fn create(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
+        self.create_named(&parse(name.as_ref())?)
     }
 
-    pub(super) fn create(&self, key: &Key) -> Result<Queue> {
-        self.make(key.number()?, libc::IPC_EXCL, key.name())
+    /// Opens the queue under a key, or with an identifier.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::PermissionDenied`].
+    #[doc(alias = "msgget")]
+    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
+        self.open_named(&parse(name.as_ref())?)
     }
 
-    pub(super) fn private(&self) -> Result<Queue> {
-        self.make(libc::IPC_PRIVATE, 0, Name::None)
+    /// Opens the queue under a key, making it if there is none.
+    ///
+    /// # Errors
+    /// Those of both.
+    #[doc(alias = "msgget")]
+    pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
+        self.open_or_create_named(&parse(name.as_ref())?)
     }
 
-    pub(super) fn open_or_create(&self, key: &Key) -> Result<Queue> {
+    /// Makes a queue without a key: others find it by its [`id`](Queue::id) only.
+    ///
+    /// # Errors
+    /// [`Kind::Limit`] when `kernel.msgmni` is reached.
+    #[doc(alias = "IPC_PRIVATE")]
+    pub fn private(&self) -> Result<Queue> {
+        self.make(libc::IPC_PRIVATE, 0, &Name::None)
+    }
+
+    pub(super) fn open_named(&self, name: &Name) -> Result<Queue> {
+        if let Name::Id(id) = name {
+            let mut queue = Queue::from_id(*id)?;
+            queue.temporary = self.temporary;
+            return Ok(queue);
+        }
+        self.adopt(msg::get(self.key(name)?, 0), "open", name)
+    }
+
+    pub(super) fn create_named(&self, name: &Name) -> Result<Queue> {
+        self.make(self.key(name)?, libc::IPC_EXCL, name)
+    }
+
+    pub(super) fn open_or_create_named(&self, name: &Name) -> Result<Queue> {
         loop {
-            match self.open(key) {
+            match self.open_named(name) {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
                 outcome => return outcome,
             }
-            match self.create(key) {
+            match self.create_named(name) {
                 // Somebody made it between our two looks.
                 Err(error) if error.kind() == Kind::AlreadyExists => {}
                 outcome => return outcome,
@@ -77,7 +126,18 @@ impl Options {
         }
     }
 
-    fn make(&self, key: i32, exclusive: i32, name: Name) -> Result<Queue> {
+    fn key(&self, name: &Name) -> Result<i32> {
+        let bad = |why| FACILITY.error(Kind::BadName, "name", name, why);
+        match name {
+            Name::Key(key) => Ok(*key),
+            Name::Path(_) if self.project == 0 => Err(bad("a project is a number from 1 to 255")),
+            Name::Path(path) => msg::key_of(path, self.project)
+                .map_err(|errno| FACILITY.failed("derive a key from the path of", name, errno)),
+            _ => Err(bad("the system gives identifiers; choose a key or a path")),
+        }
+    }
+
+    fn make(&self, key: i32, exclusive: i32, name: &Name) -> Result<Queue> {
         let id = msg::get(key, libc::IPC_CREAT | exclusive | self.mode.cast_signed());
         let mut queue = self.adopt(id, "create", name)?;
         if let Some(bytes) = self.capacity {
@@ -89,11 +149,11 @@ impl Options {
         Ok(queue)
     }
 
-    fn adopt(&self, id: Result<i32, Errno>, action: &'static str, name: Name) -> Result<Queue> {
+    fn adopt(&self, id: Result<i32, Errno>, action: &'static str, name: &Name) -> Result<Queue> {
         match id {
-            Ok(id) if name == Name::None => Ok(Queue::new(id, Name::Id(id), self.temporary)),
-            Ok(id) => Ok(Queue::new(id, name, self.temporary)),
-            Err(errno) => Err(refused(action, &name, errno)),
+            Ok(id) if *name == Name::None => Ok(Queue::new(id, Name::Id(id), self.temporary)),
+            Ok(id) => Ok(Queue::new(id, name.clone(), self.temporary)),
+            Err(errno) => Err(refused(action, name, errno)),
         }
     }
 }
@@ -105,4 +165,8 @@ fn refused(action: &'static str, name: &Name, errno: Errno) -> Error {
         Errno::NOSPC => error.with_hint("ipcs -q lists them, wigwag rm removes one"),
         _ => error,
     }
+}
+
+fn parse(name: &OsStr) -> Result<Name> {
+    Name::parse(&FACILITY, name.as_bytes())
 }
