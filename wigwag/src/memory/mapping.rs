@@ -11,10 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, fallocate, fstat, ftruncate};
+use rustix::fs::{fstat, ftruncate};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, mmap_anonymous, msync, munmap};
 
+use super::object;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 use crate::sys;
@@ -41,12 +42,22 @@ pub(crate) enum Size {
     Checked,
 }
 
+/// How the pages came, and so how they go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// By `mmap(2)`.
+    Mapped,
+    /// By `shmat(2)`.
+    Attached,
+}
+
 /// Pages that other processes have too.
 pub struct Mapping {
     base: NonNull<u8>,
     len: usize,
     access: Access,
     size: Size,
+    came: Came,
     object: Option<OwnedFd>,
     facility: &'static Facility,
     name: Box<str>,
@@ -94,6 +105,7 @@ impl Mapping {
             len,
             access,
             size,
+            came: Came::Mapped,
             object: Some(object),
             facility,
             name: name.into(),
@@ -115,16 +127,39 @@ impl Mapping {
             mmap_anonymous(std::ptr::null_mut(), len, access, MapFlags::SHARED | flags)
         };
         let base = pages(base).map_err(|errno| facility.failed("map", "", errno))?;
-        let (access, size) = (Access::ReadWrite, Size::Fixed);
         Ok(Mapping {
             base,
             len,
-            access,
-            size,
+            access: Access::ReadWrite,
+            size: Size::Fixed,
+            came: Came::Mapped,
             object: None,
             facility,
             name: "".into(),
         })
+    }
+
+    /// Takes over a System V segment of `len` bytes that was attached at `base`.
+    ///
+    /// # Safety
+    /// `base` is what `shmat(2)` returned for such a segment, and nobody else detaches it.
+    pub(crate) unsafe fn attached(
+        base: NonNull<u8>,
+        len: usize,
+        access: Access,
+        facility: &'static Facility,
+        name: &str,
+    ) -> Self {
+        Mapping {
+            base,
+            len,
+            access,
+            size: Size::Fixed,
+            came: Came::Attached,
+            object: None,
+            facility,
+            name: name.into(),
+        }
     }
 
     /// Its length in bytes.
@@ -343,8 +378,13 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly what mmap returned; whoever points inside holds the Arc, so nobody does any more.
-        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+        let base = self.base.as_ptr().cast();
+        match self.came {
+            // SAFETY: exactly what mmap returned; whoever points inside holds the Arc, so nobody does any more.
+            Came::Mapped => drop(unsafe { munmap(base, self.len) }),
+            // SAFETY: as above, with what shmat returned.
+            Came::Attached => drop(unsafe { sys::shm::detach(base) }),
+        }
     }
 }
 
@@ -364,19 +404,12 @@ fn pages(mapped: rustix::io::Result<*mut std::ffi::c_void>) -> rustix::io::Resul
     NonNull::new(mapped?.cast()).ok_or(Errno::NOMEM)
 }
 
-/// Gives a new object its size, with every page of it there: a full file system is an error here and
-/// not a SIGBUS later.
-pub(crate) fn allocate(object: BorrowedFd<'_>, len: u64) -> rustix::io::Result<()> {
-    match retry_on_intr(|| fallocate(object, FallocateFlags::empty(), 0, len)) {
-        // A file system that cannot promise pages: the copies will notice the one that is missing.
-        Err(Errno::OPNOTSUPP) => retry_on_intr(|| ftruncate(object, len)),
-        done => done,
-    }
-}
-
 /// Changes the size of the object and maps it anew.
 pub(crate) fn resize(mapping: &mut Arc<Mapping>, len: u64) -> Result<()> {
     let size = mappable(len, mapping.facility, &mapping.name)?;
+    if mapping.access != Access::ReadWrite {
+        return Err(mapping.read_only());
+    }
     let object = mapping.object_fd();
     if size < mapping.len() {
         if Arc::get_mut(mapping).is_none() {
@@ -385,7 +418,7 @@ pub(crate) fn resize(mapping: &mut Arc<Mapping>, len: u64) -> Result<()> {
         }
         retry_on_intr(|| ftruncate(mapping.object_fd(), len))
     } else {
-        allocate(object, len)
+        object::allocate(object, len)
     }
     .map_err(|errno| mapping.failed("resize", errno))?;
     *mapping = Arc::new(mapping.again(size)?);

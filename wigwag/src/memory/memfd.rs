@@ -29,6 +29,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat,
 use rustix::io::Errno;
 
 use super::mapping::{self, Size};
+use super::object;
 use super::{Access, Mapping, Region, huge};
 use crate::error::{Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
@@ -51,7 +52,12 @@ pub const FACILITY: Facility = Facility {
     named_by: "– (inherited or passed as a descriptor)",
     lives: "last process",
     carries: "a mapped region",
-    limits: &[limit::OPEN_FILES, limit::MACHINE_FILES, limit::MAPS],
+    limits: &[
+        limit::OPEN_FILES,
+        limit::MACHINE_FILES,
+        limit::MAPS,
+        object::FILE_SIZE,
+    ],
     guarantees: Guarantees {
         durability: Durability::Process,
         ..Guarantees::MEMORY
@@ -166,7 +172,7 @@ impl Options {
             ),
             errno => failed(errno),
         })?;
-        mapping::allocate(object.as_fd(), len).map_err(failed)?;
+        object::allocate(object.as_fd(), len).map_err(failed)?;
         // Seals against writing would forbid our own map: they come after it.
         let writing = Seals::WRITE | Seals::SEAL | Seals::FUTURE_WRITE;
         fcntl_add_seals(&object, self.seals.0.difference(writing.0)).map_err(failed)?;

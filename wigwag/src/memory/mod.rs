@@ -21,10 +21,12 @@ pub mod file;
 pub mod huge;
 mod mapping;
 pub mod memfd;
+mod object;
 pub mod posix;
 pub mod sysv;
 
 pub use mapping::{Access, Mapping};
+pub use object::Stat;
 
 /// A mapped piece of memory, whatever it is made of.
 pub trait Region: Send + Sync {

@@ -21,13 +21,17 @@
 //!
 //! `shm_overview(7)`, `shm_open(3)`, `mmap(2)`, `O_TMPFILE` in `open(2)`
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, linkat, openat, statat, unlinkat};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::mapping::{self, Size};
+use super::object::{self, Stat, Temporary};
 use super::{Access, Mapping, Region};
 use crate::error::{Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
@@ -51,7 +55,12 @@ pub const FACILITY: Facility = Facility {
     named_by: "/name",
     lives: "unlink or reboot",
     carries: "a mapped region",
-    limits: &[limit::OPEN_FILES, limit::MACHINE_FILES, limit::MAPS],
+    limits: &[
+        limit::OPEN_FILES,
+        limit::MACHINE_FILES,
+        limit::MAPS,
+        object::FILE_SIZE,
+    ],
     guarantees: Guarantees {
         durability: Durability::Kernel,
         ..Guarantees::MEMORY
@@ -129,46 +138,27 @@ impl Options {
 
     pub(crate) fn create_named(&self, name: &Name, len: u64) -> Result<SharedMemory> {
         let label = name.to_string();
+        let path = path(name);
         let size = mapping::mappable(len, &FACILITY, &label)?;
-        let failed = |errno| match errno {
-            Errno::NOSPC => FACILITY
-                .failed("create", &label, errno)
-                .with_kind(Kind::Limit)
-                .with_detail(free_space()),
-            errno => FACILITY.failed("create", &label, errno),
-        };
-        // Without write permission it could not get its pages; what the map allows is another matter.
-        let object = new_object(&path(name), self.mode, len).map_err(failed)?;
-        SharedMemory::of(
-            object,
-            size,
-            self.access,
-            self.temporary.then(|| name.clone()),
-            &label,
-        )
+        let object = object::create(&path, self.mode, len).map_err(|errno| {
+            let error = FACILITY.failed("create", &label, errno);
+            match errno {
+                Errno::NOSPC => error.with_detail(object::free_space(&path)),
+                _ => error,
+            }
+        })?;
+        SharedMemory::of(object, size, self, name)
     }
 
     pub(crate) fn open_named(&self, name: &Name) -> Result<SharedMemory> {
-        let label = name.to_string();
         let failed = |errno| match errno {
-            Errno::LOOP => FACILITY.error(Kind::BadName, "open", &label, "it is a symbolic link"),
-            errno => FACILITY.failed("open", &label, errno),
+            Errno::LOOP => FACILITY.error(Kind::BadName, "open", name, "it is a symbolic link"),
+            errno => FACILITY.failed("open", name, errno),
         };
-        let way = match self.access {
-            Access::ReadOnly => OFlags::RDONLY,
-            Access::ReadWrite => OFlags::RDWR,
-        };
-        let flags = way | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let object = openat(CWD, path(name), flags, Mode::empty()).map_err(failed)?;
-        let size = fstat(&object).map_err(failed)?.st_size.cast_unsigned();
-        let size = mapping::mappable(size, &FACILITY, &label)?;
-        SharedMemory::of(
-            object,
-            size,
-            self.access,
-            self.temporary.then(|| name.clone()),
-            &label,
-        )
+        let object = object::open(&path(name), self.access, OFlags::NOFOLLOW).map_err(failed)?;
+        let len = object::stat(object.as_fd()).map_err(failed)?.len;
+        let len = mapping::mappable(len, &FACILITY, &name.to_string())?;
+        SharedMemory::of(object, len, self, name)
     }
 
     pub(crate) fn open_or_create_named(&self, name: &Name, len: u64) -> Result<SharedMemory> {
@@ -177,12 +167,11 @@ impl Options {
             // (fs.protected_regular), plain opening is not.
             match self.open_named(name) {
                 Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error) => return Err(error),
                 Ok(found) if (found.len() as u64) < len => {
                     let why = format!("it exists with {} bytes, fewer than {len}", found.len());
                     return Err(found.mapping.error(Kind::BadInput, "open", why));
                 }
-                Ok(found) => return Ok(found),
+                done => return done,
             }
             match self.create_named(name, len) {
                 // Somebody was faster: theirs is opened, unless it is gone again by then.
@@ -198,8 +187,7 @@ impl Options {
 #[doc(alias = "shm_open")]
 pub struct SharedMemory {
     mapping: Arc<Mapping>,
-    /// The name to remove on drop.
-    temporary: Option<Name>,
+    _temporary: Option<Temporary>,
 }
 
 impl SharedMemory {
@@ -237,30 +225,20 @@ impl SharedMemory {
     }
 
     pub(crate) fn unlink_named(name: &Name) -> Result<()> {
-        unlinkat(CWD, path(name), AtFlags::empty())
-            .map_err(|errno| FACILITY.failed("remove", name, errno))
+        object::unlink(&path(name)).map_err(|errno| FACILITY.failed("remove", name, errno))
     }
 
-    fn of(
-        object: OwnedFd,
-        len: usize,
-        access: Access,
-        temporary: Option<Name>,
-        label: &str,
-    ) -> Result<Self> {
-        let mapping = Mapping::of(object, len, access, Size::Faults, &FACILITY, label);
-        match mapping {
-            Ok(mapping) => Ok(SharedMemory {
-                mapping: Arc::new(mapping),
-                temporary,
-            }),
-            Err(error) => {
-                if let Some(name) = temporary {
-                    let _ = Self::unlink_named(&name);
-                }
-                Err(error)
-            }
-        }
+    fn of(object: OwnedFd, len: usize, options: &Options, name: &Name) -> Result<Self> {
+        let temporary = match options.temporary {
+            true => Temporary::new(&path(name), object.as_fd()).ok(),
+            false => None,
+        };
+        let name = name.to_string();
+        let mapping = Mapping::of(object, len, options.access, Size::Faults, &FACILITY, &name)?;
+        Ok(SharedMemory {
+            mapping: Arc::new(mapping),
+            _temporary: temporary,
+        })
     }
 
     /// Changes its size and maps it anew; other processes keep the map they have. Everything that
@@ -273,12 +251,13 @@ impl SharedMemory {
         mapping::resize(&mut self.mapping, len)
     }
 
-    /// The size of the object now, in bytes; another process may have changed it.
+    /// Its size now, its owner, and whether it still has a name.
     ///
     /// # Errors
     /// What `fstat(2)` says.
-    pub fn object_len(&self) -> Result<u64> {
-        Ok(self.mapping.object_len()?.unwrap_or(0))
+    #[doc(alias = "fstat")]
+    pub fn stat(&self) -> Result<Stat> {
+        object::stat(self.as_fd()).map_err(|errno| self.mapping.failed("inspect", errno))
     }
 }
 
@@ -295,66 +274,7 @@ impl AsFd for SharedMemory {
     }
 }
 
-impl Drop for SharedMemory {
-    fn drop(&mut self) {
-        let Some(name) = self.temporary.take() else {
-            return;
-        };
-        // Somebody may have removed the name and made another object of it: that one is not ours to remove.
-        let named = statat(CWD, path(&name), AtFlags::SYMLINK_NOFOLLOW);
-        if let (Ok(ours), Ok(named)) = (fstat(self.as_fd()), named)
-            && identity(&ours) == identity(&named)
-        {
-            let _ = Self::unlink_named(&name);
-        }
-    }
-}
-
-fn identity(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev, stat.st_ino)
-}
-
-fn path(name: &Name) -> Vec<u8> {
-    [DIRECTORY.as_bytes(), &name.to_bytes()].concat()
-}
-
-/// An object with its pages, then with its name.
-fn new_object(path: &[u8], mode: u32, len: u64) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(mode);
-    match openat(CWD, DIRECTORY, flags | OFlags::TMPFILE, mode) {
-        Ok(object) => {
-            mapping::allocate(object.as_fd(), len)?;
-            let unnamed = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&object));
-            match linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW) {
-                Ok(()) => return Ok(object),
-                // No /proc here: the name must come first.
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        // Not a tmpfs, or an old one.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {}
-        Err(errno) => return Err(errno),
-    }
-    let object = openat(
-        CWD,
-        path,
-        flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
-        mode,
-    )?;
-    mapping::allocate(object.as_fd(), len).inspect_err(|_| {
-        let _ = unlinkat(CWD, path, AtFlags::empty());
-    })?;
-    Ok(object)
-}
-
-fn free_space() -> String {
-    match rustix::fs::statvfs(DIRECTORY) {
-        Ok(stat) => format!(
-            "{DIRECTORY} has {} bytes free",
-            stat.f_bavail * stat.f_frsize
-        ),
-        Err(_) => format!("see df {DIRECTORY}"),
-    }
+fn path(name: &Name) -> PathBuf {
+    let bytes = [DIRECTORY.as_bytes(), &name.to_bytes()].concat();
+    PathBuf::from(OsString::from_vec(bytes))
 }

@@ -5,3 +5,4 @@
 //! `EINTR` unless its documentation says that it reports it, and never allocates on behalf of a peer.
 
 pub(crate) mod copy;
+pub(crate) mod shm;
