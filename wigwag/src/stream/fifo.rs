@@ -40,6 +40,7 @@ use crate::name::Name;
 use crate::opening::{Opening, Role, Target, Way};
 use crate::stream::pipe::{self, Reader, Writer};
 use crate::stream::{Inbound, Outbound, Stream};
+use crate::sys::patience;
 use crate::wait::{Deadline, Wait};
 
 /// The facts.
@@ -72,7 +73,7 @@ pub const FACILITY: Facility = Facility {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Options {
-    mode: u32,
+    mode: Option<u32>,
     temporary: bool,
 }
 
@@ -83,17 +84,17 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Mode 0600, and the name stays.
+    /// Mode 0600 less the umask, and the name stays.
     pub fn new() -> Self {
         Self {
-            mode: 0o600,
+            mode: None,
             temporary: false,
         }
     }
 
-    /// Who may read and write. The process's umask takes bits off.
+    /// Who may read and write: exactly this mode, whatever the umask.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.mode = Some(mode);
         self
     }
 
@@ -110,8 +111,13 @@ impl Options {
     #[doc(alias = "mkfifo")]
     pub fn create(&self, name: impl AsRef<OsStr>) -> Result<Fifo> {
         let path = checked(name.as_ref())?;
-        rustix::fs::mkfifoat(CWD, path, Mode::from_raw_mode(self.mode))
-            .map_err(|e| FACILITY.failed("create", path.display(), e))?;
+        let failed = |errno| FACILITY.failed("create", path.display(), errno);
+        let mode = Mode::from_raw_mode(self.mode.unwrap_or(0o600));
+        rustix::fs::mkfifoat(CWD, path, mode).map_err(failed)?;
+        if self.mode.is_some() {
+            // Never wider than asked for, and for a moment narrower by the umask.
+            rustix::fs::chmod(path, mode).map_err(failed)?;
+        }
         Ok(self.at(path))
     }
 
@@ -337,20 +343,12 @@ impl Fifo {
 
     /// Without a reader the kernel refuses a writer that will not wait, and nothing has happened.
     fn writer_until(&self, deadline: Deadline) -> Result<OwnedFd, Errno> {
-        let mut pause = Pause::new();
-        loop {
-            match self.open_as(OFlags::WRONLY | OFlags::NONBLOCK) {
-                Err(Errno::NXIO) if deadline.passed() => return Err(deadline.errno()),
-                Err(Errno::NXIO) => {
-                    let left = pause.next(deadline);
-                    match rustix::event::poll(&mut [], Some(&left)) {
-                        Ok(_) | Err(Errno::INTR) => {}
-                        Err(errno) => return Err(errno),
-                    }
-                }
-                outcome => return blocking(outcome?),
-            }
-        }
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+        let opened = patience::look_again(deadline, || match self.open_as(flags) {
+            Err(Errno::NXIO) => Err(Errno::AGAIN),
+            outcome => outcome,
+        });
+        blocking(opened?)
     }
 
     #[cold]
@@ -493,9 +491,11 @@ pub(crate) fn create(target: &Target) -> Result<()> {
 }
 
 fn options(target: &Target) -> Result<Options> {
-    let mode = target.options.mode()?.unwrap_or(0o600);
-    let temporary = target.options.flag("temporary")?;
-    Ok(Options::new().mode(mode).temporary(temporary))
+    let mut options = Options::new().temporary(target.options.flag("temporary")?);
+    if let Some(mode) = target.options.mode()? {
+        options = options.mode(mode);
+    }
+    Ok(options)
 }
 
 /// Removes one.

@@ -6,10 +6,15 @@
 
 pub(crate) mod ancillary;
 pub(crate) mod connect;
+pub(crate) mod copy;
 pub(crate) mod inherited;
+pub(crate) mod mq;
+pub(crate) mod msg;
 pub(crate) mod patience;
 pub(crate) mod peer;
+pub(crate) mod posix_sem;
 pub(crate) mod session;
+pub(crate) mod shm;
 pub(crate) mod sigpipe;
 pub(crate) mod unix_path;
 pub(crate) mod vmsplice;

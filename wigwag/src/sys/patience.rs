@@ -1,6 +1,7 @@
 //! Patience: waits on the monotonic clock for what a descriptor can do, whatever clock its own calls use.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -40,6 +41,29 @@ pub(crate) fn ready(fd: BorrowedFd<'_>, until: PollFlags, deadline: Deadline) ->
             Ok(_) => return Ok(()),
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// The same for what has nothing to poll: looks again after sleeps that double from 50 µs to
+/// 10 ms, so the answer is late by that much at most.
+pub(crate) fn look_again<T>(
+    deadline: Deadline,
+    mut attempt: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    const SHORTEST: Duration = Duration::from_micros(50);
+    const LONGEST: Duration = Duration::from_millis(10);
+    let mut pause = SHORTEST;
+    loop {
+        match attempt() {
+            Err(Errno::AGAIN) => {}
+            outcome => return outcome,
+        }
+        let left = deadline.remaining().unwrap_or(LONGEST);
+        if left.is_zero() {
+            return Err(deadline.errno());
+        }
+        std::thread::sleep(pause.min(left));
+        pause = (pause * 2).min(LONGEST);
     }
 }
 

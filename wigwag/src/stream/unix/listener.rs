@@ -43,8 +43,8 @@ impl Options {
         }
     }
 
-    /// Who may connect: those with write permission. The path has the mode from its first
-    /// moment; the umask takes bits off.
+    /// Who may connect: those with write permission. The path has exactly this mode, whatever
+    /// the umask, before anybody can connect.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
@@ -91,6 +91,10 @@ impl Options {
             Name::Path(path) if self.take_over => bind_over(&socket, &to, path)?,
             Name::Path(path) => rustix::net::bind(&socket, &to).map_err(|e| taken(path, e))?,
             _ => rustix::net::bind(&socket, &to).map_err(failed)?,
+        }
+        if let (Some(mode), Name::Path(path)) = (self.mode, &name) {
+            // The umask took bits off; nobody can connect before listen(2).
+            rustix::fs::chmod(path, Mode::from_raw_mode(mode)).map_err(failed)?;
         }
         let made = match &name {
             Name::Path(path) if self.temporary => Made::at(path),
