@@ -15,7 +15,9 @@ use wigwag::{Endpoint, Kind, Opening, Role, Way, catalog};
 const SOON: Duration = Duration::from_millis(50);
 
 fn nonblocking(end: &impl std::os::fd::AsFd) -> bool {
-    rustix::fs::fcntl_getfl(end).unwrap().contains(rustix::fs::OFlags::NONBLOCK)
+    rustix::fs::fcntl_getfl(end)
+        .unwrap()
+        .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
 #[test]
@@ -40,7 +42,10 @@ fn opening_waits_for_the_other_end_in_another_process() {
     child.says("opening");
     child.sleeps_in(libc::SYS_openat);
     let mut text = String::new();
-    fifo.reader_timeout(process::PATIENCE).unwrap().read_to_string(&mut text).unwrap();
+    fifo.reader_timeout(process::PATIENCE)
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
     assert_eq!(text, "from the child");
     child.succeeds();
 
@@ -72,7 +77,10 @@ fn a_silent_writer_is_noticed_by_a_reader_with_a_time_out() {
     let mut reader = fifo.reader_timeout(process::PATIENCE).unwrap();
     child.says("open");
     assert!(!nonblocking(&reader));
-    assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        reader.try_read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     let late = reader.read_timeout(&mut [0], SOON).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::TimedOut);
     child.tell("write");
@@ -92,7 +100,12 @@ fn giving_up_says_for_whom_it_waited_and_hurts_nobody() {
     ] {
         let error = outcome.unwrap_err();
         assert_eq!(error.kind(), Kind::TimedOut);
-        assert!(error.to_string().contains(&format!("for {other} within 50ms")), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("for {other} within 50ms")),
+            "{error}"
+        );
     }
     assert_eq!(fifo.try_reader().unwrap_err().kind(), Kind::WouldBlock);
     assert_eq!(fifo.try_writer().unwrap_err().kind(), Kind::WouldBlock);
@@ -131,7 +144,10 @@ fn a_full_fifo_does_not_hold_a_writer_longer_than_it_wants() {
     // It has a writer of its own, so it sees no end of the file.
     drop(writer);
     assert_eq!(reader.read(&mut [0; 10]).unwrap(), 4);
-    assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        reader.try_read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
 }
 
 #[test]
@@ -150,23 +166,37 @@ fn create_is_exclusive_and_open_takes_only_fifos() {
 
     std::fs::write(directory.file("file"), "kept").unwrap();
     std::os::unix::fs::symlink(&path, directory.file("link")).unwrap();
-    for (name, what) in [("file", "a regular file"), (".", "a directory"), ("link", "symbolic")] {
+    for (name, what) in [
+        ("file", "a regular file"),
+        (".", "a directory"),
+        ("link", "symbolic"),
+    ] {
         let error = match name {
             "link" => Fifo::unlink(directory.file(name)).unwrap_err(),
             _ => Fifo::open(directory.file(name)).unwrap_err(),
         };
         assert_eq!(error.kind(), Kind::BadInput);
         assert!(error.to_string().contains(what), "{error}");
-        assert_eq!(Fifo::unlink(directory.file(name)).unwrap_err().kind(), Kind::BadInput);
+        assert_eq!(
+            Fifo::unlink(directory.file(name)).unwrap_err().kind(),
+            Kind::BadInput
+        );
     }
-    assert_eq!(std::fs::read_to_string(directory.file("file")).unwrap(), "kept");
+    assert_eq!(
+        std::fs::read_to_string(directory.file("file")).unwrap(),
+        "kept"
+    );
     Fifo::unlink(&path).unwrap();
     assert!(!path.exists());
     let temporary = fifo::Options::new().temporary(true).create(&path).unwrap();
     drop(temporary);
     assert!(!path.exists());
     for bad in ["", "a\0b", &"n".repeat(256)] {
-        assert_eq!(Fifo::create(Path::new(bad)).unwrap_err().kind(), Kind::BadName, "{bad:?}");
+        assert_eq!(
+            Fifo::create(Path::new(bad)).unwrap_err().kind(),
+            Kind::BadName,
+            "{bad:?}"
+        );
     }
 }
 
@@ -174,7 +204,11 @@ fn create_is_exclusive_and_open_takes_only_fifos() {
 fn others_may_open_it_only_as_its_mode_says() {
     if part().is_some() {
         // SAFETY: plain system calls on numbers.
-        assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0, "the tests run as root");
+        assert_eq!(
+            unsafe { libc::setresuid(65534, 65534, 65534) },
+            0,
+            "the tests run as root"
+        );
         let fifo = Fifo::open(argument("PATH")).unwrap();
         for error in [
             fifo.try_reader().unwrap_err(),
@@ -219,7 +253,10 @@ fn those_who_have_it_open_go_on_after_the_name_is_gone_and_nothing_stays_in_it()
     child.kill();
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "after", "what a killed writer wrote is there, then the end");
+    assert_eq!(
+        text, "after",
+        "what a killed writer wrote is there, then the end"
+    );
 
     let fifo = Fifo::create(&path).unwrap();
     let mut keeper = fifo.reader_for_many().unwrap();
@@ -227,7 +264,11 @@ fn those_who_have_it_open_go_on_after_the_name_is_gone_and_nothing_stays_in_it()
     assert_eq!(keeper.unread().unwrap(), 4);
     drop(keeper);
     keeper = fifo.reader_for_many().unwrap();
-    assert_eq!(keeper.unread().unwrap(), 0, "the name stays, the contents do not");
+    assert_eq!(
+        keeper.unread().unwrap(),
+        0,
+        "the name stays, the contents do not"
+    );
     assert!(std::fs::metadata(&path).unwrap().file_type().is_fifo());
 }
 
@@ -242,7 +283,10 @@ fn the_shell_and_socat_are_at_the_other_end() {
         .spawn()
         .unwrap();
     let mut text = String::new();
-    fifo.reader_timeout(process::PATIENCE).unwrap().read_to_string(&mut text).unwrap();
+    fifo.reader_timeout(process::PATIENCE)
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
     assert_eq!(text, "from the shell\n");
     assert!(shell.wait().unwrap().success());
 
@@ -263,22 +307,37 @@ fn an_address_makes_opens_and_removes_it() {
     let path = directory.file("fifo");
     let address = format!("fifo:{}", path.display());
     let open = |text: &str, role, way| {
-        let opening = Opening { role, way, wait: process::PATIENCE.into() };
+        let opening = Opening {
+            role,
+            way,
+            wait: process::PATIENCE.into(),
+        };
         catalog::open(&text.parse().unwrap(), opening).map(|endpoint| match endpoint {
             Endpoint::Stream(stream) => stream,
             _ => panic!("a FIFO is a stream"),
         })
     };
-    assert_eq!(open(&address, Role::Join, Way::Out).err().unwrap().kind(), Kind::NotFound);
+    assert_eq!(
+        open(&address, Role::Join, Way::Out).err().unwrap().kind(),
+        Kind::NotFound
+    );
     let both = open(&address, Role::Serve, Way::Both).err().unwrap();
     assert!(both.to_string().contains("one way"), "{both}");
-    let bad = open(&format!("{address}?mode=rw"), Role::Serve, Way::In).err().unwrap();
+    let bad = open(&format!("{address}?mode=rw"), Role::Serve, Way::In)
+        .err()
+        .unwrap();
     assert!(bad.to_string().contains("mode=rw"), "{bad}");
     Fifo::unlink(&path).unwrap();
     catalog::create(&format!("{address}?mode=0640").parse().unwrap()).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
     let exclusive = format!("{address}?exclusive");
-    assert_eq!(open(&exclusive, Role::Serve, Way::In).err().unwrap().kind(), Kind::AlreadyExists);
+    assert_eq!(
+        open(&exclusive, Role::Serve, Way::In).err().unwrap().kind(),
+        Kind::AlreadyExists
+    );
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut out = open(&address, Role::Join, Way::Out).unwrap();

@@ -15,11 +15,17 @@ use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way, catalog};
 
 /// The pipe end the test gave this process as its standard input.
 fn given<T: From<OwnedFd>>() -> T {
-    std::io::stdin().as_fd().try_clone_to_owned().unwrap().into()
+    std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .unwrap()
+        .into()
 }
 
 fn nonblocking(end: &impl AsFd) -> bool {
-    rustix::fs::fcntl_getfl(end).unwrap().contains(rustix::fs::OFlags::NONBLOCK)
+    rustix::fs::fcntl_getfl(end)
+        .unwrap()
+        .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
 #[test]
@@ -27,12 +33,17 @@ fn bytes_reach_another_process_and_the_last_drop_is_the_end_of_the_file() {
     if part().is_some() {
         let mut bytes = Vec::new();
         given::<pipe::Reader>().read_to_end(&mut bytes).unwrap();
-        let whole = bytes.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8);
+        let whole = bytes
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| *byte == (at % 251) as u8);
         return say(&format!("{} {whole}", bytes.len()));
     }
     let (reader, mut writer) = pipe::pair().unwrap();
     let name = "bytes_reach_another_process_and_the_last_drop_is_the_end_of_the_file";
-    let mut child = play(name, "read", &[]).with(|c| _ = c.stdin(reader)).start();
+    let mut child = play(name, "read", &[])
+        .with(|c| _ = c.stdin(reader))
+        .start();
     let bytes: Vec<u8> = (0..3_000_000).map(|at| (at % 251) as u8).collect();
     writer.write_all(&bytes).unwrap();
     drop(writer);
@@ -49,18 +60,28 @@ fn a_killed_writer_is_the_end_of_the_file_and_a_killed_reader_an_error() {
     }
     let name = "a_killed_writer_is_the_end_of_the_file_and_a_killed_reader_an_error";
     let (mut reader, writer) = pipe::pair().unwrap();
-    let mut child = play(name, "hold", &[]).with(|c| _ = c.stdin(writer)).start();
+    let mut child = play(name, "hold", &[])
+        .with(|c| _ = c.stdin(writer))
+        .start();
     child.says("here");
-    assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        reader.try_read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     child.kill();
     assert_eq!(reader.read_timeout(&mut [0], process::PATIENCE).unwrap(), 0);
 
     let (reader, mut writer) = pipe::pair().unwrap();
-    let mut child = play(name, "hold", &[]).with(|c| _ = c.stdin(reader)).start();
+    let mut child = play(name, "hold", &[])
+        .with(|c| _ = c.stdin(reader))
+        .start();
     child.says("here");
     writer.write_all(b"nobody will read this").unwrap();
     child.kill();
-    assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert_eq!(
+        writer.write(b"x").unwrap_err().kind(),
+        ErrorKind::BrokenPipe
+    );
     let timed = writer.write_timeout(b"x", process::PATIENCE);
     assert_eq!(timed.unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
@@ -78,14 +99,23 @@ fn a_broken_pipe_kills_nobody_even_where_sigpipe_would() {
             let _ = rustix::io::write(&raw, b"x");
             return say("bare survived");
         }
-        assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
-        assert_eq!(writer.try_write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(
+            writer.write(b"x").unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
+        assert_eq!(
+            writer.try_write(b"x").unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
         let lent = writer.lend(b"static").unwrap_err();
         assert_eq!(lent.kind(), Kind::Disconnected, "{lent}");
         assert_eq!(packets.send(b"x").unwrap_err().kind(), Kind::Disconnected);
         let (full, mut fill) = pipe::pair().unwrap();
         fill.write_all(b"x").unwrap();
-        assert_eq!(full.splice_to(&writer, 1).unwrap_err().kind(), Kind::Disconnected);
+        assert_eq!(
+            full.splice_to(&writer, 1).unwrap_err().kind(),
+            Kind::Disconnected
+        );
         return say("survived");
     }
     let name = "a_broken_pipe_kills_nobody_even_where_sigpipe_would";
@@ -93,7 +123,11 @@ fn a_broken_pipe_kills_nobody_even_where_sigpipe_would() {
     child.says("survived");
     child.succeeds();
     let mut bare = play(name, "bare", &[]).start();
-    assert_eq!(bare.ends().signal(), Some(libc::SIGPIPE), "the control experiment");
+    assert_eq!(
+        bare.ends().signal(),
+        Some(libc::SIGPIPE),
+        "the control experiment"
+    );
 }
 
 #[test]
@@ -112,7 +146,10 @@ fn a_full_pipe_makes_the_writer_wait_until_there_is_room() {
             Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
     }
-    assert_eq!((filled, reader.unread().unwrap()), (reader.capacity().unwrap(), filled));
+    assert_eq!(
+        (filled, reader.unread().unwrap()),
+        (reader.capacity().unwrap(), filled)
+    );
     let start = Instant::now();
     let timed = writer.write_timeout(b"x", Duration::from_millis(50));
     assert_eq!(timed.unwrap_err().kind(), ErrorKind::TimedOut);
@@ -120,7 +157,9 @@ fn a_full_pipe_makes_the_writer_wait_until_there_is_room() {
     assert!(!nonblocking(&writer) && !nonblocking(&reader));
 
     let name = "a_full_pipe_makes_the_writer_wait_until_there_is_room";
-    let mut child = play(name, "write", &[]).with(|c| _ = c.stdin(writer)).start();
+    let mut child = play(name, "write", &[])
+        .with(|c| _ = c.stdin(writer))
+        .start();
     child.says("writing");
     child.sleeps_in(libc::SYS_write);
     let mut all = Vec::new();
@@ -135,7 +174,10 @@ fn atomic_writes_of_several_processes_are_never_mixed() {
     if let Some(letter) = part() {
         let mut writer: pipe::Writer = given();
         for _ in 0..200 {
-            assert_eq!(writer.write(&[letter.as_bytes()[0]; pipe::ATOMIC]).unwrap(), pipe::ATOMIC);
+            assert_eq!(
+                writer.write(&[letter.as_bytes()[0]; pipe::ATOMIC]).unwrap(),
+                pipe::ATOMIC
+            );
         }
         return;
     }
@@ -152,7 +194,10 @@ fn atomic_writes_of_several_processes_are_never_mixed() {
     let mut block = [0; pipe::ATOMIC];
     let mut counts = [0; 3];
     while reader.read_exact(&mut block).is_ok() {
-        assert!(block.iter().all(|byte| *byte == block[0]), "two writes are mixed");
+        assert!(
+            block.iter().all(|byte| *byte == block[0]),
+            "two writes are mixed"
+        );
         counts[usize::from(block[0] - b'a')] += 1;
     }
     assert_eq!(counts, [200; 3]);
@@ -163,12 +208,19 @@ fn atomic_writes_of_several_processes_are_never_mixed() {
 fn capacity_can_be_chosen_up_to_the_limit_which_the_error_names() {
     if part().is_some() {
         // SAFETY: plain system calls on numbers.
-        assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0, "the tests run as root");
+        assert_eq!(
+            unsafe { libc::setresuid(65534, 65534, 65534) },
+            0,
+            "the tests run as root"
+        );
         let (reader, _writer) = pipe::pair().unwrap();
         for bytes in [1 << 30, usize::MAX] {
             let error = reader.set_capacity(bytes).unwrap_err();
             assert_eq!(error.kind(), Kind::Limit, "{error}");
-            assert!(error.to_string().contains("fs.pipe-max-size is "), "{error}");
+            assert!(
+                error.to_string().contains("fs.pipe-max-size is "),
+                "{error}"
+            );
         }
         return say("refused");
     }
@@ -188,9 +240,15 @@ fn capacity_can_be_chosen_up_to_the_limit_which_the_error_names() {
 #[test]
 fn too_many_descriptors_is_an_error_that_names_the_limit() {
     if part().is_some() {
-        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+        let limit = libc::rlimit {
+            rlim_cur: 64,
+            rlim_max: 64,
+        };
         // SAFETY: `limit` is live and initialised.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+        assert_eq!(
+            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
+            0
+        );
         let mut pipes = Vec::new();
         let error = loop {
             match pipe::pair() {
@@ -201,7 +259,12 @@ fn too_many_descriptors_is_an_error_that_names_the_limit() {
         assert_eq!(error.kind(), Kind::Limit);
         return say(&error.to_string());
     }
-    let mut child = play("too_many_descriptors_is_an_error_that_names_the_limit", "many", &[]).start();
+    let mut child = play(
+        "too_many_descriptors_is_an_error_that_names_the_limit",
+        "many",
+        &[],
+    )
+    .start();
     child.says("cannot create pipe: too many open files (RLIMIT_NOFILE is 64)");
     child.succeeds();
 }
@@ -214,7 +277,10 @@ fn a_signal_handler_does_not_end_reading_or_stretch_its_time() {
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as *const () as usize;
-            assert_eq!(libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()), 0);
+            assert_eq!(
+                libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()),
+                0
+            );
             // Of all threads only the one that reads.
             let mut set: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
@@ -230,10 +296,15 @@ fn a_signal_handler_does_not_end_reading_or_stretch_its_time() {
             return say(std::str::from_utf8(&bytes).unwrap());
         }
         let start = Instant::now();
-        let error = reader.read_timeout(&mut [0], Duration::from_millis(300)).unwrap_err();
+        let error = reader
+            .read_timeout(&mut [0], Duration::from_millis(300))
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         let took = start.elapsed();
-        assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(20), "{took:?}");
+        assert!(
+            took >= Duration::from_millis(300) && took < Duration::from_secs(20),
+            "{took:?}"
+        );
         return say("in time");
     }
     let name = "a_signal_handler_does_not_end_reading_or_stretch_its_time";
@@ -245,7 +316,9 @@ fn a_signal_handler_does_not_end_reading_or_stretch_its_time() {
         }
     };
     let (reader, mut writer) = pipe::pair().unwrap();
-    let mut child = play(name, "wait", &[]).with(|c| _ = c.stdin(reader)).start();
+    let mut child = play(name, "wait", &[])
+        .with(|c| _ = c.stdin(reader))
+        .start();
     let thread = child.line().parse().unwrap();
     child.sleeps_in(libc::SYS_read);
     interrupt(&child, thread);
@@ -254,7 +327,9 @@ fn a_signal_handler_does_not_end_reading_or_stretch_its_time() {
     child.succeeds();
 
     let (reader, _writer) = pipe::pair().unwrap();
-    let mut child = play(name, "time", &[]).with(|c| _ = c.stdin(reader)).start();
+    let mut child = play(name, "time", &[])
+        .with(|c| _ = c.stdin(reader))
+        .start();
     let thread = child.line().parse().unwrap();
     interrupt(&child, thread);
     child.says("in time");
@@ -275,13 +350,23 @@ fn packets_keep_their_boundaries_between_processes() {
     }
     let (reader, writer) = pipe::packets().unwrap();
     let mut buffer = [0; pipe::ATOMIC];
-    assert_eq!(reader.try_recv(&mut buffer).unwrap_err().kind(), Kind::WouldBlock);
-    let late = reader.recv_timeout(&mut buffer, Duration::from_millis(10)).unwrap_err();
+    assert_eq!(
+        reader.try_recv(&mut buffer).unwrap_err().kind(),
+        Kind::WouldBlock
+    );
+    let late = reader
+        .recv_timeout(&mut buffer, Duration::from_millis(10))
+        .unwrap_err();
     assert_eq!(late.kind(), Kind::TimedOut);
     let name = "packets_keep_their_boundaries_between_processes";
-    let child = play(name, "send", &[]).with(|c| _ = c.stdin(OwnedFd::from(writer))).start();
+    let child = play(name, "send", &[])
+        .with(|c| _ = c.stdin(OwnedFd::from(writer)))
+        .start();
     for len in [1, 2, 100, pipe::ATOMIC, 3] {
-        assert_eq!(reader.recv(&mut buffer).unwrap(), Some(&vec![len as u8; len][..]));
+        assert_eq!(
+            reader.recv(&mut buffer).unwrap(),
+            Some(&vec![len as u8; len][..])
+        );
     }
     assert_eq!(reader.recv(&mut buffer).unwrap(), None);
     child.succeeds();
@@ -321,7 +406,9 @@ fn splice_tee_and_lend_move_the_bytes_that_were_there() {
     (&reader).read_to_end(&mut all).unwrap();
     assert_eq!(all, LENT);
     // A read end that was taken for a write end must not be written into our memory.
-    let error = pipe::Writer::from(OwnedFd::from(reader)).lend(&LENT).unwrap_err();
+    let error = pipe::Writer::from(OwnedFd::from(reader))
+        .lend(&LENT)
+        .unwrap_err();
     assert!(error.to_string().contains("bad file descriptor"), "{error}");
 }
 
@@ -345,7 +432,11 @@ fn a_python_program_reads_and_writes_our_pipes() {
 #[test]
 fn an_inherited_pipe_is_opened_by_its_number() {
     fn stream(address: &str, way: Way) -> wigwag::Result<Box<dyn wigwag::stream::Stream>> {
-        let opening = Opening { role: Role::Join, way, wait: Wait::Forever };
+        let opening = Opening {
+            role: Role::Join,
+            way,
+            wait: Wait::Forever,
+        };
         match catalog::open(&address.parse()?, opening)? {
             Endpoint::Stream(stream) => Ok(stream),
             _ => panic!("a pipe is a stream"),
@@ -357,7 +448,10 @@ fn an_inherited_pipe_is_opened_by_its_number() {
         let refused = writer.read(&mut [0]).unwrap_err();
         assert!(refused.to_string().contains("one way"), "{refused}");
         writer.finish().unwrap();
-        assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(
+            writer.write(b"x").unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
         for (address, says) in [
             ("pipe:?fd=0", "this is the end to write to"),
             ("pipe:?fd=999", "no descriptor of this number"),
@@ -372,7 +466,9 @@ fn an_inherited_pipe_is_opened_by_its_number() {
     }
     let (mut reader, writer) = pipe::pair().unwrap();
     let name = "an_inherited_pipe_is_opened_by_its_number";
-    let child = play(name, "open", &[]).with(|c| _ = c.stdin(writer)).start();
+    let child = play(name, "open", &[])
+        .with(|c| _ = c.stdin(writer))
+        .start();
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     assert_eq!(text, "inherited");
@@ -390,6 +486,8 @@ fn a_pipe_of_std_is_one_of_ours_and_back() {
     writer.write_all(b"std").unwrap();
     drop(std::io::PipeWriter::from(writer));
     let mut text = String::new();
-    std::io::PipeReader::from(reader).read_to_string(&mut text).unwrap();
+    std::io::PipeReader::from(reader)
+        .read_to_string(&mut text)
+        .unwrap();
     assert_eq!(text, "std");
 }

@@ -12,7 +12,9 @@ use wigwag::{Endpoint, Kind, Opening, Role, Way, catalog};
 const SOON: Duration = Duration::from_millis(50);
 
 fn nonblocking(end: &impl std::os::fd::AsFd) -> bool {
-    rustix::fs::fcntl_getfl(end).unwrap().contains(rustix::fs::OFlags::NONBLOCK)
+    rustix::fs::fcntl_getfl(end)
+        .unwrap()
+        .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
 #[test]
@@ -67,7 +69,10 @@ fn a_killed_peer_is_noticed() {
     let mut child = play("a_killed_peer_is_noticed", "hold", &[("NAME", &name)]).start();
     let mut stream = listener.accept_timeout(process::PATIENCE).unwrap();
     child.says("here");
-    assert_eq!(stream.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        stream.try_read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     child.kill();
     assert_eq!(stream.read_timeout(&mut [0], process::PATIENCE).unwrap(), 0);
     let broken = (0..1000).find_map(|_| {
@@ -75,18 +80,30 @@ fn a_killed_peer_is_noticed() {
         stream.write(b"x").err()
     });
     let kind = broken.expect("writing fails in the end").kind();
-    assert!(matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{kind:?}");
+    assert!(
+        matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset),
+        "{kind:?}"
+    );
 }
 
 #[test]
 fn nothing_waits_longer_than_told() {
-    let listener = tcp::Options::new().backlog(0).listen("127.0.0.1:0").unwrap();
+    let listener = tcp::Options::new()
+        .backlog(0)
+        .listen("127.0.0.1:0")
+        .unwrap();
     let name = listener.name().unwrap();
     assert_eq!(listener.try_accept().unwrap_err().kind(), Kind::WouldBlock);
-    assert_eq!(listener.accept_timeout(SOON).unwrap_err().kind(), Kind::TimedOut);
+    assert_eq!(
+        listener.accept_timeout(SOON).unwrap_err().kind(),
+        Kind::TimedOut
+    );
     let mut client = tcp::Stream::connect(&name).unwrap();
     let mut server = listener.accept().unwrap();
-    assert_eq!(server.read_timeout(&mut [0], SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        server.read_timeout(&mut [0], SOON).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
     let mut sent = 0;
     loop {
         match client.write_timeout(&[0; 100_000], SOON) {
@@ -113,20 +130,52 @@ fn nothing_waits_longer_than_told() {
     };
     assert_eq!(late.kind(), Kind::TimedOut, "{late}");
     assert!(start.elapsed() >= SOON);
-    assert_eq!(late.to_string(), format!("cannot connect to TCP socket {name}: timed out"));
+    assert_eq!(
+        late.to_string(),
+        format!("cannot connect to TCP socket {name}: timed out")
+    );
 }
 
 #[test]
 fn names_and_ports_that_mean_nothing_are_one_clear_line() {
     let taken = tcp::Listener::create("127.0.0.1:0").unwrap();
-    let free = { tcp::Listener::create("127.0.0.1:0").unwrap().name().unwrap() };
+    let free = {
+        tcp::Listener::create("127.0.0.1:0")
+            .unwrap()
+            .name()
+            .unwrap()
+    };
     for (error, kind, says) in [
-        (tcp::Stream::connect("no-such-host.invalid:1").unwrap_err(), Kind::NotFound, "the host name no-such-host.invalid does not resolve"),
-        (tcp::Stream::connect("localhost").unwrap_err(), Kind::BadName, "port is missing"),
-        (tcp::Stream::connect("::1:80").unwrap_err(), Kind::BadName, "brackets"),
-        (tcp::Stream::connect(&free).unwrap_err(), Kind::Disconnected, "connection refused"),
-        (tcp::Listener::create(taken.name().unwrap()).unwrap_err(), Kind::AlreadyExists, "address already in use"),
-        (tcp::Listener::create("192.0.2.1:0").unwrap_err(), Kind::Limit, "assign"),
+        (
+            tcp::Stream::connect("no-such-host.invalid:1").unwrap_err(),
+            Kind::NotFound,
+            "the host name no-such-host.invalid does not resolve",
+        ),
+        (
+            tcp::Stream::connect("localhost").unwrap_err(),
+            Kind::BadName,
+            "port is missing",
+        ),
+        (
+            tcp::Stream::connect("::1:80").unwrap_err(),
+            Kind::BadName,
+            "brackets",
+        ),
+        (
+            tcp::Stream::connect(&free).unwrap_err(),
+            Kind::Disconnected,
+            "connection refused",
+        ),
+        (
+            tcp::Listener::create(taken.name().unwrap()).unwrap_err(),
+            Kind::AlreadyExists,
+            "address already in use",
+        ),
+        (
+            tcp::Listener::create("192.0.2.1:0").unwrap_err(),
+            Kind::Limit,
+            "assign",
+        ),
     ] {
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(error.kind(), kind, "{error}");
@@ -142,7 +191,10 @@ fn options_reach_the_kernel() {
     stream.set_nodelay(true).unwrap();
     assert!(stream.nodelay().unwrap());
     stream.set_keepalive(Some(Duration::from_secs(7))).unwrap();
-    assert_eq!(rustix::net::sockopt::tcp_keepidle(&stream).unwrap(), Duration::from_secs(7));
+    assert_eq!(
+        rustix::net::sockopt::tcp_keepidle(&stream).unwrap(),
+        Duration::from_secs(7)
+    );
     stream.set_keepalive(None).unwrap();
     assert!(!rustix::net::sockopt::socket_keepalive(&stream).unwrap());
 }
@@ -163,11 +215,20 @@ fn socat_connects_and_is_connected_to() {
     stream.read_to_string(&mut text).unwrap();
     stream.write_all(b"answer").unwrap();
     drop(stream);
-    assert_eq!((&text[..], &socat.wait_with_output().unwrap().stdout[..]), ("question", &b"answer"[..]));
+    assert_eq!(
+        (&text[..], &socat.wait_with_output().unwrap().stdout[..]),
+        ("question", &b"answer"[..])
+    );
     drop(listener);
 
     let mut echo = process::foreign("socat", "socat")
-        .args([&format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr", name.rsplit(':').next().unwrap()), "EXEC:cat"])
+        .args([
+            &format!(
+                "TCP-LISTEN:{},bind=127.0.0.1,reuseaddr",
+                name.rsplit(':').next().unwrap()
+            ),
+            "EXEC:cat",
+        ])
         .spawn()
         .unwrap();
     let mut stream = None;
@@ -187,10 +248,17 @@ fn socat_connects_and_is_connected_to() {
 #[test]
 fn an_address_serves_one_client() {
     // A port that was free a moment ago.
-    let name = tcp::Listener::create("127.0.0.1:0").unwrap().name().unwrap();
+    let name = tcp::Listener::create("127.0.0.1:0")
+        .unwrap()
+        .name()
+        .unwrap();
     let address: wigwag::Address = format!("tcp:{name}?nodelay").parse().unwrap();
     let open = |role| {
-        let opening = Opening { role, way: Way::Both, wait: process::PATIENCE.into() };
+        let opening = Opening {
+            role,
+            way: Way::Both,
+            wait: process::PATIENCE.into(),
+        };
         match catalog::open(&address, opening) {
             Ok(Endpoint::Stream(stream)) => Ok(stream),
             Ok(_) => panic!("TCP is a stream"),
@@ -201,7 +269,9 @@ fn an_address_serves_one_client() {
         scope.spawn(|| {
             let mut client = loop {
                 match open(Role::Join) {
-                    Err(error) if error.kind() == Kind::Disconnected => std::thread::sleep(Duration::from_millis(1)),
+                    Err(error) if error.kind() == Kind::Disconnected => {
+                        std::thread::sleep(Duration::from_millis(1))
+                    }
                     client => break client.unwrap(),
                 }
             };
@@ -209,7 +279,10 @@ fn an_address_serves_one_client() {
             client.write_all(b"by address").unwrap();
         });
         let mut text = String::new();
-        open(Role::Serve).unwrap().read_to_string(&mut text).unwrap();
+        open(Role::Serve)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "by address");
     });
 }

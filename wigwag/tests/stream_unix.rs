@@ -14,14 +14,20 @@ use wigwag::{Endpoint, Kind, Opening, Role, Way, catalog};
 const SOON: Duration = Duration::from_millis(50);
 
 fn nonblocking(end: &impl AsFd) -> bool {
-    rustix::fs::fcntl_getfl(end).unwrap().contains(rustix::fs::OFlags::NONBLOCK)
+    rustix::fs::fcntl_getfl(end)
+        .unwrap()
+        .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
 #[test]
 fn both_ways_and_half_closed_at_a_path_an_abstract_name_and_a_pair() {
     if let Some(part) = part() {
         let mut stream = match &part[..] {
-            "pair" => std::io::stdin().as_fd().try_clone_to_owned().unwrap().into(),
+            "pair" => std::io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .unwrap()
+                .into(),
             _ => unix::Stream::connect(argument("NAME")).unwrap(),
         };
         stream.write_all(&vec![7; 1_000_000]).unwrap();
@@ -35,7 +41,10 @@ fn both_ways_and_half_closed_at_a_path_an_abstract_name_and_a_pair() {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, vec![7; 1_000_000]);
-        assert_eq!(stream.peer().unwrap().uid, rustix::process::getuid().as_raw());
+        assert_eq!(
+            stream.peer().unwrap().uid,
+            rustix::process::getuid().as_raw()
+        );
         stream.write_all(b"after your end").unwrap();
         drop(stream);
         child.says("after your end");
@@ -65,7 +74,9 @@ fn hundreds_of_descriptors_arrive_and_are_the_same_open_files() {
         let (mut text, mut all) = (Vec::new(), Vec::new());
         let mut buffer = [0; 64];
         loop {
-            let received = stream.recv_descriptors_with(&mut buffer, process::PATIENCE.into()).unwrap();
+            let received = stream
+                .recv_descriptors_with(&mut buffer, process::PATIENCE.into())
+                .unwrap();
             if received.len == 0 {
                 break;
             }
@@ -92,10 +103,17 @@ fn hundreds_of_descriptors_arrive_and_are_the_same_open_files() {
 
     let error = stream.send_descriptors(b"ab", &many).unwrap_err();
     assert_eq!(error.kind(), Kind::BadInput);
-    assert!(error.to_string().ends_with("send at least 3 with them"), "{error}");
-    assert_eq!(stream.send_descriptors(b"", &[]).unwrap_err().kind(), Kind::BadInput);
+    assert!(
+        error.to_string().ends_with("send at least 3 with them"),
+        "{error}"
+    );
+    assert_eq!(
+        stream.send_descriptors(b"", &[]).unwrap_err().kind(),
+        Kind::BadInput
+    );
     stream.send_descriptors(b"hello", &many).unwrap();
-    drop((stream, many, writer));
+    drop(many);
+    drop((stream, writer));
     child.says("hello 600");
     child.succeeds();
     let mut marks = String::new();
@@ -107,13 +125,23 @@ fn hundreds_of_descriptors_arrive_and_are_the_same_open_files() {
 fn descriptors_that_do_not_fit_are_an_error_that_names_the_limit() {
     if part().is_some() {
         let stream = unix::Stream::connect(argument("NAME")).unwrap();
-        let limit = libc::rlimit { rlim_cur: 32, rlim_max: 32 };
+        let limit = libc::rlimit {
+            rlim_cur: 32,
+            rlim_max: 32,
+        };
         // SAFETY: `limit` is live and initialised.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+        assert_eq!(
+            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
+            0
+        );
         let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
         let error = stream.recv_descriptors(&mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), Kind::Limit);
-        assert_eq!(std::fs::read_dir("/proc/self/fd").unwrap().count(), before, "none leaked");
+        assert_eq!(
+            std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            before,
+            "none leaked"
+        );
         return say(&error.to_string());
     }
     let listener = unix::Listener::create(format!("@{}", process::unique("few"))).unwrap();
@@ -121,9 +149,14 @@ fn descriptors_that_do_not_fit_are_an_error_that_names_the_limit() {
     let test = "descriptors_that_do_not_fit_are_an_error_that_names_the_limit";
     let mut child = play(test, "receive", &[("NAME", &name)]).start();
     let stream = listener.accept_timeout(process::PATIENCE).unwrap();
-    stream.send_descriptors(b"x", &vec![stream.as_fd(); 100]).unwrap();
+    stream
+        .send_descriptors(b"x", &vec![stream.as_fd(); 100])
+        .unwrap();
     let said = child.line();
-    assert!(said.contains("RLIMIT_NOFILE is 32") && said.contains("raise the limit"), "{said}");
+    assert!(
+        said.contains("RLIMIT_NOFILE is 32") && said.contains("raise the limit"),
+        "{said}"
+    );
     child.succeeds();
 }
 
@@ -161,7 +194,10 @@ fn a_c_program_takes_and_gives_descriptors() {
     let program = process::compiled(&directory, "peer", C_PEER, &[]);
     let path = directory.file("socket");
     let listener = unix::Listener::create(&path).unwrap();
-    let mut child = std::process::Command::new(program).arg(&path).spawn().unwrap();
+    let mut child = std::process::Command::new(program)
+        .arg(&path)
+        .spawn()
+        .unwrap();
     let stream = listener.accept_timeout(process::PATIENCE).unwrap();
     let (mut reader, writer) = pipe::pair().unwrap();
     stream.send_descriptors(b"fd!", &[writer.as_fd()]).unwrap();
@@ -172,7 +208,9 @@ fn a_c_program_takes_and_gives_descriptors() {
     let mut received = stream.recv_descriptors(&mut [0; 8]).unwrap();
     assert_eq!((received.len, received.descriptors.len()), (2, 1));
     text.clear();
-    pipe::Reader::from(received.descriptors.remove(0)).read_to_string(&mut text).unwrap();
+    pipe::Reader::from(received.descriptors.remove(0))
+        .read_to_string(&mut text)
+        .unwrap();
     assert_eq!(text, "a pipe of C");
     assert!(child.wait().unwrap().success());
 }
@@ -193,19 +231,38 @@ fn the_peer_is_a_process_whose_death_can_be_waited_for() {
     child.says("here");
     let process = stream.peer_process().unwrap();
     let ended = |process: BorrowedFd<'_>| {
-        let mut poll = [rustix::event::PollFd::from_borrowed_fd(process, rustix::event::PollFlags::IN)];
+        let mut poll = [rustix::event::PollFd::from_borrowed_fd(
+            process,
+            rustix::event::PollFlags::IN,
+        )];
         rustix::event::poll(&mut poll, Some(&rustix::event::Timespec::default())).unwrap() == 1
     };
     assert!(!ended(process.as_fd()));
-    assert_eq!(stream.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        stream.try_read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     child.kill();
     assert!(ended(process.as_fd()));
     assert_eq!(stream.read_timeout(&mut [0], process::PATIENCE).unwrap(), 0);
-    assert_eq!(stream.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe, "and no SIGPIPE");
+    assert_eq!(
+        stream.write(b"x").unwrap_err().kind(),
+        ErrorKind::BrokenPipe,
+        "and no SIGPIPE"
+    );
 }
 
 #[test]
 fn a_peer_in_another_pid_namespace_has_no_number_but_an_owner() {
+    if part().is_some() {
+        let stream = unix::Stream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+        let peer = stream.peer().unwrap();
+        assert_eq!(
+            (peer.pid, peer.uid),
+            (0, rustix::process::getuid().as_raw())
+        );
+        return;
+    }
     let directory = Directory::new();
     let path = directory.file("socket");
     let listener = unix::Listener::create(&path).unwrap();
@@ -217,59 +274,66 @@ fn a_peer_in_another_pid_namespace_has_no_number_but_an_owner() {
         .unwrap();
     let stream = listener.accept_timeout(process::PATIENCE).unwrap();
     let handed = std::os::fd::OwnedFd::from(stream);
-    if part().is_none() {
-        let exe = std::env::current_exe().unwrap();
-        let status = process::foreign("unshare", "util-linux")
-            .args(["--pid", "--fork", "--kill-child"])
-            .arg(exe)
-            .args(["--exact", "the_peer_of_standard_input_is_outside", "--ignored"])
-            .env("WIGWAG_TEST_PART", "inside")
-            .stdin(handed)
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
+    let status = process::foreign("unshare", "util-linux")
+        .args(["--pid", "--fork", "--kill-child"])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_peer_in_another_pid_namespace_has_no_number_but_an_owner",
+        ])
+        .env("WIGWAG_TEST_PART", "inside")
+        .stdin(handed)
+        .status()
+        .unwrap();
+    assert!(status.success());
     let _ = outside.kill();
     let _ = outside.wait();
 }
 
 #[test]
-#[ignore = "a part of the test above, run in a pid namespace of its own"]
-fn the_peer_of_standard_input_is_outside() {
-    assert!(part().is_some(), "run by the test above");
-    let stream = unix::Stream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    let peer = stream.peer().unwrap();
-    assert_eq!((peer.pid, peer.uid), (0, rustix::process::getuid().as_raw()));
-}
-
-#[test]
 fn nothing_waits_longer_than_told() {
     let listener = unix::Options::new().backlog(0);
-    let listener = listener.listen(format!("@{}", process::unique("wait"))).unwrap();
+    let listener = listener
+        .listen(format!("@{}", process::unique("wait")))
+        .unwrap();
     let name = listener.name().to_string();
     assert_eq!(listener.try_accept().unwrap_err().kind(), Kind::WouldBlock);
     let start = Instant::now();
     let late = listener.accept_timeout(SOON).unwrap_err();
     assert_eq!(late.kind(), Kind::TimedOut);
-    assert_eq!(late.to_string(), format!("cannot accept a connection at Unix socket {name}: timed out"));
+    assert_eq!(
+        late.to_string(),
+        format!("cannot accept a connection at Unix socket {name}: timed out")
+    );
     assert!(start.elapsed() >= SOON);
 
     // A queue of length 0 holds one connection.
     let mut client = unix::Stream::connect(&name).unwrap();
-    assert_eq!(unix::Stream::try_connect(&name).unwrap_err().kind(), Kind::WouldBlock);
+    assert_eq!(
+        unix::Stream::try_connect(&name).unwrap_err().kind(),
+        Kind::WouldBlock
+    );
     let start = Instant::now();
     let late = unix::Stream::connect_timeout(&name, SOON).unwrap_err();
     assert_eq!(late.kind(), Kind::TimedOut, "{late}");
     assert!(start.elapsed() >= SOON);
 
     let mut server = listener.accept().unwrap();
-    assert_eq!(server.read_timeout(&mut [0], SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        server.read_timeout(&mut [0], SOON).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
     let mut sent = 0;
     while let Ok(count) = client.try_write(&[0; 10_000]) {
         sent += count;
     }
-    assert_eq!(client.write_timeout(b"x", SOON).unwrap_err().kind(), ErrorKind::TimedOut);
-    let fds = client.send_descriptors_with(b"x", &[client.as_fd()], SOON.into()).unwrap_err();
+    assert_eq!(
+        client.write_timeout(b"x", SOON).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
+    let fds = client
+        .send_descriptors_with(b"x", &[client.as_fd()], SOON.into())
+        .unwrap_err();
     assert_eq!(fds.kind(), Kind::TimedOut);
     let mut received = 0;
     while let Ok(count) = server.try_read(&mut [0; 65_536]) {
@@ -284,7 +348,10 @@ fn nothing_waits_longer_than_told() {
 #[test]
 fn a_dead_servers_path_is_taken_over_and_a_living_ones_never() {
     if part().is_some() {
-        let _listener = unix::Options::new().temporary(true).listen(argument("PATH")).unwrap();
+        let _listener = unix::Options::new()
+            .temporary(true)
+            .listen(argument("PATH"))
+            .unwrap();
         say("listening");
         std::thread::sleep(process::PATIENCE);
         return;
@@ -297,7 +364,10 @@ fn a_dead_servers_path_is_taken_over_and_a_living_ones_never() {
     let over = unix::Options::new().take_over(true).temporary(true);
     let alive = over.listen(&path).unwrap_err();
     assert_eq!(alive.kind(), Kind::AlreadyExists);
-    assert!(alive.to_string().contains("a process is bound to it"), "{alive}");
+    assert!(
+        alive.to_string().contains("a process is bound to it"),
+        "{alive}"
+    );
     let refused = unix::unlink(&path).unwrap_err();
     assert_eq!(refused.kind(), Kind::AlreadyExists, "{refused}");
     server.kill();
@@ -324,9 +394,17 @@ fn a_dead_servers_path_is_taken_over_and_a_living_ones_never() {
 fn one_that_is_bound_and_not_yet_listening_is_alive() {
     let directory = Directory::new();
     let path = directory.file("socket");
-    let bound = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None).unwrap();
+    let bound = rustix::net::socket(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .unwrap();
     rustix::net::bind(&bound, &rustix::net::SocketAddrUnix::new(&path).unwrap()).unwrap();
-    let error = unix::Options::new().take_over(true).listen(&path).unwrap_err();
+    let error = unix::Options::new()
+        .take_over(true)
+        .listen(&path)
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::AlreadyExists, "{error}");
     drop(bound);
     let listener = unix::Options::new().take_over(true).listen(&path).unwrap();
@@ -339,7 +417,9 @@ fn one_that_is_bound_and_not_yet_listening_is_alive() {
 fn of_many_that_take_over_at_once_exactly_one_serves() {
     if part().is_some() {
         process::hear();
-        let outcome = unix::Options::new().take_over(true).listen(argument("PATH"));
+        let outcome = unix::Options::new()
+            .take_over(true)
+            .listen(argument("PATH"));
         say(match &outcome {
             Ok(_) => "serves",
             Err(error) if error.kind() == Kind::AlreadyExists => "refused",
@@ -352,11 +432,16 @@ fn of_many_that_take_over_at_once_exactly_one_serves() {
     let path = directory.file("socket");
     let test = "of_many_that_take_over_at_once_exactly_one_serves";
     for _ in 0..10 {
-        let mut children: Vec<_> =
-            (0..6).map(|_| play(test, "race", &[("PATH", path.to_str().unwrap())]).start()).collect();
+        let mut children: Vec<_> = (0..6)
+            .map(|_| play(test, "race", &[("PATH", path.to_str().unwrap())]).start())
+            .collect();
         children.iter_mut().for_each(|child| child.tell("go"));
         let said: Vec<String> = children.iter_mut().map(process::Child::line).collect();
-        assert_eq!(said.iter().filter(|said| *said == "serves").count(), 1, "{said:?}");
+        assert_eq!(
+            said.iter().filter(|said| *said == "serves").count(),
+            1,
+            "{said:?}"
+        );
         unix::Stream::connect(&path).expect("the one that serves has the path");
         // Their deaths leave a stale path for the next round.
         children.iter_mut().for_each(process::Child::kill);
@@ -367,7 +452,11 @@ fn of_many_that_take_over_at_once_exactly_one_serves() {
 fn others_may_connect_only_as_the_mode_says() {
     if part().is_some() {
         // SAFETY: plain system calls on numbers.
-        assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0, "the tests run as root");
+        assert_eq!(
+            unsafe { libc::setresuid(65534, 65534, 65534) },
+            0,
+            "the tests run as root"
+        );
         let error = unix::Stream::connect(argument("PATH")).unwrap_err();
         assert_eq!(error.kind(), Kind::PermissionDenied, "{error}");
         let error = unix::unlink(argument("PATH")).unwrap_err();
@@ -380,10 +469,21 @@ fn others_may_connect_only_as_the_mode_says() {
     let _private = unix::Options::new().mode(0o600).listen(&private).unwrap();
     let listener = unix::Options::new().mode(0o666).listen(&public).unwrap();
     for (path, mode) in [(&private, 0o600), (&public, 0o666)] {
-        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, mode);
+        assert_eq!(
+            std::fs::metadata(path).unwrap().permissions().mode() & 0o777,
+            mode
+        );
     }
-    let arguments = [("PATH", private.to_str().unwrap()), ("OPEN", public.to_str().unwrap())];
-    let child = play("others_may_connect_only_as_the_mode_says", "nobody", &arguments).start();
+    let arguments = [
+        ("PATH", private.to_str().unwrap()),
+        ("OPEN", public.to_str().unwrap()),
+    ];
+    let child = play(
+        "others_may_connect_only_as_the_mode_says",
+        "nobody",
+        &arguments,
+    )
+    .start();
     let mut stream = listener.accept_timeout(process::PATIENCE).unwrap();
     assert_eq!(stream.peer().unwrap().uid, 65534);
     let mut text = String::new();
@@ -408,7 +508,10 @@ fn socat_and_python_connect_and_are_connected_to() {
     stream.read_to_string(&mut text).unwrap();
     stream.write_all(b"answer").unwrap();
     drop(stream);
-    assert_eq!((&text[..], &socat.wait_with_output().unwrap().stdout[..]), ("question", &b"answer"[..]));
+    assert_eq!(
+        (&text[..], &socat.wait_with_output().unwrap().stdout[..]),
+        ("question", &b"answer"[..])
+    );
 
     let theirs = format!("@{}", process::unique("python"));
     let script = "import socket, sys\n\
@@ -419,7 +522,12 @@ fn socat_and_python_connect_and_are_connected_to() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    python.stdout.as_mut().unwrap().read_exact(&mut [0; 3]).unwrap();
+    python
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut [0; 3])
+        .unwrap();
     let mut stream = unix::Stream::connect(&theirs).unwrap();
     stream.write_all(b"wigwag").unwrap();
     text.clear();
@@ -449,7 +557,11 @@ fn an_address_serves_one_client_and_removes_its_path() {
     let path = directory.file("socket");
     let address = format!("unix:{}", path.display());
     let open = |text: &str, role| {
-        let opening = Opening { role, way: Way::Both, wait: process::PATIENCE.into() };
+        let opening = Opening {
+            role,
+            way: Way::Both,
+            wait: process::PATIENCE.into(),
+        };
         match catalog::open(&text.parse().unwrap(), opening) {
             Ok(Endpoint::Stream(stream)) => Ok(stream),
             Ok(_) => panic!("a Unix socket is a stream"),
