@@ -8,6 +8,7 @@ pub(crate) mod ancillary;
 pub(crate) mod mq;
 pub(crate) mod msg;
 pub(crate) mod patience;
+pub(crate) mod signal;
 
 /// The `errno` of the system call that just failed through libc.
 pub(crate) fn last_error() -> rustix::io::Errno {
