@@ -12,12 +12,15 @@ const LEVELS: &[&[&str]] = &[
         "guarantees",
         "facility",
         "name",
+        "key",
         "options",
         "address",
         "opening",
     ],
     &["sys"],
-    &["stream", "message", "memory", "gate", "signal"],
+    &["stream", "message", "gate", "signal"],
+    // It places gates inside itself.
+    &["memory"],
     &["race", "deadlock", "pattern"],
     &["catalog", "asynchronous"],
 ];
