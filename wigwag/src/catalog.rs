@@ -87,43 +87,123 @@ pub struct Resolved {
 pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &stream::pipe::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "fd",
+                value: "NUMBER",
+                what: "the descriptor that was inherited; required",
+            },
+            OptionFact {
+                key: "capacity",
+                value: "BYTES",
+                what: "makes room for at least so many bytes; 65536 by default",
+            },
+        ],
+        open: Some(Open::Stream(stream::pipe::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: stream::pipe::probe,
     },
     Entry {
         facility: &stream::fifo::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "permissions of a new one; 0600 by default",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "refuses one that exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "removes the name when both ends have it open",
+            },
+            OptionFact {
+                key: "capacity",
+                value: "BYTES",
+                what: "makes room for at least so many bytes; 65536 by default",
+            },
+        ],
+        open: Some(Open::Stream(stream::fifo::open)),
+        create: Some(stream::fifo::create),
+        unlink: Some(stream::fifo::unlink),
+        probe: stream::fifo::probe,
     },
     Entry {
         facility: &stream::unix::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "permissions of the path; 0777 less the umask by default",
+            },
+            OptionFact {
+                key: "backlog",
+                value: "CONNECTIONS",
+                what: "how many may wait to be accepted; net.core.somaxconn by default",
+            },
+            OptionFact {
+                key: "take-over",
+                value: "",
+                what: "replaces a path whose process is gone",
+            },
+        ],
+        open: Some(Open::Stream(stream::unix::open)),
         create: None,
-        unlink: None,
-        probe: || Ok(()),
+        unlink: Some(stream::unix::unlink_name),
+        probe: stream::unix::probe,
     },
     Entry {
         facility: &stream::tcp::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "nodelay",
+                value: "",
+                what: "sends small writes at once",
+            },
+            OptionFact {
+                key: "backlog",
+                value: "CONNECTIONS",
+                what: "how many may wait to be accepted; net.core.somaxconn by default",
+            },
+        ],
+        open: Some(Open::Stream(stream::tcp::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: stream::tcp::probe,
     },
     Entry {
         facility: &stream::pty::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "raw",
+                value: "",
+                what: "turns the line discipline off: bytes pass as they are",
+            },
+            OptionFact {
+                key: "rows",
+                value: "LINES",
+                what: "height of the terminal",
+            },
+            OptionFact {
+                key: "columns",
+                value: "CHARACTERS",
+                what: "width of the terminal",
+            },
+            OptionFact {
+                key: "link",
+                value: "PATH",
+                what: "a symbolic link to the new terminal, while it is open",
+            },
+        ],
+        open: Some(Open::Stream(stream::pty::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: stream::pty::probe,
     },
     Entry {
         facility: &message::posix::FACILITY,
