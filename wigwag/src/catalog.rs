@@ -395,11 +395,15 @@ pub const CATALOG: &[Entry] = &[
     },
     Entry {
         facility: &signal::FACILITY,
-        options: &[],
-        open: None,
+        options: &[OptionFact {
+            key: "signal",
+            value: "NAMES",
+            what: "which to send (one), or to receive: USR1,RTMIN+1",
+        }],
+        open: Some(Open::Messages(signal::address::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: signal::address::probe,
     },
 ];
 

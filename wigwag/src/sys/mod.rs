@@ -11,6 +11,7 @@ pub(crate) mod inherited;
 pub(crate) mod mq;
 pub(crate) mod msg;
 pub(crate) mod patience;
+pub(crate) mod signal;
 pub(crate) mod peer;
 pub(crate) mod posix_sem;
 pub(crate) mod session;
