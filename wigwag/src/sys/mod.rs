@@ -6,4 +6,5 @@
 
 pub(crate) mod copy;
 pub(crate) mod posix_sem;
+pub(crate) mod sem;
 pub(crate) mod shm;
