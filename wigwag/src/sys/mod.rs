@@ -5,6 +5,7 @@
 //! `EINTR` unless its documentation says that it reports it, and never allocates on behalf of a peer.
 
 pub(crate) mod copy;
+pub(crate) mod fcntl;
 pub(crate) mod posix_sem;
 pub(crate) mod sem;
 pub(crate) mod shm;
