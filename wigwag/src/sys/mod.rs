@@ -25,3 +25,8 @@ pub(crate) fn last_error() -> rustix::io::Errno {
     let code = std::io::Error::last_os_error().raw_os_error();
     rustix::io::Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
 }
+pub(crate) mod copy;
+pub(crate) mod fcntl;
+pub(crate) mod posix_sem;
+pub(crate) mod sem;
+pub(crate) mod shm;
