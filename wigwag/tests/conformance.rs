@@ -50,12 +50,17 @@ impl Object {
             Naming::Socket => format!("{id}:@{name}"),
             Naming::Key => {
                 let start = 2_166_136_261_u32;
-                let hash = name.bytes().fold(start, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
+                let hash = name.bytes().fold(start, |hash, byte| {
+                    (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+                });
                 format!("{id}:{:#x}", hash | 1)
             }
             Naming::HostPort => {
                 let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-                format!("{id}:127.0.0.1:{}", free.local_addr().expect("its address").port())
+                format!(
+                    "{id}:127.0.0.1:{}",
+                    free.local_addr().expect("its address").port()
+                )
             }
             Naming::Unnamed => {
                 let (receiver, sender) = unnamed(id);
@@ -67,7 +72,12 @@ impl Object {
             }
             naming => unreachable!("{naming}: not for these tests"),
         };
-        let object = Object { entry, address, ours, theirs };
+        let object = Object {
+            entry,
+            address,
+            ours,
+            theirs,
+        };
         if entry.create.is_some() {
             catalog::create(&object.address()).unwrap_or_else(|error| panic!("{error}"));
         }
@@ -118,7 +128,10 @@ fn unnamed(id: &str) -> (OwnedFd, OwnedFd) {
         }
         "memfd" => {
             let region = wigwag::memory::memfd::Memfd::create("conform", 4096).expect("a memfd");
-            (region.try_clone_fd().expect("its descriptor"), region.try_clone_fd().expect("its descriptor"))
+            (
+                region.try_clone_fd().expect("its descriptor"),
+                region.try_clone_fd().expect("its descriptor"),
+            )
         }
         "eventfd" => {
             let flags = rustix::event::EventfdFlags::CLOEXEC;
@@ -137,7 +150,10 @@ fn open(address: &str, opening: Opening) -> Endpoint {
         match catalog::open(&parsed, opening.within(PATIENCE)) {
             Ok(endpoint) => return endpoint,
             Err(error) if opening.role == Role::Join && start.elapsed() < PATIENCE => {
-                assert!(matches!(error.kind(), Kind::NotFound | Kind::Disconnected), "{error}");
+                assert!(
+                    matches!(error.kind(), Kind::NotFound | Kind::Disconnected),
+                    "{error}"
+                );
                 std::thread::sleep(Duration::from_millis(2));
             }
             Err(error) => panic!("{error}"),
@@ -171,7 +187,11 @@ fn mine(opening: Opening) -> Endpoint {
     open(&argument("ADDRESS"), opening)
 }
 
-const BOTH: Opening = Opening { role: Role::Join, way: Way::Both, wait: Wait::Forever };
+const BOTH: Opening = Opening {
+    role: Role::Join,
+    way: Way::Both,
+    wait: Wait::Forever,
+};
 
 /// The facilities of a family that are opened by an address.
 fn of(family: Family) -> impl Iterator<Item = &'static Entry> {
@@ -180,7 +200,10 @@ fn of(family: Family) -> impl Iterator<Item = &'static Entry> {
         !matches!(entry.facility.naming, Naming::Terminal | Naming::InMemory)
             && !(entry.facility.naming == Naming::Unnamed && entry.open.is_none())
     };
-    CATALOG.iter().filter(move |entry| entry.facility.family == family).filter(addressed)
+    CATALOG
+        .iter()
+        .filter(move |entry| entry.facility.family == family)
+        .filter(addressed)
 }
 
 #[test]
@@ -201,7 +224,12 @@ fn a_stream_brings_every_byte_in_order_and_then_ends() {
         drop(object.ours.take());
         let mut bytes = Vec::new();
         ours.read_to_end(&mut bytes).expect("read");
-        assert!(bytes == pattern(LEN), "{}: {} bytes came", entry.facility.id, bytes.len());
+        assert!(
+            bytes == pattern(LEN),
+            "{}: {} bytes came",
+            entry.facility.id,
+            bytes.len()
+        );
         assert_eq!(entry.facility.boundary, Some(Boundary::Byte));
         child.succeeds();
     }
@@ -211,7 +239,11 @@ fn a_stream_brings_every_byte_in_order_and_then_ends() {
 fn a_stream_notices_at_once_that_its_peer_was_killed() {
     const TEST: &str = "a_stream_notices_at_once_that_its_peer_was_killed";
     if let Some(part) = part() {
-        let opening = if part == "sender" { Opening::SEND } else { Opening::RECEIVE };
+        let opening = if part == "sender" {
+            Opening::SEND
+        } else {
+            Opening::RECEIVE
+        };
         let _stream = stream(mine(opening));
         say("open");
         loop {
@@ -227,7 +259,9 @@ fn a_stream_notices_at_once_that_its_peer_was_killed() {
         child.says("open");
         child.kill();
         // An end of file, or an error: never a wait.
-        let _ = ours.read(&mut [0; 10]).map(|count| assert_eq!(count, 0, "{}", entry.facility.id));
+        let _ = ours
+            .read(&mut [0; 10])
+            .map(|count| assert_eq!(count, 0, "{}", entry.facility.id));
 
         let mut object = Object::new(entry, ChildIs::Receiver);
         let mut child = object.child(TEST, "receiver");
@@ -236,7 +270,9 @@ fn a_stream_notices_at_once_that_its_peer_was_killed() {
         child.says("open");
         child.kill();
         // What TCP has sent may be accepted before the answer comes that nobody is there.
-        eventually("writing to a dead reader fails", || ours.write_all(b"is anybody there?").is_err());
+        eventually("writing to a dead reader fails", || {
+            ours.write_all(b"is anybody there?").is_err()
+        });
     }
 }
 
@@ -256,7 +292,9 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
     if part().is_some() {
         let sender = messages(mine(Opening::SEND));
         for number in 0..COUNT {
-            sender.send_with(&body(number), Note::default(), Wait::For(PATIENCE)).expect("send");
+            sender
+                .send_with(&body(number), Note::default(), Wait::For(PATIENCE))
+                .expect("send");
         }
         return;
     }
@@ -269,7 +307,11 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
         let child = object.child(TEST, "sender");
         let ours = early.unwrap_or_else(|| messages(object.open(Opening::RECEIVE)));
         let (mut numbers, mut buffer) = (Vec::new(), Vec::new());
-        let patience = if facility.guarantees.delivery == Delivery::BestEffort { A_WHILE * 4 } else { PATIENCE };
+        let patience = if facility.guarantees.delivery == Delivery::BestEffort {
+            A_WHILE * 4
+        } else {
+            PATIENCE
+        };
         while numbers.len() < COUNT as usize {
             match ours.recv_with(&mut buffer, None, Wait::For(patience)) {
                 Ok(Some(_)) => {
@@ -295,7 +337,12 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
             let mut once = numbers.clone();
             once.sort_unstable();
             once.dedup();
-            assert_eq!(once.len(), numbers.len(), "{}: some came twice", facility.id);
+            assert_eq!(
+                once.len(),
+                numbers.len(),
+                "{}: some came twice",
+                facility.id
+            );
         }
         child.succeeds();
     }
@@ -339,7 +386,9 @@ fn a_full_message_facility_does_what_it_says() {
             Overflow::Waits => {
                 let full = full.unwrap_or_else(|| panic!("{}: never full", facility.id));
                 assert_eq!(full.kind(), Kind::WouldBlock, "{full}");
-                let timed = sender.send_with(b"more", Note::default(), Wait::For(A_WHILE)).expect_err("full");
+                let timed = sender
+                    .send_with(b"more", Note::default(), Wait::For(A_WHILE))
+                    .expect_err("full");
                 assert_eq!(timed.kind(), Kind::TimedOut, "{timed}");
             }
             Overflow::DropsNewest => assert!(full.is_none(), "{}: {full:?}", facility.id),
@@ -355,7 +404,9 @@ fn a_full_message_facility_does_what_it_says() {
 fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
     const TEST: &str = "what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not";
     if part().is_some() {
-        messages(mine(Opening::SEND)).send_with(b"a letter", Note::default(), Wait::Not).expect("send");
+        messages(mine(Opening::SEND))
+            .send_with(b"a letter", Note::default(), Wait::Not)
+            .expect("send");
         return;
     }
     for entry in of(Family::Message) {
@@ -368,7 +419,8 @@ fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
         object.child(TEST, "sender").succeeds();
         let mut buffer = Vec::new();
         let ours = messages(object.open(Opening::RECEIVE));
-        ours.recv_with(&mut buffer, None, Wait::Not).expect("it is still there");
+        ours.recv_with(&mut buffer, None, Wait::Not)
+            .expect("it is still there");
         assert_eq!(buffer, b"a letter");
     }
 }
@@ -377,7 +429,9 @@ fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
 fn memory_keeps_what_a_dead_process_wrote_as_long_as_it_says() {
     const TEST: &str = "memory_keeps_what_a_dead_process_wrote_as_long_as_it_says";
     if part().is_some() {
-        let Endpoint::Region(region) = mine(BOTH) else { panic!("not memory") };
+        let Endpoint::Region(region) = mine(BOTH) else {
+            panic!("not memory")
+        };
         region.write_at(100, b"remember").expect("write");
         region.flush().expect("flush");
         say("written");
@@ -390,16 +444,22 @@ fn memory_keeps_what_a_dead_process_wrote_as_long_as_it_says() {
         let mut child = object.child(TEST, "writer");
         child.says("written");
         child.kill();
-        let Endpoint::Region(region) = object.open(BOTH) else { panic!("not memory") };
+        let Endpoint::Region(region) = object.open(BOTH) else {
+            panic!("not memory")
+        };
         let mut bytes = [0; 8];
         region.read_at(100, &mut bytes).expect("read");
         assert_eq!(&bytes, b"remember", "{}", entry.facility.id);
-        let outside = region.read_at(region.len(), &mut bytes).expect_err("outside");
+        let outside = region
+            .read_at(region.len(), &mut bytes)
+            .expect_err("outside");
         assert_eq!(outside.kind(), Kind::BadInput);
         drop(region);
         if entry.unlink.is_some() {
             catalog::unlink(&object.address()).expect("remove");
-            let gone = catalog::open(&object.address(), BOTH).err().expect("it is gone");
+            let gone = catalog::open(&object.address(), BOTH)
+                .err()
+                .expect("it is gone");
             assert_eq!(gone.kind(), Kind::NotFound, "{gone}");
         }
     }
@@ -410,7 +470,8 @@ fn a_gate_lets_one_in_and_after_a_death_does_what_it_says() {
     const TEST: &str = "a_gate_lets_one_in_and_after_a_death_does_what_it_says";
     if part().is_some() {
         let gate = gate(mine(BOTH));
-        gate.acquire_with(Mode::Exclusive, Wait::Forever).expect("acquire");
+        gate.acquire_with(Mode::Exclusive, Wait::Forever)
+            .expect("acquire");
         say("inside");
         loop {
             std::thread::park();
@@ -427,21 +488,29 @@ fn a_gate_lets_one_in_and_after_a_death_does_what_it_says() {
         let mut child = object.child(TEST, "holder");
         child.says("inside");
         let ours = gate(object.open(BOTH));
-        let busy = ours.acquire_with(Mode::Exclusive, Wait::Not).expect_err("somebody is inside");
+        let busy = ours
+            .acquire_with(Mode::Exclusive, Wait::Not)
+            .expect_err("somebody is inside");
         assert_eq!(busy.kind(), Kind::WouldBlock, "{busy}");
-        let late = ours.acquire_with(Mode::Exclusive, Wait::For(A_WHILE)).expect_err("somebody is inside");
+        let late = ours
+            .acquire_with(Mode::Exclusive, Wait::For(A_WHILE))
+            .expect_err("somebody is inside");
         assert_eq!(late.kind(), Kind::TimedOut, "{late}");
         child.kill();
         match facility.guarantees.peer_death {
             PeerDeath::Released => {
-                ours.acquire_with(Mode::Exclusive, Wait::For(PATIENCE)).unwrap_or_else(|error| panic!("{error}"));
+                ours.acquire_with(Mode::Exclusive, Wait::For(PATIENCE))
+                    .unwrap_or_else(|error| panic!("{error}"));
                 ours.release().expect("release");
             }
             PeerDeath::StaysHeld => {
-                let held = ours.acquire_with(Mode::Exclusive, Wait::For(A_WHILE)).expect_err("still held");
+                let held = ours
+                    .acquire_with(Mode::Exclusive, Wait::For(A_WHILE))
+                    .expect_err("still held");
                 assert_eq!(held.kind(), Kind::TimedOut, "{held}");
                 ours.release().expect("release on behalf of the dead");
-                ours.acquire_with(Mode::Exclusive, Wait::Not).expect("now it is free");
+                ours.acquire_with(Mode::Exclusive, Wait::Not)
+                    .expect("now it is free");
             }
             other => panic!("{}: no test for {other}", facility.id),
         }
@@ -451,17 +520,26 @@ fn a_gate_lets_one_in_and_after_a_death_does_what_it_says() {
 #[test]
 fn what_is_missing_is_not_found_and_what_exists_is_not_made_again() {
     for entry in CATALOG {
-        let (Some(create), true) = (entry.create, entry.unlink.is_some()) else { continue };
+        let (Some(create), true) = (entry.create, entry.unlink.is_some()) else {
+            continue;
+        };
         let object = Object::new(entry, ChildIs::Sender);
-        let target = catalog::resolve(&object.address()).expect("it resolves").target;
-        let exists = create(&target).expect_err("it exists");
+        let target = catalog::resolve(&object.address())
+            .expect("it resolves")
+            .target;
+        let Err(exists) = create(&target) else {
+            panic!("{} was made a second time", object.address);
+        };
         assert_eq!(exists.kind(), Kind::AlreadyExists, "{exists}");
         catalog::unlink(&object.address()).expect("remove");
         let missing = catalog::unlink(&object.address()).expect_err("it is gone");
         assert_eq!(missing.kind(), Kind::NotFound, "{missing}");
         for error in [exists, missing] {
             assert_eq!(error.to_string().lines().count(), 1);
-            assert!(error.to_string().contains(error.object()) && !error.object().is_empty(), "{error}");
+            assert!(
+                error.to_string().contains(error.object()) && !error.object().is_empty(),
+                "{error}"
+            );
         }
     }
 }

@@ -11,11 +11,11 @@ pub(crate) mod inherited;
 pub(crate) mod mq;
 pub(crate) mod msg;
 pub(crate) mod patience;
-pub(crate) mod signal;
 pub(crate) mod peer;
 pub(crate) mod posix_sem;
 pub(crate) mod session;
 pub(crate) mod shm;
+pub(crate) mod signal;
 pub(crate) mod sigpipe;
 pub(crate) mod unix_path;
 pub(crate) mod vmsplice;
@@ -25,8 +25,5 @@ pub(crate) fn last_error() -> rustix::io::Errno {
     let code = std::io::Error::last_os_error().raw_os_error();
     rustix::io::Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
 }
-pub(crate) mod copy;
 pub(crate) mod fcntl;
-pub(crate) mod posix_sem;
 pub(crate) mod sem;
-pub(crate) mod shm;
