@@ -5,17 +5,18 @@
 //! `EINTR` unless its documentation says that it reports it, and never allocates on behalf of a peer.
 
 pub(crate) mod ancillary;
+pub(crate) mod copy;
+pub(crate) mod fcntl;
+pub(crate) mod inherited;
 pub(crate) mod mq;
 pub(crate) mod msg;
 pub(crate) mod patience;
+pub(crate) mod posix_sem;
+pub(crate) mod sem;
+pub(crate) mod shm;
 
 /// The `errno` of the system call that just failed through libc.
 pub(crate) fn last_error() -> rustix::io::Errno {
     let code = std::io::Error::last_os_error().raw_os_error();
     rustix::io::Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
 }
-pub(crate) mod copy;
-pub(crate) mod fcntl;
-pub(crate) mod posix_sem;
-pub(crate) mod sem;
-pub(crate) mod shm;
