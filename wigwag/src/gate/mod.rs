@@ -12,6 +12,7 @@
 use crate::error::Result;
 use crate::wait::Wait;
 
+pub(crate) mod address;
 pub mod event;
 pub mod file_lock;
 pub mod posix;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 
+pub(crate) mod address;
 pub mod anonymous;
 pub mod file;
 pub mod huge;
@@ -23,7 +24,7 @@ mod mapping;
 pub mod memfd;
 mod object;
 pub mod posix;
-mod semaphore;
+pub(crate) mod semaphore;
 pub mod sysv;
 
 pub use mapping::{Access, Mapping};

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+use super::last_error;
+
 /// Who owns a record lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -59,7 +61,7 @@ pub(crate) fn set(
     let mut lock = flock(kind, span);
     // SAFETY: the descriptor is borrowed and so open; these commands take a live struct flock.
     match unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) } {
-        -1 => Err(match last() {
+        -1 => Err(match last_error() {
             // POSIX allows both for "in the way".
             Errno::ACCESS => Errno::AGAIN,
             errno => errno,
@@ -82,7 +84,7 @@ pub(crate) fn get(
     let mut lock = flock(kind, span);
     // SAFETY: as above; the kernel writes the obstacle into the live struct.
     if unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) } == -1 {
-        return Err(last());
+        return Err(last_error());
     }
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then(|| Obstacle {
         pid: lock.l_pid,
@@ -106,9 +108,4 @@ fn flock(kind: Type, span: Span) -> libc::flock {
     lock.l_start = span.start;
     lock.l_len = span.len;
     lock
-}
-
-#[cold]
-fn last() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -7,6 +7,8 @@
 pub(crate) mod ancillary;
 pub(crate) mod connect;
 pub(crate) mod copy;
+pub(crate) mod copy;
+pub(crate) mod fcntl;
 pub(crate) mod inherited;
 pub(crate) mod mq;
 pub(crate) mod msg;
@@ -19,6 +21,9 @@ pub(crate) mod signal;
 pub(crate) mod sigpipe;
 pub(crate) mod unix_path;
 pub(crate) mod vmsplice;
+pub(crate) mod posix_sem;
+pub(crate) mod sem;
+pub(crate) mod shm;
 
 /// The `errno` of the system call that just failed through libc.
 pub(crate) fn last_error() -> rustix::io::Errno {

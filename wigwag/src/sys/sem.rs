@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
+
+use super::last_error;
 use rustix::time::Timespec;
 
 /// One operation of a call.
@@ -50,7 +52,7 @@ pub(crate) fn operate(
             limit,
         )
     };
-    if done == 0 { Ok(()) } else { Err(last()) }
+    if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 
 /// Beyond what the kernel's clock can count there is no limit.
@@ -115,13 +117,8 @@ pub(crate) fn remove(id: i32) -> Result<(), Errno> {
 
 fn result(number: libc::c_int) -> Result<i32, Errno> {
     if number == -1 {
-        Err(last())
+        Err(last_error())
     } else {
         Ok(number)
     }
-}
-
-#[cold]
-fn last() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

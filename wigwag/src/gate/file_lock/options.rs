@@ -32,7 +32,7 @@ pub enum Style {
 }
 
 impl Style {
-    pub(super) fn facility(self) -> &'static Facility {
+    pub(in crate::gate) fn facility(self) -> &'static Facility {
         match self {
             Style::Ofd => &OFD,
             Style::Flock => &FLOCK,

@@ -386,7 +386,7 @@ impl Gate for Set {
 }
 
 impl Set {
-    pub(super) fn acquire_at(&self, index: u16, mode: Mode, wait: Wait) -> Result<()> {
+    pub(in crate::gate) fn acquire_at(&self, index: u16, mode: Mode, wait: Wait) -> Result<()> {
         if mode == Mode::Shared {
             let why = "a semaphore has no shared mode; give it as many permits as may be inside";
             return Err(self.error(Kind::BadInput, "acquire", why));
@@ -394,7 +394,7 @@ impl Set {
         self.perform(&[self.op(Op::acquire(index, 1))], wait.into())
     }
 
-    pub(super) fn release_at(&self, index: u16) -> Result<()> {
+    pub(in crate::gate) fn release_at(&self, index: u16) -> Result<()> {
         self.perform(&[self.op(Op::release(index, 1))], Deadline::Now)
     }
 }
