@@ -7,7 +7,6 @@
 pub(crate) mod ancillary;
 pub(crate) mod connect;
 pub(crate) mod copy;
-pub(crate) mod copy;
 pub(crate) mod fcntl;
 pub(crate) mod inherited;
 pub(crate) mod mq;
@@ -21,14 +20,10 @@ pub(crate) mod signal;
 pub(crate) mod sigpipe;
 pub(crate) mod unix_path;
 pub(crate) mod vmsplice;
-pub(crate) mod posix_sem;
 pub(crate) mod sem;
-pub(crate) mod shm;
 
 /// The `errno` of the system call that just failed through libc.
 pub(crate) fn last_error() -> rustix::io::Errno {
     let code = std::io::Error::last_os_error().raw_os_error();
     rustix::io::Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
 }
-pub(crate) mod fcntl;
-pub(crate) mod sem;
