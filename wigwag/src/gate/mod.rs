@@ -7,6 +7,7 @@
 //! | protect a file, or a range of it | [`file_lock`]: OFD | given back |
 //! | the same between whole programs, by shell too | [`file_lock`]: flock | given back |
 //! | the same with programs that use `lockf(3)` | [`file_lock`]: POSIX record | given back |
+//! | memory that a C program laid out with POSIX threads objects | [`pthread`] | see there |
 //! | count events, wait for them in an event loop | [`event`] | nothing is held |
 
 use crate::error::Result;
@@ -15,6 +16,8 @@ use crate::wait::Wait;
 pub mod event;
 pub mod file_lock;
 pub mod posix;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod pthread;
 pub mod sysv;
 
 /// Whether others may be inside at the same time.
