@@ -42,6 +42,7 @@ pub mod message;
 pub mod name;
 pub mod opening;
 mod options;
+pub mod shared;
 pub mod signal;
 pub mod stream;
 pub(crate) mod sys;

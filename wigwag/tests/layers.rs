@@ -17,6 +17,7 @@ const LEVELS: &[&[&str]] = &[
         "opening",
     ],
     &["sys"],
+    &["shared"],
     &["stream", "message", "memory", "gate", "signal"],
     &["race", "deadlock", "pattern"],
     &["catalog", "asynchronous"],
