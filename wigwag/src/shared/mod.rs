@@ -72,18 +72,26 @@ pub enum Death {
     Watched,
 }
 
-macro_rules! primitives {
-    ($trait:ident: $($type:ident)* $(; $($more:tt)*)?) => { $(
-        // SAFETY: a number: all bit patterns are valid, and there is nothing else in it. An atomic changes by itself.
-        unsafe impl $trait for $type {
+macro_rules! numbers {
+    ($($type:ident)*) => { $(
+        // SAFETY: a number: all bit patterns are valid, and there is nothing else in it.
+        unsafe impl Plain for $type {
             const LAYOUT: Layout = layout::<$type>(stringify!($type));
-            $($($more)*)?
         }
     )* };
 }
-primitives!(Plain: u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
-primitives!(Shared: AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 AtomicI32 AtomicI64 AtomicIsize;
-    const WARY: bool = true;);
+numbers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
+
+macro_rules! atomics {
+    ($($type:ident)*) => { $(
+        // SAFETY: all bit patterns are valid, and it changes by itself.
+        unsafe impl Shared for $type {
+            const LAYOUT: Layout = layout::<$type>(stringify!($type));
+            const WARY: bool = true;
+        }
+    )* };
+}
+atomics!(AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 AtomicI32 AtomicI64 AtomicIsize);
 
 // SAFETY: an array has no padding between its elements, so it is what they are.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {
