@@ -18,7 +18,15 @@ pub mod file_lock;
 pub mod posix;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod pthread;
+pub mod robust_semaphore;
+pub mod semaphore;
+pub mod spin;
 pub mod sysv;
+pub mod watch;
+
+pub use robust_semaphore::RobustSemaphore;
+pub use semaphore::Semaphore;
+pub use spin::SpinLock;
 
 /// Whether others may be inside at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
