@@ -7,6 +7,7 @@
 //! | contents that survive a reboot | [`file`] |
 //! | no name: passed as a descriptor, sealed against a peer that shrinks it | [`memfd`] |
 //! | a parent and its children only | [`anonymous`] |
+//! | one typed value in any of these, with its gates | [`segment`] |
 //!
 //! All members promise what memory promises: a write is seen by all, in no order and with no
 //! notice; what must be whole needs a gate beside it. A safe program never gets a `&[u8]`
@@ -18,7 +19,10 @@ pub mod anonymous;
 pub mod file;
 pub mod memfd;
 pub mod posix;
+pub mod segment;
 pub mod sysv;
+
+pub use segment::Segment;
 
 /// A mapped piece of memory, whatever it is made of.
 pub trait Region: Send + Sync {

@@ -5,7 +5,7 @@
 //! where an algorithm needs the single order of `SeqCst` accesses ("I store mine, then look at
 //! yours"), it calls [`model_fence`], which is nothing in the real build.
 //!
-//! A model must be able to fail: [`mutated`] lets a model switch one promise of an algorithm off.
+//! A model must be able to fail: [`mutated`] weakens the one thing that `WIGWAG_MUTATION` names.
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -41,35 +41,11 @@ pub(crate) fn relax() {
     loom::thread::yield_now();
 }
 
-/// A promise of an algorithm that a model breaks on purpose, to show that the model notices.
-#[cfg(loom)]
-pub mod mutation {
-    use std::sync::Mutex;
-
-    static BROKEN: Mutex<&str> = Mutex::new("");
-
-    /// Runs `model` with the promise `name` broken; the models of one binary take turns.
-    pub fn with(name: &'static str, model: impl FnOnce()) {
-        static TURN: Mutex<()> = Mutex::new(());
-        let _turn = TURN.lock().unwrap_or_else(|poison| poison.into_inner());
-        *BROKEN.lock().unwrap_or_else(|poison| poison.into_inner()) = name;
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(model));
-        *BROKEN.lock().unwrap_or_else(|poison| poison.into_inner()) = "";
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-    }
-
-    pub(crate) fn is(name: &str) -> bool {
-        *BROKEN.lock().unwrap_or_else(|poison| poison.into_inner()) == name
-    }
-}
-
-/// Whether a model has broken the promise `name`; never outside a model.
+/// Whether a model is to fail because this one thing is weakened; never outside models.
 #[inline(always)]
-pub(crate) fn mutated(_name: &str) -> bool {
+pub(crate) fn mutated(_what: &str) -> bool {
     #[cfg(loom)]
-    return mutation::is(_name);
+    return std::env::var("WIGWAG_MUTATION").is_ok_and(|mutation| mutation == _what);
     #[cfg(not(loom))]
     false
 }

@@ -9,5 +9,7 @@ pub(crate) mod pthread;
 
 pub(crate) mod atomic;
 pub(crate) mod futex;
+pub(crate) mod holder;
+pub(crate) mod ofd;
 pub(crate) mod process;
 pub(crate) mod robust;

@@ -19,31 +19,6 @@ pub(crate) struct Identity {
     pub(crate) start: u64,
 }
 
-/// A process in one word, for memory that a killed process leaves behind: its pid below, its start time (as far as
-/// it fits) above. Zero is nobody. What a peer left there is only ever asked whether it is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Who(pub(crate) u64);
-
-impl Who {
-    pub(crate) const NOBODY: Who = Who(0);
-
-    /// This process.
-    pub(crate) fn own() -> Who {
-        let own = Identity::own();
-        Who(u64::from(own.pid) | own.start << 32)
-    }
-
-    /// Its pid.
-    pub(crate) fn pid(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// Whether that process still runs; unknown is yes, nobody is no.
-    pub(crate) fn is_alive(self) -> bool {
-        alive(self.pid(), |start| self.0 >> 32 == 0 || self.0 >> 32 == start & 0xffff_ffff)
-    }
-}
-
 static PID: AtomicU32 = AtomicU32::new(0);
 static START: AtomicU64 = AtomicU64::new(0);
 
@@ -61,19 +36,15 @@ impl Identity {
 
     /// Whether it still runs. Unknown is yes: a living owner must never be taken for dead.
     pub(crate) fn is_alive(self) -> bool {
-        alive(self.pid, |start| self.start == 0 || self.start == start)
-    }
-}
-
-fn alive(pid: u32, started: impl FnOnce(u64) -> bool) -> bool {
-    if !exists(pid) {
-        return false;
-    }
-    match stat(pid) {
-        // Another process may have its id now, or it is a corpse that its parent has not buried.
-        Some((state, start)) => !matches!(state, b'Z' | b'X') && started(start),
-        // Hidden by the mount option hidepid, or gone just now.
-        None => exists(pid),
+        if !exists(self.pid) {
+            return false;
+        }
+        match stat(self.pid) {
+            // Another process has its id now, or it is a corpse that its parent has not buried.
+            Some((state, start)) => !matches!(state, b'Z' | b'X') && (self.start == 0 || self.start == start),
+            // Hidden by the mount option hidepid, or gone just now.
+            None => exists(self.pid),
+        }
     }
 }
 
@@ -159,9 +130,6 @@ mod tests {
     fn this_process_is_alive_and_an_older_namesake_is_not() {
         let own = Identity::own();
         assert!(own.is_alive());
-        assert!(Who::own().is_alive());
-        assert!(!Who(Who::own().0 + (1 << 32)).is_alive());
-        assert!(!Who::NOBODY.is_alive());
         assert!(!Identity { start: own.start + 1, ..own }.is_alive());
         assert!(!Identity { pid: 0, start: 0 }.is_alive());
         assert!(!Identity { pid: u32::MAX, start: 0 }.is_alive());
