@@ -2,6 +2,7 @@
 //!
 //! | need | use | when its holder dies |
 //! |---|---|---|
+//! | one thread of any process at a time, with the value it guards | [`Mutex`] | the next one is told, and repairs |
 //! | count free resources, by name | [`posix`] semaphore | stays held |
 //! | several counts at once, given back at exit | [`sysv`] semaphore set | given back if asked (undo) |
 //! | protect a file, or a range of it | [`file_lock`]: OFD | given back |
@@ -15,6 +16,7 @@ use crate::wait::Wait;
 
 pub mod event;
 pub mod file_lock;
+pub mod mutex;
 pub mod posix;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod pthread;
@@ -24,6 +26,7 @@ pub mod spin;
 pub mod sysv;
 pub mod watch;
 
+pub use mutex::{Lock, Mutex};
 pub use robust_semaphore::RobustSemaphore;
 pub use semaphore::Semaphore;
 pub use spin::SpinLock;

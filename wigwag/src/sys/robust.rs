@@ -58,12 +58,13 @@ struct Head {
 struct Own {
     tid: Cell<u32>,
     head: Cell<*const Head>,
-    held: Cell<u32>,
+    /// How many more locks it may link; none without a list.
+    room: Cell<u32>,
 }
 
 thread_local! {
     // Without a destructor and const, so that reading it is one instruction.
-    static OWN: Own = const { Own { tid: Cell::new(0), head: Cell::new(std::ptr::null()), held: Cell::new(0) } };
+    static OWN: Own = const { Own { tid: Cell::new(0), head: Cell::new(std::ptr::null()), room: Cell::new(0) } };
 }
 
 /// The calling thread. Neither `Send` nor `Sync`: it holds the thread's own list.
@@ -74,6 +75,13 @@ pub(crate) struct Current {
 }
 
 /// The calling thread.
+#[cfg(loom)]
+pub(crate) fn current() -> Current {
+    Current { tid: super::holder::Holder::thread().id(), head: std::ptr::null() }
+}
+
+/// The calling thread.
+#[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn current() -> Current {
     OWN.with(|own| {
@@ -86,10 +94,12 @@ pub(crate) fn current() -> Current {
 }
 
 #[cold]
+#[cfg(not(loom))]
 fn meet(own: &Own) -> Current {
     super::process::after_fork();
     own.tid.set(thread_id());
     own.head.set(head_of_libc());
+    own.room.set(if own.head.get().is_null() { 0 } else { MOST_HELD });
     Current { tid: own.tid.get(), head: own.head.get() }
 }
 
@@ -98,7 +108,7 @@ pub(super) fn forget() {
     OWN.with(|own| {
         own.tid.set(0);
         own.head.set(std::ptr::null());
-        own.held.set(0);
+        own.room.set(0);
     });
 }
 
@@ -107,11 +117,7 @@ fn thread_id() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()
 }
 
-#[cfg(loom)]
-fn thread_id() -> u32 {
-    unreachable!("a model asks its own threads")
-}
-
+#[cfg(not(loom))]
 /// The list libc registered for this thread, if its offset is the one our locks are made for.
 fn head_of_libc() -> *const Head {
     #[cfg(target_env = "musl")]
@@ -162,10 +168,10 @@ impl Current {
         !self.head.is_null()
     }
 
-    /// Whether it may take one more lock into its list.
+    /// Whether it has a list and may take one more lock into it.
     #[inline(always)]
     pub(crate) fn has_room(self) -> bool {
-        OWN.with(|own| own.held.get() < MOST_HELD)
+        OWN.with(|own| own.room.get() != 0)
     }
 
     /// From here until [`end`](Self::end) the kernel looks at this lock too, linked or not.
@@ -208,7 +214,7 @@ impl Current {
             compiler_fence(Ordering::SeqCst);
             (*self.head).list.store(link.entry(), Ordering::Relaxed);
         }
-        OWN.with(|own| own.held.set(own.held.get() + 1));
+        OWN.with(|own| own.room.set(own.room.get() - 1));
     }
 
     /// Takes a lock that is about to be freed out of the list.
@@ -228,7 +234,7 @@ impl Current {
             (*prev).store(next, Ordering::Relaxed);
         }
         compiler_fence(Ordering::SeqCst);
-        OWN.with(|own| own.held.set(own.held.get().wrapping_sub(1)));
+        OWN.with(|own| own.room.set(own.room.get() + 1));
     }
 
     /// Where the node with this entry keeps its `prev`; the head has none that must be kept.
