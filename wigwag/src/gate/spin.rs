@@ -19,6 +19,7 @@
 //! |---|---|
 //! | 0 | free |
 //! | a holder | taken by that thread; if it is dead, whoever finds that takes over, and is told |
+//! | `ABANDONED` | its holder panicked: like a dead one's |
 //! | all ones | unusable: a holder died, and who was told did not repair it |
 //!
 //! Waiters are not served in order; [`TicketLock`](super::ticket::TicketLock) does that, at a price.
@@ -40,6 +41,8 @@ use crate::wait::{Deadline, Wait};
 const NOUN: &str = "spin lock";
 const FREE: u64 = 0;
 const UNUSABLE: u64 = u64::MAX;
+/// Names no thread: its id is 0.
+const ABANDONED: u64 = 1 << 22;
 /// Looks before it yields: about a microsecond.
 const TURNS: u32 = 100;
 /// Yields before it sleeps.
@@ -108,13 +111,12 @@ impl<T> SpinLock<T> {
     /// # Errors
     /// `Corrupt` as for [`lock`](Self::lock).
     #[doc(alias = "pthread_spin_trylock")]
-    pub fn try_lock(&self) -> Result<Option<Guard<'_, T>>> {
-        if self.take(FREE, Holder::thread()) {
-            return Ok(Some(Guard::new(self)));
-        }
-        match self.word.load(Ordering::Relaxed) {
-            UNUSABLE => Err(unusable()),
-            _ => Ok(None),
+    pub fn try_lock(&self) -> Result<Option<Lock<'_, T>>> {
+        match self.lock_with(Wait::Not) {
+            Ok(lock) => Ok(Some(lock)),
+            // This thread having it counts as somebody.
+            Err(error) if matches!(error.kind(), Kind::WouldBlock | Kind::Deadlock) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -143,7 +145,7 @@ impl<T> SpinLock<T> {
     #[must_use]
     pub fn holder(&self) -> Option<u32> {
         match self.word.load(Ordering::Relaxed) {
-            UNUSABLE => None,
+            UNUSABLE | ABANDONED => None,
             word => Holder::in_word(word).map(Holder::id),
         }
     }
@@ -166,9 +168,13 @@ impl<T> SpinLock<T> {
         let start = Instant::now();
         let mut patience = Duration::from_millis(2);
         for round in 0.. {
-            for _ in 0..TURNS {
+            let turns = if wait == Wait::Not { 1 } else { TURNS };
+            for _ in 0..turns {
                 match self.word.load(Ordering::Relaxed) {
                     FREE if self.take(FREE, me) => return Ok(Lock::Clean(Guard::new(self))),
+                    ABANDONED if self.take(ABANDONED, me) => {
+                        return Ok(Lock::Orphaned(Orphan(Guard::new(self))));
+                    }
                     UNUSABLE => return Err(unusable()),
                     word if word == me.word() => {
                         let cause = "this thread has it already";
@@ -178,7 +184,7 @@ impl<T> SpinLock<T> {
                 }
                 relax();
             }
-            if deadline.passed() {
+            if wait == Wait::Not || deadline.passed() {
                 return Err(match wait {
                     Wait::Not => Error::new(Kind::WouldBlock, "lock", NOUN, "", "it is taken"),
                     _ => Error::new(Kind::TimedOut, "lock", NOUN, "", "timed out"),
@@ -300,6 +306,8 @@ impl<T> Drop for Orphan<'_, T> {
 pub struct Guard<'a, T> {
     lock: &'a SpinLock<T>,
     leave: u64,
+    /// Whether the thread was unwinding already when it took it.
+    panicking: bool,
     not_send: PhantomData<*const ()>,
 }
 
@@ -308,6 +316,7 @@ impl<'a, T> Guard<'a, T> {
         Guard {
             lock,
             leave: FREE,
+            panicking: std::thread::panicking(),
             not_send: PhantomData,
         }
     }
@@ -338,7 +347,9 @@ impl<T> Drop for Guard<'_, T> {
         };
         // In the child of a fork it is still its parent's.
         if self.lock.word.load(Ordering::Relaxed) == Holder::thread().word() {
-            self.lock.word.store(self.leave, release);
+            let panicked = self.leave == FREE && !self.panicking && std::thread::panicking();
+            let leave = if panicked { ABANDONED } else { self.leave };
+            self.lock.word.store(leave, release);
         }
     }
 }

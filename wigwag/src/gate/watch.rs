@@ -100,6 +100,14 @@ impl Watch {
         }
     }
 
+    /// The same for one who does nothing when it looks around.
+    pub(crate) fn drowsy(deadline: Deadline) -> Self {
+        Watch {
+            deadline,
+            nap: LONGEST_NAP,
+        }
+    }
+
     /// Sleeps while `word` is `expected`, for at most a nap.
     pub(crate) fn sleep(&mut self, word: &Word, expected: u32) -> Woken {
         let left = self.deadline.remaining();
