@@ -1,7 +1,7 @@
 //! Place: in which facility a segment lies, and under which name.
 //!
 //! ```
-//! use wigwag::memory::Place;
+//! use wigwag::memory::segment::Place;
 //!
 //! assert_eq!(Place::parse("/camera")?, Place::parse("shm:/camera")?);
 //! assert_eq!(Place::parse("/var/lib/camera")?, Place::parse("file:/var/lib/camera")?);
