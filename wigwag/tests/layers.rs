@@ -21,6 +21,8 @@ const LEVELS: &[&[&str]] = &[
     &["stream", "message", "gate", "signal"],
     // It places gates inside itself.
     &["memory"],
+    &["shared"],
+    &["stream", "message", "memory", "gate", "signal"],
     &["race", "deadlock", "pattern"],
     &["catalog", "asynchronous"],
 ];
