@@ -18,13 +18,13 @@ fn given<T: From<OwnedFd>>() -> T {
     std::io::stdin()
         .as_fd()
         .try_clone_to_owned()
-        .unwrap()
+        .expect("standard input")
         .into()
 }
 
 fn nonblocking(end: &impl AsFd) -> bool {
     rustix::fs::fcntl_getfl(end)
-        .unwrap()
+        .expect("the flags")
         .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
@@ -207,12 +207,7 @@ fn atomic_writes_of_several_processes_are_never_mixed() {
 #[test]
 fn capacity_can_be_chosen_up_to_the_limit_which_the_error_names() {
     if part().is_some() {
-        // SAFETY: plain system calls on numbers.
-        assert_eq!(
-            unsafe { libc::setresuid(65534, 65534, 65534) },
-            0,
-            "the tests run as root"
-        );
+        process::become_nobody();
         let (reader, _writer) = pipe::pair().unwrap();
         for bytes in [1 << 30, usize::MAX] {
             let error = reader.set_capacity(bytes).unwrap_err();
@@ -240,15 +235,7 @@ fn capacity_can_be_chosen_up_to_the_limit_which_the_error_names() {
 #[test]
 fn too_many_descriptors_is_an_error_that_names_the_limit() {
     if part().is_some() {
-        let limit = libc::rlimit {
-            rlim_cur: 64,
-            rlim_max: 64,
-        };
-        // SAFETY: `limit` is live and initialised.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-            0
-        );
+        process::limit_open_files(64);
         let mut pipes = Vec::new();
         let error = loop {
             match pipe::pair() {

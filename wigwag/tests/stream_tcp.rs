@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_millis(50);
 
 fn nonblocking(end: &impl std::os::fd::AsFd) -> bool {
     rustix::fs::fcntl_getfl(end)
-        .unwrap()
+        .expect("the flags")
         .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
@@ -138,6 +138,9 @@ fn nothing_waits_longer_than_told() {
 
 #[test]
 fn names_and_ports_that_mean_nothing_are_one_clear_line() {
+    if !process::alone("names_and_ports_that_mean_nothing_are_one_clear_line") {
+        return;
+    }
     let taken = tcp::Listener::create("127.0.0.1:0").unwrap();
     let free = {
         tcp::Listener::create("127.0.0.1:0")
@@ -201,6 +204,9 @@ fn options_reach_the_kernel() {
 
 #[test]
 fn socat_connects_and_is_connected_to() {
+    if !process::alone("socat_connects_and_is_connected_to") {
+        return;
+    }
     let listener = tcp::Listener::create("127.0.0.1:0").unwrap();
     let name = listener.name().unwrap();
     let mut socat = process::foreign("socat", "socat")
@@ -247,6 +253,9 @@ fn socat_connects_and_is_connected_to() {
 
 #[test]
 fn an_address_serves_one_client() {
+    if !process::alone("an_address_serves_one_client") {
+        return;
+    }
     // A port that was free a moment ago.
     let name = tcp::Listener::create("127.0.0.1:0")
         .unwrap()

@@ -270,3 +270,32 @@ pub fn compiled(
     );
     output
 }
+
+/// Makes this process another user's for good, one without rights.
+pub fn become_nobody() {
+    // SAFETY: a plain system call on numbers.
+    let done = unsafe { libc::setresuid(65534, 65534, 65534) };
+    assert_eq!(done, 0, "the tests run as root");
+}
+
+/// Lets this process open only descriptors below `most`.
+pub fn limit_open_files(most: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: `limit` is live and initialised.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(done, 0, "setrlimit");
+}
+
+/// Runs `test` again in a process where it is alone, unless this is that process. In a test
+/// binary other tests start processes, which between fork and exec have copies of all our
+/// descriptors: what is closed here may be open there for a moment.
+pub fn alone(test: &str) -> bool {
+    if part().is_some() {
+        return true;
+    }
+    play(test, "alone", &[]).start().succeeds();
+    false
+}
