@@ -11,12 +11,13 @@ pub(crate) mod inherited;
 pub(crate) mod mq;
 pub(crate) mod msg;
 pub(crate) mod patience;
-pub(crate) mod signal;
 pub(crate) mod peer;
 pub(crate) mod posix_sem;
 pub(crate) mod session;
 pub(crate) mod shm;
+pub(crate) mod signal;
 pub(crate) mod sigpipe;
+pub(crate) mod unix_name;
 pub(crate) mod unix_path;
 pub(crate) mod vmsplice;
 
