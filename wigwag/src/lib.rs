@@ -31,6 +31,8 @@
 //! library needs only `rustix` and `libc`.
 
 mod address;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 pub mod catalog;
 mod error;
 pub mod facility;
@@ -50,6 +52,8 @@ pub(crate) mod sys;
 mod wait;
 
 pub use address::Address;
+#[cfg(feature = "tokio")]
+pub use asynchronous::{Async, WouldBlock};
 pub use catalog::{Endpoint, open};
 pub use error::{Error, Kind, Result};
 pub use facility::Facility;

@@ -303,7 +303,7 @@ impl Fifo {
         // Not the FIFO that was checked, if it is another file by now: never a terminal of ours.
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
         let opened = loop {
-            match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            match rustix::fs::openat(CWD, &self.path, flags, Mode::empty()) {
                 Err(Errno::INTR) => {}
                 outcome => break outcome?,
             }
