@@ -478,3 +478,36 @@ fn a_pipe_of_std_is_one_of_ours_and_back() {
         .unwrap();
     assert_eq!(text, "std");
 }
+
+#[test]
+fn a_peer_that_sets_nonblocking_on_the_shared_open_file_does_not_stop_our_waiting() {
+    if part().is_some() {
+        let end: OwnedFd = given();
+        let flags = rustix::fs::fcntl_getfl(&end).unwrap();
+        rustix::fs::fcntl_setfl(&end, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        return;
+    }
+    let name = "a_peer_that_sets_nonblocking_on_the_shared_open_file_does_not_stop_our_waiting";
+    let (mut reader, mut writer) = pipe::pair().unwrap();
+    let (for_reader, for_writer) = (reader.try_clone().unwrap(), writer.try_clone().unwrap());
+    play(name, "set", &[])
+        .with(|c| _ = c.stdin(for_reader))
+        .start()
+        .succeeds();
+    play(name, "set", &[])
+        .with(|c| _ = c.stdin(for_writer))
+        .start()
+        .succeeds();
+    assert!(nonblocking(&reader) && nonblocking(&writer));
+    let bytes = vec![5; 300_000];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            writer.write_all(&bytes).unwrap();
+            drop(writer);
+        });
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).unwrap();
+        assert_eq!(all, bytes);
+    });
+}

@@ -587,3 +587,42 @@ fn an_address_serves_one_client_and_removes_its_path() {
     let none = catalog::unlink(&"unix:@abstract".parse().unwrap()).unwrap_err();
     assert_eq!(none.kind(), Kind::Unsupported);
 }
+
+#[test]
+fn too_many_descriptors_on_their_way_are_an_error_that_names_the_limit() {
+    if part().is_some() {
+        process::become_nobody();
+        process::limit_open_files(50);
+        let (here, _there) = unix::pair().unwrap();
+        let error = loop {
+            if let Err(error) = here.send_descriptors(b"x", &[here.as_fd(); 20]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), Kind::Limit, "{error}");
+        return say(&error.to_string());
+    }
+    let name = "too_many_descriptors_on_their_way_are_an_error_that_names_the_limit";
+    let mut child = play(name, "send", &[]).start();
+    let said = child.line();
+    assert!(said.contains("RLIMIT_NOFILE is 50"), "{said}");
+    child.succeeds();
+}
+
+#[test]
+fn odd_bytes_in_a_path_are_a_path() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = Directory::new();
+    let path = directory
+        .file("x")
+        .with_file_name(std::ffi::OsStr::from_bytes(b"a\n\xff?%"));
+    let listener = unix::Options::new().temporary(true).listen(&path).unwrap();
+    assert_eq!(listener.name().as_path(), Some(&*path));
+    unix::Stream::connect(&path).unwrap();
+    let error = unix::Listener::create(&path).unwrap_err();
+    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    drop(listener);
+    assert!(!path.exists());
+    let abstract_mode = unix::Options::new().mode(0o600).listen("@x").unwrap_err();
+    assert_eq!(abstract_mode.kind(), Kind::BadInput, "{abstract_mode}");
+}

@@ -83,6 +83,12 @@ impl Options {
         let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
         let socket =
             rustix::net::socket_with(family, SocketType::STREAM, flags, None).map_err(failed)?;
+        if self.mode.is_some() && matches!(name, Name::Abstract(_)) {
+            let why = "an abstract name has no mode: everybody may connect";
+            return Err(FACILITY
+                .error(Kind::BadInput, "listen at", &name, why)
+                .with_hint("ask each client for its peer(), or use a path"));
+        }
         if let Some(mode) = self.mode {
             // The inode that bind(2) makes has the mode of the socket (Linux).
             rustix::fs::fchmod(&socket, Mode::from_raw_mode(mode)).map_err(failed)?;

@@ -26,7 +26,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType};
@@ -123,9 +122,13 @@ pub fn pair() -> Result<(Stream, Stream)> {
 ///
 /// # Errors
 /// `NotFound`, `PermissionDenied`; `AlreadyExists` when its process lives; `BadInput` when the
-/// file is something else. The file stays in all these cases.
+/// file is something else; `Unsupported` for an abstract name. The file stays in all these cases.
 pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
-    let path = Path::new(name.as_ref());
+    let name = parse(name.as_ref())?;
+    let Name::Path(path) = &name else {
+        let why = "only a path can be removed; an abstract name ends with its process";
+        return Err(FACILITY.error(Kind::Unsupported, "remove", &name, why));
+    };
     let failed = |errno| FACILITY.failed("remove", path.display(), errno);
     let refused = |kind, why: &str| Err(FACILITY.error(kind, "remove", path.display(), why));
     let _lock = unix_path::lock(path).map_err(failed)?;
@@ -183,17 +186,9 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn super::S
     }
 }
 
-/// Removes a stale path; an abstract name ends with its process.
+/// The same for the catalog.
 pub(crate) fn unlink_name(name: &Name) -> Result<()> {
-    match name {
-        Name::Path(path) => unlink(path),
-        _ => Err(FACILITY.error(
-            Kind::Unsupported,
-            "remove",
-            name,
-            "only a path can be removed; an abstract name ends with its process",
-        )),
-    }
+    unlink(OsStr::from_bytes(&name.to_bytes()))
 }
 
 /// Makes a pair and drops it.
