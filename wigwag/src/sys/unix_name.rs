@@ -35,6 +35,12 @@ pub(crate) fn bind(
     let failed = |errno| facility.failed("bind", name, errno);
     let to = address(facility, "bind", name)?;
     let Name::Path(path) = name else {
+        if how.mode.is_some() {
+            let why = "an abstract name has no mode: everybody may connect or send";
+            return Err(facility
+                .error(Kind::BadInput, "bind", name, why)
+                .with_hint("look at who the peer is, or use a path"));
+        }
         rustix::net::bind(socket, &to).map_err(failed)?;
         return Ok(None);
     };
@@ -53,7 +59,12 @@ pub(crate) fn bind(
         let made = rustix::fs::chmod(path, Mode::from_raw_mode(mode));
         made.map_err(|errno| facility.failed("set the mode of", name, errno))?;
     }
-    Ok(made.filter(|_| how.temporary))
+    if how.temporary {
+        return Ok(made);
+    }
+    // Dropping it would remove the path.
+    std::mem::forget(made);
+    Ok(None)
 }
 
 fn lock(facility: &Facility, path: &Path) -> Result<std::os::fd::OwnedFd> {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::{FACILITY, address, parse};
+use super::{FACILITY, parse};
 use crate::error::{Kind, Result};
 use crate::stream::transfer::socket;
-use crate::sys::{ancillary, connect, peer};
+use crate::sys::{ancillary, connect, peer, unix_name};
 use crate::wait::Wait;
 
 /// One end of a connection: bytes both ways.
@@ -66,7 +66,7 @@ impl Stream {
     /// Those of the three above.
     pub fn connect_with(name: impl AsRef<OsStr>, wait: Wait) -> Result<Self> {
         let name = parse(name.as_ref())?;
-        let to = address("connect to", &name)?;
+        let to = unix_name::address(&FACILITY, "connect to", &name)?;
         let failed = |errno| FACILITY.failed("connect to", &name, errno);
         let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
         let socket =
