@@ -113,11 +113,6 @@ pub const CATALOG: &[Entry] = &[
                 what: "permissions of a new one; 0600 by default",
             },
             OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "refuses one that exists",
-            },
-            OptionFact {
                 key: "temporary",
                 value: "",
                 what: "removes the name when both ends have it open",

@@ -339,11 +339,8 @@ fn an_address_makes_opens_and_removes_it() {
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o640
     );
-    let exclusive = format!("{address}?exclusive");
-    assert_eq!(
-        open(&exclusive, Role::Serve, Way::In).err().unwrap().kind(),
-        Kind::AlreadyExists
-    );
+    let again = catalog::create(&address.parse().unwrap()).unwrap_err();
+    assert_eq!(again.kind(), Kind::AlreadyExists);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut out = open(&address, Role::Join, Way::Out).unwrap();

@@ -62,8 +62,9 @@ pub(crate) fn bind(
     if how.temporary {
         return Ok(made);
     }
-    // Dropping it would remove the path.
-    std::mem::forget(made);
+    if let Some(made) = made {
+        made.stay();
+    }
     Ok(None)
 }
 
@@ -160,6 +161,11 @@ impl Made {
         let path = std::path::absolute(path).ok()?;
         let file = identity(&path)?;
         Some(Made { path, file })
+    }
+
+    /// Leaves the path where it is.
+    pub(crate) fn stay(mut self) {
+        self.path = PathBuf::new();
     }
 }
 

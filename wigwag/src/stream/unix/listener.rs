@@ -150,7 +150,9 @@ impl AsFd for Listener {
 impl From<Listener> for OwnedFd {
     /// The path stays, temporary or not.
     fn from(listener: Listener) -> Self {
-        std::mem::forget(listener.1);
+        if let Some(made) = listener.1 {
+            made.stay();
+        }
         listener.0
     }
 }
