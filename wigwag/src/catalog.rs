@@ -303,7 +303,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
@@ -332,7 +332,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
@@ -371,7 +371,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
