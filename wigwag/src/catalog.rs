@@ -351,7 +351,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
@@ -380,7 +380,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
@@ -419,7 +419,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
