@@ -35,6 +35,7 @@ pub mod rwlock;
 pub mod semaphore;
 pub mod spin;
 pub mod sysv;
+mod waiters;
 pub mod watch;
 
 pub use barrier::Barrier;
