@@ -161,7 +161,8 @@ impl Victim {
 
     fn sleeps(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.tid)).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S"))
+        // Its nap may be over already: then it is stopped behind the call.
+        stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S") || rest.starts_with(" t"))
     }
 
     /// After [`run_into_futex`](Self::run_into_futex) and a wake-up: waits until it is back from the kernel.
