@@ -118,10 +118,13 @@ impl Raw {
         self.mode.store(mode, Ordering::Release);
     }
 
-    /// Takes it if it is free, with one compare-and-swap.
+    /// Takes it if it is free and nobody waits, with one compare-and-swap.
     #[inline(always)]
     pub(super) fn take(&self, me: Current) -> bool {
         let mode = self.mode.load(Ordering::Relaxed);
+        if self.mark() != 0 {
+            return false;
+        }
         if mode == KERNEL {
             if !me.has_room() {
                 return false;
@@ -129,10 +132,9 @@ impl Raw {
             // SAFETY: room means a list. The link is that of this lock, which outlives the call.
             unsafe { me.begin(&self.link) };
         }
-        let waiters = self.mark();
-        let taken = self.exchange(0, me.tid() | waiters);
+        let taken = self.exchange(0, me.tid());
         if taken {
-            self.taken(me, mode, waiters);
+            self.taken(me, mode, 0);
         }
         if mode == KERNEL {
             // SAFETY: as above.
@@ -159,7 +161,7 @@ impl Raw {
         model_fence();
         // Somebody who came while we took it is served by the unlock; with the mark, also by our death.
         if waiters == 0 && self.waiters.load(Ordering::SeqCst) & COUNT != 0 && !mutated("mutex-mark") {
-            self.word.fetch_or(WAITERS, Ordering::Relaxed);
+            self.remember();
         }
         if mode == KERNEL {
             // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
@@ -167,6 +169,11 @@ impl Raw {
         } else if mode == WATCHED {
             self.holder.store(Holder::thread().word(), Ordering::Relaxed);
         }
+    }
+
+    #[cold]
+    fn remember(&self) {
+        self.word.fetch_or(WAITERS, Ordering::Relaxed);
     }
 
     /// Frees it, if this thread has it; in the child of a `fork` it is still its parent's.
