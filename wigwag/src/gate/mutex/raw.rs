@@ -19,7 +19,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, model_fence, mutated};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
 use crate::sys::futex::{self, Scope};
 use crate::sys::holder::Holder;
 use crate::sys::process;
@@ -158,7 +158,6 @@ impl Raw {
     /// What is left to do between the exchange and the end of the bracket.
     #[inline(always)]
     fn taken(&self, me: Current, mode: u32, waiters: u32) {
-        model_fence();
         // Somebody who came while we took it is served by the unlock; with the mark, also by our death.
         if waiters == 0 && self.waiters.load(Ordering::SeqCst) & COUNT != 0 && !mutated("mutex-mark") {
             self.remember();
@@ -214,7 +213,6 @@ impl Raw {
         }
         let order = if mutated("mutex-release") { Ordering::Relaxed } else { Ordering::SeqCst };
         let old = self.word.swap(word, order);
-        model_fence();
         if old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0 {
             self.wake();
         }
@@ -333,6 +331,40 @@ impl Raw {
                     return Err(Error::new(Kind::Corrupt, "lock", NOUN, "", why));
                 }
             }
+        }
+    }
+
+    /// What the kernel does when the holder is killed.
+    #[cfg(loom)]
+    pub(super) fn die(&self) {
+        let word = self.word.load(Ordering::SeqCst);
+        if self.word.compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return self.die();
+        }
+        if word & WAITERS != 0 {
+            futex::wake(&self.word, 1, Scope::Machine);
+        }
+    }
+
+    /// A waiter that is killed when it has been woken, and what the kernel does about it then.
+    #[cfg(loom)]
+    pub(super) fn wait_and_die(&self) {
+        let mut waiter = Waiter { raw: self, counts: false };
+        loop {
+            let word = self.word.load(Ordering::SeqCst);
+            if word & TID == 0 {
+                return; // too late to sleep; killed before it could take it
+            }
+            waiter.count();
+            if self.word.compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                let slept = futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+                if slept == futex::Sleep::Woken {
+                    break;
+                }
+            }
+        }
+        if self.word.load(Ordering::SeqCst) & TID == 0 {
+            futex::wake(&self.word, 1, Scope::Machine);
         }
     }
 
