@@ -21,6 +21,7 @@
 use crate::error::Result;
 use crate::wait::Wait;
 
+pub(crate) mod address;
 pub mod barrier;
 pub mod condvar;
 pub mod event;
