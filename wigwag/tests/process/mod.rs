@@ -131,6 +131,14 @@ impl Child {
         line.trim_end().to_owned()
     }
 
+    /// The next line it says; empty when it ended.
+    pub fn line_or_end(&mut self) -> String {
+        let mut line = String::new();
+        let lines = self.lines.as_mut().expect("its standard error");
+        lines.read_line(&mut line).expect("its standard error");
+        line.trim_end().to_owned()
+    }
+
     /// Waits until it says exactly this.
     pub fn says(&mut self, expected: &str) {
         assert_eq!(self.line(), expected);
