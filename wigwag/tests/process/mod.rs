@@ -342,13 +342,6 @@ pub fn compiled(
     output
 }
 
-/// Makes this process another user's for good, one without rights.
-pub fn become_nobody() {
-    // SAFETY: a plain system call on numbers.
-    let done = unsafe { libc::setresuid(65534, 65534, 65534) };
-    assert_eq!(done, 0, "the tests run as root");
-}
-
 /// Lets this process open only descriptors below `most`.
 pub fn limit_open_files(most: u64) {
     let limit = libc::rlimit {
