@@ -188,6 +188,11 @@ impl Object {
         matches!(self.entry.open, Some(Open::Region(_)))
     }
 
+    /// Whether it is a gate.
+    pub(crate) fn is_gate(&self) -> bool {
+        matches!(self.entry.open, Some(Open::Gate(_)))
+    }
+
     /// Whether its name is made by one end, and the other goes there.
     pub(crate) fn is_made_by_one_end(&self) -> bool {
         matches!(self.facility.naming, Naming::Socket | Naming::HostPort)

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Something around the facility failed: standard input, a program to run.
     Other(String),
+    /// The same, with an exit code of its own.
+    Coded(u8, String),
     /// Our reader went away: not an error.
     Closed,
     /// A signal asked us to end.
@@ -34,13 +36,12 @@ impl Failure {
             Failure::Signalled(signal) => {
                 exit::SIGNALLED.wrapping_add(u8::try_from(*signal).unwrap_or(0))
             }
-            Failure::Told(code) => *code,
+            Failure::Told(code) | Failure::Coded(code, _) => *code,
         }
     }
 
     /// An error of reading or writing, with what was being done.
     pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
-        // The library's own errors travel through `io::Error` on streams.
         Failure::Other(format!("cannot {what}: {}", words(error)))
     }
 }
@@ -58,7 +59,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Library(error) => error.fmt(f),
-            Failure::Usage(words) | Failure::Other(words) => f.write_str(words),
+            Failure::Usage(words) | Failure::Other(words) | Failure::Coded(_, words) => f.write_str(words),
             Failure::Closed => f.write_str("the reader of the output is gone"),
             Failure::Signalled(signal) => write!(f, "ended by signal {signal}"),
             Failure::Told(code) => write!(f, "exit code {code}"),

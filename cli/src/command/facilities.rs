@@ -5,7 +5,6 @@ use wigwag::catalog::{self, CATALOG, Entry};
 
 use crate::arguments;
 use crate::failure::Result;
-use crate::render;
 use crate::report::Report;
 
 /// Every facility: what it is, its limits here, what it promises, whether it is usable
@@ -92,7 +91,7 @@ pub(crate) struct GuaranteesRow {
 
 pub(crate) fn run(args: Args) -> Result<Report> {
     if args.markdown {
-        return Ok(Report::Text(render::markdown().into_bytes()));
+        return Ok(Report::Text(catalog::markdown().into_bytes()));
     }
     Ok(Report::Facilities(Facilities {
         in_full: !args.facility.is_empty(),

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use wigwag::catalog::CATALOG;
-
 use super::Paint;
 use super::table::{Align, Cell, Table};
 use crate::command::facilities::{Facilities, Row};
@@ -186,24 +184,4 @@ fn in_full(out: &mut dyn Write, paint: Paint, row: &Row) -> io::Result<()> {
         limits.print(out, paint)?;
     }
     Ok(())
-}
-
-/// The table of the README and of the library's front page.
-pub(crate) fn markdown() -> String {
-    let mut text = String::from(
-        "| family | facility | scheme | named by | lives until | carries |\n|---|---|---|---|---|---|\n",
-    );
-    for entry in CATALOG {
-        let facility = entry.facility;
-        text.push_str(&format!(
-            "| {} | {} | `{}` | {} | {} | {} |\n",
-            facility.family,
-            facility.title,
-            facility.id,
-            facility.named_by,
-            facility.lives,
-            facility.carries
-        ));
-    }
-    text
 }

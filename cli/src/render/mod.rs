@@ -16,7 +16,6 @@ mod table;
 
 use std::io::{self, Write};
 
-pub(crate) use facilities::markdown;
 pub(crate) use paint::Paint;
 pub(crate) use progress::Progress;
 

@@ -81,7 +81,10 @@ impl Table {
             .iter()
             .map(|(heading, _)| Cell::painted(heading, paint.heading(heading)))
             .collect();
-        for row in std::iter::once(&headings).chain(&self.rows) {
+        // A list of facts has no headings.
+        let headed = self.headings.iter().any(|(heading, _)| !heading.is_empty());
+        let headings = headed.then_some(&headings);
+        for row in headings.into_iter().chain(&self.rows) {
             let mut line = String::new();
             let last = row.len().saturating_sub(1);
             for (column, cell) in row.iter().enumerate() {
