@@ -11,7 +11,7 @@
 
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
-use crate::facility::Facility;
+use crate::facility::{Facility, Naming};
 use crate::gate::{self, Gate};
 use crate::memory::{self, Region};
 use crate::message::{self, Messages};
@@ -19,6 +19,7 @@ use crate::name::Name;
 use crate::opening::{Opening, Target};
 use crate::signal;
 use crate::stream::{self, Stream};
+use crate::sys;
 
 /// A key that an address of the facility may have after its `?`.
 #[derive(Debug, Clone, Copy)]
@@ -126,19 +127,71 @@ pub const CATALOG: &[Entry] = &[
     },
     Entry {
         facility: &message::posix::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "depth",
+                value: "MESSAGES",
+                what: "how many messages it may hold (fs.mqueue.msg_default)",
+            },
+            OptionFact {
+                key: "max_len",
+                value: "BYTES",
+                what: "how long a message may be (fs.mqueue.msgsize_default)",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may open it, whatever the umask (0600)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+        ],
+        open: Some(Open::Messages(message::posix::address::open)),
+        create: Some(message::posix::address::create),
+        unlink: Some(message::posix::unlink),
+        probe: message::posix::address::probe,
     },
     Entry {
         facility: &message::sysv::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may receive (read) and send (write) (0600)",
+            },
+            OptionFact {
+                key: "capacity",
+                value: "BYTES",
+                what: "how much a new queue may hold (kernel.msgmnb)",
+            },
+            OptionFact {
+                key: "project",
+                value: "NUMBER",
+                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so is done",
+            },
+        ],
+        open: Some(Open::Messages(message::sysv::address::open)),
+        create: Some(message::sysv::address::create),
+        unlink: Some(message::sysv::address::unlink),
+        probe: message::sysv::address::probe,
     },
     Entry {
         facility: &message::datagram::DATAGRAM,
@@ -401,5 +454,14 @@ pub fn unlink(address: &Address) -> Result<()> {
             "it has no name that outlives its processes",
         )
     })?;
+    let project = target.options.value::<u8>("project")?;
+    if let (Naming::Key, Name::Path(path), Some(project)) =
+        (entry.facility.naming, &target.name, project)
+    {
+        // A path alone means its project 1; here it is another key.
+        let key = sys::msg::key_of(path, project)
+            .map_err(|errno| entry.facility.failed("remove", &target.name, errno))?;
+        return unlink(&Name::Key(key));
+    }
     unlink(&target.name)
 }
