@@ -12,6 +12,7 @@ const LEVELS: &[&[&str]] = &[
         "guarantees",
         "facility",
         "name",
+        "key",
         "options",
         "address",
         "opening",

@@ -14,3 +14,5 @@ pub(crate) fn last_error() -> rustix::io::Errno {
     let code = std::io::Error::last_os_error().raw_os_error();
     rustix::io::Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
 }
+pub(crate) mod copy;
+pub(crate) mod shm;
