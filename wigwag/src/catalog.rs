@@ -1,0 +1,382 @@
+//! Catalog: the one list of facilities, with what can be done with each from its name alone.
+//!
+//! ```
+//! use wigwag::{catalog, Opening};
+//!
+//! let target = catalog::resolve(&"mq:/jobs?depth=10".parse()?)?;
+//! assert_eq!(target.entry.facility.title, "POSIX message queue");
+//! assert!(catalog::resolve(&"mq:/jobs?colour=red".parse()?).is_err()); // unknown options are errors
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+
+use crate::address::Address;
+use crate::error::{Error, Kind, Result};
+use crate::facility::Facility;
+use crate::gate::{self, Gate};
+use crate::memory::{self, Region};
+use crate::message::{self, Messages};
+use crate::name::Name;
+use crate::opening::{Opening, Target};
+use crate::signal;
+use crate::stream::{self, Stream};
+
+/// A key that an address of the facility may have after its `?`.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionFact {
+    /// The key: `"depth"`.
+    pub key: &'static str,
+    /// What its value looks like: `"MESSAGES"`; empty for a flag.
+    pub value: &'static str,
+    /// What it does, with unit and default.
+    pub what: &'static str,
+}
+
+/// How an object is opened, by what comes out.
+#[derive(Debug, Clone, Copy)]
+pub enum Open {
+    /// A byte stream.
+    Stream(fn(&Target, Opening) -> Result<Box<dyn Stream>>),
+    /// Messages.
+    Messages(fn(&Target, Opening) -> Result<Box<dyn Messages>>),
+    /// Memory.
+    Region(fn(&Target, Opening) -> Result<Box<dyn Region>>),
+    /// A gate.
+    Gate(fn(&Target, Opening) -> Result<Box<dyn Gate>>),
+}
+
+/// An open object of any facility.
+pub enum Endpoint {
+    /// A byte stream.
+    Stream(Box<dyn Stream>),
+    /// Messages.
+    Messages(Box<dyn Messages>),
+    /// Memory.
+    Region(Box<dyn Region>),
+    /// A gate.
+    Gate(Box<dyn Gate>),
+}
+
+/// One facility and its verbs.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The facts.
+    pub facility: &'static Facility,
+    /// The options its addresses may have.
+    pub options: &'static [OptionFact],
+    /// Opens an object by name.
+    pub open: Option<Open>,
+    /// Makes a named object and leaves it there.
+    pub create: Option<fn(&Target) -> Result<()>>,
+    /// Removes a name.
+    pub unlink: Option<fn(&Name) -> Result<()>>,
+    /// Makes one and drops it again: whether the facility is usable here, or why not.
+    pub probe: fn() -> Result<()>,
+}
+
+/// An address with its entry, name and options checked.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The facility and its verbs.
+    pub entry: &'static Entry,
+    /// The object.
+    pub target: Target,
+}
+
+/// Every facility, grouped by family. The order is that of all tables.
+pub const CATALOG: &[Entry] = &[
+    Entry {
+        facility: &stream::pipe::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &stream::fifo::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &stream::unix::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &stream::tcp::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &stream::pty::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &message::posix::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &message::sysv::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &message::datagram::DATAGRAM,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &message::datagram::SEQPACKET,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &message::udp::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &memory::posix::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &memory::sysv::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &memory::file::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &memory::memfd::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &memory::anonymous::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &gate::posix::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &gate::posix::UNNAMED,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &gate::sysv::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &gate::file_lock::FLOCK,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &gate::file_lock::RECORD,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &gate::file_lock::OFD,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &gate::event::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+    Entry {
+        facility: &signal::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: || Ok(()),
+    },
+];
+
+/// The entry with this id.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Entry> {
+    CATALOG.iter().find(|entry| entry.facility.id == id)
+}
+
+/// Checks an address: its scheme, whether its name can be one of that facility, and its options.
+///
+/// # Errors
+/// `BadAddress`, `BadName` or `BadInput`, with what would be right.
+pub fn resolve(address: &Address) -> Result<Resolved> {
+    let Some(entry) = find(address.scheme()) else {
+        let known: Vec<&str> = CATALOG.iter().map(|entry| entry.facility.id).collect();
+        return Err(Error::new(
+            Kind::BadAddress,
+            "understand",
+            "address",
+            address,
+            format!("there is no facility {}", address.scheme()),
+        )
+        .with_hint(format!("the facilities are {}", known.join(", "))));
+    };
+    let facility = entry.facility;
+    let name = Name::parse(facility, address.name())?;
+    for (key, _) in address.options().iter() {
+        if entry.options.iter().any(|option| option.key == key) {
+            continue;
+        }
+        let known: Vec<&str> = entry.options.iter().map(|option| option.key).collect();
+        let hint = if known.is_empty() {
+            format!(
+                "{} has no options; a ? in a name is written %3F",
+                facility.id
+            )
+        } else {
+            format!(
+                "{} has {}; a ? in a name is written %3F",
+                facility.id,
+                known.join(", ")
+            )
+        };
+        return Err(address
+            .options()
+            .bad(key, &format!("a {} has no such option", facility.noun))
+            .with_hint(hint));
+    }
+    Ok(Resolved {
+        entry,
+        target: Target {
+            name,
+            options: address.options().clone(),
+        },
+    })
+}
+
+/// Opens any object by address.
+///
+/// # Errors
+/// Those of [`resolve`] and of the facility; `Unsupported` when it cannot be opened by name.
+pub fn open(address: &Address, opening: Opening) -> Result<Endpoint> {
+    let Resolved { entry, target } = resolve(address)?;
+    Ok(match entry.open {
+        Some(Open::Stream(open)) => Endpoint::Stream(open(&target, opening)?),
+        Some(Open::Messages(open)) => Endpoint::Messages(open(&target, opening)?),
+        Some(Open::Region(open)) => Endpoint::Region(open(&target, opening)?),
+        Some(Open::Gate(open)) => Endpoint::Gate(open(&target, opening)?),
+        None => {
+            return Err(entry.facility.error(
+                Kind::Unsupported,
+                "open",
+                address,
+                "it cannot be opened by an address",
+            ));
+        }
+    })
+}
+
+/// Makes a named object and leaves it there.
+///
+/// # Errors
+/// Those of [`resolve`] and of the facility; `Unsupported` when nothing would stay.
+pub fn create(address: &Address) -> Result<()> {
+    let Resolved { entry, target } = resolve(address)?;
+    let create = entry.create.ok_or_else(|| {
+        entry.facility.error(
+            Kind::Unsupported,
+            "create",
+            address,
+            "nothing of it would stay when this process ends",
+        )
+    })?;
+    create(&target)
+}
+
+/// Removes a name.
+///
+/// # Errors
+/// Those of [`resolve`] and of the facility; `Unsupported` when there is nothing to remove.
+pub fn unlink(address: &Address) -> Result<()> {
+    let Resolved { entry, target } = resolve(address)?;
+    let unlink = entry.unlink.ok_or_else(|| {
+        entry.facility.error(
+            Kind::Unsupported,
+            "remove",
+            address,
+            "it has no name that outlives its processes",
+        )
+    })?;
+    unlink(&target.name)
+}

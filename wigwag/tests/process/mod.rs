@@ -1,0 +1,245 @@
+//! Process: the second process of a test, which is this test binary run again with a part to play.
+//!
+//! `fork` in a threaded harness is not safe, so the child is started by `exec`: it runs the same
+//! `#[test]` function, which asks [`part`] and plays it. The child speaks to the test over its
+//! standard input and standard error (the harness writes to its standard output).
+//!
+//! ```ignore
+//! #[test]
+//! fn a_child_answers() {
+//!     if let Some(part) = process::part() {
+//!         process::say(&format!("played {part}"));
+//!         return;
+//!     }
+//!     let mut child = process::play("a_child_answers", "echo", &[]).start();
+//!     assert_eq!(child.line(), "played echo");
+//!     child.succeeds();
+//! }
+//! ```
+#![allow(dead_code)] // each test binary uses its share
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const PART: &str = "WIGWAG_TEST_PART";
+
+/// Longer than anything that works takes, even on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The part this process plays, if it is a child of a test.
+pub fn part() -> Option<String> {
+    std::env::var(PART).ok()
+}
+
+/// An argument the test gave to the child.
+pub fn argument(name: &str) -> String {
+    std::env::var(format!("WIGWAG_TEST_{name}")).expect(name)
+}
+
+/// Says one line to the test.
+pub fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Waits for one line of the test; empty when it is gone.
+pub fn hear() -> String {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("standard input");
+    line.trim_end().to_owned()
+}
+
+/// A child about to be started.
+pub struct Play(Command);
+
+/// This test binary again, running only `test` and playing `part` in it.
+pub fn play(test: &str, part: &str, arguments: &[(&str, &str)]) -> Play {
+    let mut command = Command::new(std::env::current_exe().expect("own path"));
+    command.args(["--exact", test, "--nocapture", "--include-ignored"]).env(PART, part);
+    for (name, value) in arguments {
+        command.env(format!("WIGWAG_TEST_{name}"), value);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Play(command)
+}
+
+impl Play {
+    /// Changes the command before it starts.
+    pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Child {
+        let mut process = self.0.spawn().expect("start the test binary again");
+        Child {
+            stdin: process.stdin.take(),
+            lines: process.stderr.take().map(BufReader::new),
+            process,
+        }
+    }
+}
+
+/// A running child; killed when dropped.
+pub struct Child {
+    process: std::process::Child,
+    stdin: Option<ChildStdin>,
+    lines: Option<BufReader<ChildStderr>>,
+}
+
+impl Child {
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.process.id().cast_signed()
+    }
+
+    /// The next line it says; panics with what it said when it ended.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let lines = self.lines.as_mut().expect("its standard error");
+        if lines.read_line(&mut line).expect("its standard error") == 0 {
+            panic!("the child ended without a word: {:?}", self.process.wait());
+        }
+        line.trim_end().to_owned()
+    }
+
+    /// Waits until it says exactly this.
+    pub fn says(&mut self, expected: &str) {
+        assert_eq!(self.line(), expected);
+    }
+
+    /// Says one line to it.
+    pub fn tell(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().expect("its standard input"), "{line}").expect("tell the child");
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Waits for its end.
+    pub fn ends(&mut self) -> ExitStatus {
+        drop(self.stdin.take());
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().expect("wait for the child") {
+                return status;
+            }
+            if start.elapsed() > PATIENCE {
+                self.kill();
+                panic!("the child did not end within {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits for its end and requires success; shows what it said otherwise.
+    pub fn succeeds(mut self) {
+        let status = self.ends();
+        let mut rest = String::new();
+        if let Some(lines) = &mut self.lines {
+            let _ = std::io::Read::read_to_string(lines, &mut rest);
+        }
+        assert!(status.success(), "the child failed ({status}):\n{rest}");
+    }
+
+    /// Waits until one of its threads sleeps in a system call (number as on this machine).
+    pub fn sleeps_in(&self, call: libc::c_long) {
+        let prefix = format!("{call} ");
+        let tasks = format!("/proc/{}/task", self.pid());
+        eventually("the child sleeps in the system call", || {
+            std::fs::read_dir(&tasks).is_ok_and(|mut tasks| {
+                tasks.any(|task| {
+                    task.is_ok_and(|task| {
+                        std::fs::read_to_string(task.path().join("syscall"))
+                            .is_ok_and(|text| text.starts_with(&prefix))
+                    })
+                })
+            })
+        });
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A name no other test uses: letters, digits and dashes.
+pub fn unique(stem: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("wigwag-{stem}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A directory of its own, removed when dropped.
+pub struct Directory(std::path::PathBuf);
+
+impl Directory {
+    /// Makes it.
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(unique("test"));
+        std::fs::create_dir(&path).expect("make a directory");
+        Directory(path)
+    }
+
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A program of somebody else, required: a missing one fails the test and names its package.
+pub fn foreign(program: &str, package: &str) -> Command {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
+    assert!(found, "{program} is missing: install the package {package} (./test does)");
+    Command::new(program)
+}
+
+/// Python running `script`, with the module it needs required.
+pub fn python(module: &str, script: &str) -> Command {
+    let has = foreign("python3", "python3")
+        .args(["-c", &format!("import {module}")])
+        .stderr(Stdio::null())
+        .status()
+        .expect("run python3");
+    assert!(has.success(), "Python's {module} is missing: pip install {module} (./test does)");
+    let mut command = Command::new("python3");
+    command.args(["-c", script]);
+    command
+}
+
+/// Compiles a C program into `directory` and returns the path of the result.
+pub fn compiled(directory: &Directory, name: &str, source: &str, flags: &[&str]) -> std::path::PathBuf {
+    let (input, output) = (directory.file(&format!("{name}.c")), directory.file(name));
+    std::fs::write(&input, source).expect("write the C program");
+    let result = foreign("cc", "gcc")
+        .args(["-O1", "-Wall", "-o"])
+        .arg(&output)
+        .arg(&input)
+        .args(flags)
+        .output()
+        .expect("run cc");
+    assert!(result.status.success(), "cc: {}", String::from_utf8_lossy(&result.stderr));
+    output
+}
