@@ -58,6 +58,7 @@ pub mod robust;
 pub mod sysvipc;
 pub mod unix_diag;
 
+pub(crate) use fd::facts;
 pub use fd::{Access, Device, Fd, FileFacts, FileId, Link};
 pub use fdinfo::{EpollTarget, FdInfo, Timer};
 pub use file::Scratch;

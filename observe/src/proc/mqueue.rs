@@ -32,6 +32,14 @@ pub fn open_directory() -> io::Result<OwnedFd> {
     {
         return Ok(directory);
     }
+    open_detached()
+}
+
+/// An instance of our own, of the IPC namespace the calling thread is in.
+///
+/// # Errors
+/// As for [`open_directory`].
+pub fn open_detached() -> io::Result<OwnedFd> {
     let context = fsopen("mqueue", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(context.as_fd())?;
     let mount = fsmount(

@@ -248,3 +248,16 @@ pub fn semaphore(id: i32, number: u32) -> io::Result<Semaphore> {
         last: get(libc::GETPID)?,
     })
 }
+
+/// How many bytes a queue can hold (`msg_qbytes`), which the table does not tell; needs read permission.
+pub fn queue_limit(id: i32) -> io::Result<u64> {
+    let mut state = std::mem::MaybeUninit::<libc::msqid_ds>::uninit();
+    // SAFETY: IPC_STAT fills the structure it is given, entirely, when it succeeds.
+    let state = unsafe {
+        if libc::msgctl(id, libc::IPC_STAT, state.as_mut_ptr()) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        state.assume_init()
+    };
+    Ok(state.msg_qbytes)
+}

@@ -53,6 +53,8 @@ pub struct UnixSocket {
     pub receive_queue: u32,
     /// Bytes sent and not yet read, with the kernel's overhead; of a listener its backlog.
     pub send_queue: u32,
+    /// Bytes it may have under way before a sender waits (`SO_SNDBUF` with overhead).
+    pub send_limit: Option<u32>,
     /// 1: will not receive, 2: will not send, 3: neither.
     pub shutdown: u8,
     /// Owner, kernel 5.3 or newer.
@@ -61,8 +63,8 @@ pub struct UnixSocket {
 
 const STATE_ESTABLISHED: u8 = 1;
 const STATE_LISTEN: u8 = 10;
-/// `UDIAG_SHOW_NAME | VFS | PEER | ICONS | RQLEN | UID`.
-const SHOW: u32 = 1 | 2 | 4 | 8 | 16 | 64;
+/// `UDIAG_SHOW_NAME | VFS | PEER | ICONS | RQLEN | MEMINFO | UID`.
+const SHOW: u32 = 1 | 2 | 4 | 8 | 16 | 32 | 64;
 
 /// All Unix sockets of the calling thread's network namespace.
 pub fn sockets() -> io::Result<Vec<UnixSocket>> {
@@ -112,6 +114,8 @@ fn parse(answer: &[u8]) -> Option<UnixSocket> {
                     .collect()
             }
             4 => (socket.receive_queue, socket.send_queue) = (u32_at(value, 0)?, u32_at(value, 4)?),
+            // rmem_alloc, rcvbuf, wmem_alloc, sndbuf, …
+            5 => socket.send_limit = u32_at(value, 12),
             6 => socket.shutdown = *value.first()?,
             7 => socket.uid = u32_at(value, 0),
             _ => {}
@@ -140,6 +144,7 @@ fn empty(kind: u8, state: u8, ino: u64) -> Option<UnixSocket> {
         unaccepted: Vec::new(),
         receive_queue: 0,
         send_queue: 0,
+        send_limit: None,
         shutdown: 0,
         uid: None,
     })
@@ -147,7 +152,7 @@ fn empty(kind: u8, state: u8, ino: u64) -> Option<UnixSocket> {
 
 /// The same from `/proc/net/unix`: no peers, no queues.
 pub fn sockets_from_table(proc: &ProcFs, scratch: &mut Scratch) -> io::Result<Vec<UnixSocket>> {
-    Ok(lines(proc.read("net/unix", scratch)?)
+    Ok(lines(proc.read("thread-self/net/unix", scratch)?)
         .skip(1)
         .filter_map(parse_row)
         .collect())
