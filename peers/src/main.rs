@@ -1,2 +1,68 @@
-//! peers: side-by-side benchmarks.
-fn main() {}
+//! Peers: side-by-side benchmarks of wigwag against the bare system calls and other people's work.
+//!
+//! `cargo run --release -p peers -- facilities` prints a table; `--json` a list of rows
+//! `{"name","peer","ours","theirs","unit","ratio","must","holds"}`. It ends with 1 when a
+//! row does not hold.
+
+mod duel;
+mod facilities;
+mod row;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::duel::Effort;
+use crate::row::Row;
+
+/// Compares wigwag with the bare system calls and with other people's work, alternating in one run.
+#[derive(Parser)]
+struct Arguments {
+    /// What to compare.
+    suite: Suite,
+    /// Only rows whose name contains one of these.
+    names: Vec<String>,
+    /// Print a list of objects instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Alternations of each row: more are steadier and take longer.
+    #[arg(long, default_value_t = 301, value_parser = clap::value_parser!(u32).range(5..))]
+    rounds: u32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Suite {
+    /// Each facility of the kernel against the same system calls made bare.
+    Facilities,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let wanted = |name: &str| {
+        arguments.names.is_empty() || arguments.names.iter().any(|part| name.contains(&part[..]))
+    };
+    let effort = Effort {
+        rounds: arguments.rounds,
+    };
+    let rows = match arguments.suite {
+        Suite::Facilities => facilities::rows(effort, &wanted),
+    };
+    match rows {
+        Ok(rows) if rows.is_empty() => {
+            eprintln!("peers: no row has such a name");
+            ExitCode::from(2)
+        }
+        Ok(rows) => {
+            if arguments.json {
+                row::print_json(&rows);
+            } else {
+                row::print_table(&rows);
+            }
+            ExitCode::from(u8::from(!rows.iter().all(Row::holds)))
+        }
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

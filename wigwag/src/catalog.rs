@@ -325,6 +325,29 @@ pub fn resolve(address: &Address) -> Result<Resolved> {
     })
 }
 
+/// The table of all facilities in Markdown: the one in the README and in this crate's documentation.
+#[must_use]
+pub fn markdown() -> String {
+    let mut table = String::from(
+        "| family | facility | scheme | named by | lives until | carries |\n|---|---|---|---|---|---|\n",
+    );
+    for Entry { facility, .. } in CATALOG {
+        let Facility {
+            family,
+            title,
+            id,
+            named_by,
+            lives,
+            carries,
+            ..
+        } = facility;
+        table.push_str(&format!(
+            "| {family} | {title} | `{id}` | {named_by} | {lives} | {carries} |\n"
+        ));
+    }
+    table
+}
+
 /// Opens any object by address.
 ///
 /// # Errors

@@ -1,6 +1,34 @@
 //! wigwag: every kind of interprocess communication on Unix, in one coherent, safe library.
-
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//!
+//! # How to choose
+//!
+//! | need | family | begin with |
+//! |---|---|---|
+//! | bytes in order, no boundaries | [`stream`] | [`stream::pipe`] to a child, [`stream::unix`] on one machine, [`stream::tcp`] beyond |
+//! | one send is one receive | [`message`] | [`message::posix`] by name, [`message::seqpacket`](message::datagram) with a connection |
+//! | one value in many processes | [`memory`] | [`memory::memfd`] passed on, [`memory::posix`] by name, [`memory::file`] to survive a reboot |
+//! | who may go on | [`gate`] | [`gate::file_lock`] (its holder's death opens it), [`gate::posix`] to count |
+//! | tell a process that something happened | [`signal`] | [`signal`] |
+//! | whatever an address says | [`catalog`] | [`open()`] |
+//!
+//! # The verbs
+//!
+//! The same everywhere: `create open unlink` for what has a name, `pair anonymous` for what has none,
+//! `send recv`, `acquire release`, `lock`, `stat`. What can wait comes three times: `x` waits as long as it takes,
+//! `try_x` not at all, `x_timeout(Duration)` as long as told, on the monotonic clock. `Drop` closes; it
+//! never removes a name unless `temporary(true)` was asked. Descriptors are close-on-exec.
+//! A system call that a signal handler interrupts goes on, unless its documentation says otherwise.
+//!
+//! # Every facility
+//!
+#![doc = include_str!("facilities.md")]
+//!
+//! The table is [`catalog::markdown`]: each row is a [`Facility`], declared in the module that does it.
+//!
+//! # Features
+//!
+//! `tokio`: the asynchronous form of everything that has a pollable descriptor. Without it the
+//! library needs only `rustix` and `libc`.
 
 mod address;
 pub mod catalog;
@@ -16,7 +44,6 @@ pub mod opening;
 mod options;
 pub mod signal;
 pub mod stream;
-#[allow(unsafe_code)]
 pub(crate) mod sys;
 mod wait;
 
