@@ -112,7 +112,6 @@ impl Snapshot {
     }
 
     /// Says what to look at.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }

@@ -320,14 +320,23 @@ fn table(at: BorrowedFd<'_>, directory: &str, scratch: &mut Scratch) -> io::Resu
         Mode::empty(),
     )?;
     let mut fds = Vec::new();
+    let mut denied = None;
     numbers(directory.as_fd(), ".", |number| {
-        if let Ok(fd) = i32::try_from(number)
-            && let Ok(entry) = entry(directory.as_fd(), path("", fd).as_str(), fd, scratch)
-        {
-            fds.push(entry);
+        let Ok(fd) = i32::try_from(number) else {
+            return;
+        };
+        match entry(directory.as_fd(), path("", fd).as_str(), fd, scratch) {
+            Ok(entry) => fds.push(entry),
+            Err(error) if super::denied(&error) => denied = Some(error),
+            // Closed meanwhile.
+            Err(_) => {}
         }
     })?;
-    Ok(fds)
+    // A process with more rights than ours may show the numbers and nothing else.
+    match denied {
+        Some(error) if fds.is_empty() => Err(error),
+        _ => Ok(fds),
+    }
 }
 
 fn entry(at: BorrowedFd<'_>, path: &str, fd: i32, scratch: &mut Scratch) -> io::Result<Fd> {
