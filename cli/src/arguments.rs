@@ -1,6 +1,6 @@
 //! Arguments: the one declaration from which parsing, help, completions and manual pages come.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -211,11 +211,6 @@ pub(crate) fn seconds(text: &str) -> Result<std::time::Duration, String> {
         .map_err(|_| "a time is a number of seconds, such as 0.5".to_owned())?;
     std::time::Duration::try_from_secs_f64(seconds)
         .map_err(|_| "a time is a number of seconds from 0, such as 0.5".to_owned())
-}
-
-/// The bytes of an argument, text or not.
-pub(crate) fn bytes(argument: OsString) -> Vec<u8> {
-    std::os::unix::ffi::OsStringExt::into_vec(argument)
 }
 
 #[cfg(test)]

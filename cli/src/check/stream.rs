@@ -1,6 +1,5 @@
 //! Streams: every byte in order, in both directions, and the end of the file at the end.
 
-use std::io::{Read, Write};
 use std::time::Instant;
 
 use wigwag::stream::Stream;

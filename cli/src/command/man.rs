@@ -21,7 +21,7 @@ pub(crate) fn run(args: Args) -> Result<Report> {
             let found = declared.find_subcommand(name).cloned();
             let command =
                 found.ok_or_else(|| Failure::Usage(format!("there is no command {name}")))?;
-            let full = format!("wigwag-{}", command.get_name());
+            let full: clap::builder::Str = format!("wigwag-{}", command.get_name()).into();
             command.name(full)
         }
     };
