@@ -35,7 +35,7 @@ pub enum Key {
 
 impl Key {
     /// The project when none is given.
-    pub const PROJECT: u8 = b'w';
+    pub const PROJECT: u8 = 1;
 
     /// The number that a file and a project stand for.
     #[must_use]
@@ -77,6 +77,13 @@ impl From<i32> for Key {
             0 => Key::Private,
             number => Key::Number(number),
         }
+    }
+}
+
+impl From<&Path> for Key {
+    /// With project 1.
+    fn from(path: &Path) -> Self {
+        Key::file(path, Key::PROJECT)
     }
 }
 

@@ -69,7 +69,7 @@ pub const FACILITY: Facility = Facility {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Options {
-    mode: u32,
+    mode: Option<u32>,
     access: Access,
     temporary: bool,
     size: Size,
@@ -78,7 +78,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            mode: 0o600,
+            mode: None,
             access: Access::ReadWrite,
             temporary: false,
             size: Size::Checked,
@@ -87,9 +87,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Who else may open a new one, less the umask; 0600 otherwise.
+    /// The defaults: read and write, for this user only, kept.
+    pub fn new() -> Self {
+        Options::default()
+    }
+
+    /// Who else may open a new one: exactly this mode, whatever the umask. Otherwise 0600, less the umask.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.mode = Some(mode);
         self
     }
 

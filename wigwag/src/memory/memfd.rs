@@ -129,6 +129,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The defaults: sealed against any other size, ordinary pages.
+    pub fn new() -> Self {
+        Options::default()
+    }
+
     /// The seals it has from the start, instead of [`Seals::RESIZE`]. Without [`Seals::SHRINK`]
     /// it can be resized, by a peer too.
     pub fn seals(mut self, seals: Seals) -> Self {

@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, fallocate, fstat, ftruncate, linkat,
-    openat, statat, unlinkat,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, fallocate, fchmod, fstat, ftruncate,
+    linkat, openat, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -53,16 +53,21 @@ pub(super) fn stat(object: BorrowedFd<'_>) -> rustix::io::Result<Stat> {
 }
 
 /// A new object with all its pages, under a name that nothing had.
-pub(super) fn create(path: &Path, mode: u32, len: u64) -> rustix::io::Result<OwnedFd> {
+/// With a mode it has exactly this one, else 0600 less the umask.
+pub(super) fn create(path: &Path, exact: Option<u32>, len: u64) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(mode);
+    let mode = Mode::RUSR | Mode::WUSR;
+    let finish = |object: &OwnedFd| {
+        allocate(object.as_fd(), len)?;
+        exact.map_or(Ok(()), |mode| fchmod(object, Mode::from_raw_mode(mode)))
+    };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     match openat(CWD, directory, flags | OFlags::TMPFILE, mode) {
         Ok(object) => {
-            allocate(object.as_fd(), len)?;
+            finish(&object)?;
             let unnamed = format!("/proc/self/fd/{}", object.as_raw_fd());
             match linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW) {
                 Ok(()) => return Ok(object),
@@ -77,7 +82,7 @@ pub(super) fn create(path: &Path, mode: u32, len: u64) -> rustix::io::Result<Own
     }
     let named = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
     let object = openat(CWD, path, flags | named, mode)?;
-    allocate(object.as_fd(), len).inspect_err(|_| {
+    finish(&object).inspect_err(|_| {
         let _ = unlinkat(CWD, path, AtFlags::empty());
     })?;
     Ok(object)

@@ -10,7 +10,7 @@
 //! use wigwag::memory::{Region, posix::{Options, SharedMemory}};
 //!
 //! # let name = format!("/wigwag-doc-{}", std::process::id());
-//! let ours = Options::default().mode(0o600).temporary(true).create(&name, 4096)?;
+//! let ours = Options::new().mode(0o600).temporary(true).create(&name, 4096)?;
 //! let theirs = SharedMemory::open(&name)?; // in another process
 //! ours.write_at(8, b"hello")?;
 //! let mut bytes = [0; 5];
@@ -21,9 +21,9 @@
 //!
 //! `shm_overview(7)`, `shm_open(3)`, `mmap(2)`, `O_TMPFILE` in `open(2)`
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ const DIRECTORY: &str = "/dev/shm";
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Options {
-    mode: u32,
+    mode: Option<u32>,
     access: Access,
     temporary: bool,
 }
@@ -83,7 +83,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            mode: 0o600,
+            mode: None,
             access: Access::ReadWrite,
             temporary: false,
         }
@@ -91,9 +91,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Who else may open a new one, less the umask; 0600 otherwise.
+    /// The defaults: read and write, for this user only, kept.
+    pub fn new() -> Self {
+        Options::default()
+    }
+
+    /// Who else may open a new one: exactly this mode, whatever the umask. Otherwise 0600, less the umask.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.mode = Some(mode);
         self
     }
 
@@ -114,8 +119,8 @@ impl Options {
     /// # Errors
     /// `AlreadyExists`; `Limit` when `/dev/shm` is full; `BadName`; `PermissionDenied`.
     #[doc(alias = "shm_open")]
-    pub fn create(&self, name: impl AsRef<[u8]>, len: u64) -> Result<SharedMemory> {
-        self.create_named(&Name::parse(&FACILITY, name.as_ref())?, len)
+    pub fn create(&self, name: impl AsRef<OsStr>, len: u64) -> Result<SharedMemory> {
+        self.create_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?, len)
     }
 
     /// Opens one that exists, with the size it has.
@@ -124,16 +129,16 @@ impl Options {
     /// `NotFound`; `PermissionDenied`; `BadInput` when it is empty, as one is that another program has
     /// created and not yet given a size.
     #[doc(alias = "shm_open")]
-    pub fn open(&self, name: impl AsRef<[u8]>) -> Result<SharedMemory> {
-        self.open_named(&Name::parse(&FACILITY, name.as_ref())?)
+    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<SharedMemory> {
+        self.open_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?)
     }
 
     /// Opens the one that exists, or makes it.
     ///
     /// # Errors
     /// As for both; `BadInput` when the one that exists has fewer than `len` bytes.
-    pub fn open_or_create(&self, name: impl AsRef<[u8]>, len: u64) -> Result<SharedMemory> {
-        self.open_or_create_named(&Name::parse(&FACILITY, name.as_ref())?, len)
+    pub fn open_or_create(&self, name: impl AsRef<OsStr>, len: u64) -> Result<SharedMemory> {
+        self.open_or_create_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?, len)
     }
 
     pub(crate) fn create_named(&self, name: &Name, len: u64) -> Result<SharedMemory> {
@@ -195,7 +200,7 @@ impl SharedMemory {
     ///
     /// # Errors
     /// As [`Options::create`].
-    pub fn create(name: impl AsRef<[u8]>, len: u64) -> Result<Self> {
+    pub fn create(name: impl AsRef<OsStr>, len: u64) -> Result<Self> {
         Options::default().create(name, len)
     }
 
@@ -203,7 +208,7 @@ impl SharedMemory {
     ///
     /// # Errors
     /// As [`Options::open`].
-    pub fn open(name: impl AsRef<[u8]>) -> Result<Self> {
+    pub fn open(name: impl AsRef<OsStr>) -> Result<Self> {
         Options::default().open(name)
     }
 
@@ -211,7 +216,7 @@ impl SharedMemory {
     ///
     /// # Errors
     /// As [`Options::open_or_create`].
-    pub fn open_or_create(name: impl AsRef<[u8]>, len: u64) -> Result<Self> {
+    pub fn open_or_create(name: impl AsRef<OsStr>, len: u64) -> Result<Self> {
         Options::default().open_or_create(name, len)
     }
 
@@ -220,8 +225,8 @@ impl SharedMemory {
     /// # Errors
     /// `NotFound`; `PermissionDenied`; `BadName`.
     #[doc(alias = "shm_unlink")]
-    pub fn unlink(name: impl AsRef<[u8]>) -> Result<()> {
-        Self::unlink_named(&Name::parse(&FACILITY, name.as_ref())?)
+    pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
+        Self::unlink_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?)
     }
 
     pub(crate) fn unlink_named(name: &Name) -> Result<()> {

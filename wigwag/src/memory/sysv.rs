@@ -6,7 +6,7 @@
 //! ```
 //! use wigwag::memory::{Region, sysv::{Options, SharedMemory}};
 //!
-//! let ours = Options::default().temporary(true).create(wigwag::Key::Private, 4096)?;
+//! let ours = Options::new().temporary(true).create(wigwag::Key::Private, 4096)?;
 //! let theirs = SharedMemory::open(wigwag::Key::Id(ours.id()))?; // in another process
 //! ours.write_at(0, b"hello")?;
 //! let mut bytes = [0; 5];
@@ -100,6 +100,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The defaults: read and write, for this user only, kept.
+    pub fn new() -> Self {
+        Options::default()
+    }
+
     /// Who else may attach a new one, exactly (there is no umask here); 0600 otherwise.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
