@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use wigwag::catalog::Entry;
 
-use super::meeting::{Addresses, Meeting};
+use super::fork::Forked;
+use super::meeting::Meeting;
 use super::peer::{self, Side};
-use super::play::{Fault, Play, Result, Task};
+use super::play::{About, Fault, Play, Result, Task};
 use super::sample::Samples;
 use super::scene::Scene;
 use super::second::Second;
@@ -44,28 +45,33 @@ pub(crate) fn check(entry: &'static Entry, scene: &Scene) -> Check {
 }
 
 fn run(entry: &'static Entry, scene: &Scene) -> Result<Figures> {
+    if let Some(forked) = scene.forked(entry.facility.id) {
+        let Forked { mut second, mut play } = forked?;
+        scene.enter(second.process());
+        second.hear("ready")?;
+        return exercise(&mut *play, &mut second);
+    }
     let (mut second, ours) = scene.with_meeting(
         || Meeting::new(entry),
         |meeting| {
-            let second = Second::start(meeting)?;
+            let second = Second::start(entry.facility.id, meeting)?;
             meeting.is_handed();
             Ok::<_, Fault>((second, meeting.ours()))
         },
     )??;
-    scene.enter(second.process());
-    let outcome = play(scene, &ours, &mut second);
+    let process = second.process();
+    scene.enter(process.clone());
+    let outcome = (|| {
+        let mut play = peer::open(entry, Side::First, &ours, || process.id().unwrap_or(0))?;
+        scene.meeting(Meeting::is_open);
+        second.hear("ready")?;
+        exercise(&mut *play, &mut second)
+    })();
     outcome.map_err(|fault| match second.last_words() {
         // What went wrong over there came first.
         Some(words) => Fault(format!("{fault}; in the second process: {words}")),
         None => fault,
     })
-}
-
-fn play(scene: &Scene, ours: &Addresses, second: &mut Second) -> Result<Figures> {
-    let mut play = peer::open(Side::First, ours)?;
-    scene.meeting(Meeting::is_open);
-    second.hear("ready")?;
-    exercise(&mut *play, second)
 }
 
 /// Small, brief, large, the other way, the end.
@@ -75,10 +81,10 @@ fn exercise(play: &mut dyn Play, second: &mut Second) -> Result<Figures> {
         second,
         figures: Figures::default(),
     };
-    if run.play.is_gate() {
-        run.contend()?;
-    } else {
-        run.converse()?;
+    match run.play.about() {
+        About::Bytes => run.converse()?,
+        About::Entries => run.contend()?,
+        About::Signals => run.signal()?,
     }
     Ok(run.figures)
 }
@@ -143,6 +149,20 @@ impl Run<'_> {
             both(self)?;
         }
         Err(Fault("the gate was never handed over".into()))
+    }
+
+    /// Signals: a word of data there and back, then as many as will be queued.
+    fn signal(&mut self) -> Result<()> {
+        let mut samples = Samples::default();
+        let count = self.rounds(|run, count| run.ask(count, 0, &mut Samples::default()))?;
+        self.ask(count, 0, &mut samples)?;
+        self.figures.round_trip = samples;
+        let count = self.rounds(|run, count| run.pour(count, 0))?;
+        let took = self.pour(count, 0)?;
+        self.figures.rate_per_second = count as f64 / took.as_secs_f64();
+        self.figures.rate_unit = Unit::Signals;
+        self.drain(4, 0)?;
+        Ok(())
     }
 
     /// How many times something can be done briefly: tried with more and more until it takes long enough to tell.

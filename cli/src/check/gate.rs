@@ -9,7 +9,7 @@ use wigwag::Wait;
 use wigwag::gate::{Gate, Mode};
 use wigwag::memory::Region;
 
-use super::play::{Fault, PATIENCE, Play, Result};
+use super::play::{About, Fault, PATIENCE, Play, Result};
 use super::sample::Samples;
 
 /// Where the number of entries is.
@@ -82,8 +82,8 @@ impl Play for Contest {
         Ok(())
     }
 
-    fn is_gate(&self) -> bool {
-        true
+    fn about(&self) -> About {
+        About::Entries
     }
 
     fn settle(&mut self, entries: u64) -> Result<u64> {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use wigwag::catalog::{self, Entry, Open};
-use wigwag::facility::{Direction, Naming};
+use wigwag::catalog::{self, Entry};
+use wigwag::facility::{Direction, Family, Naming};
 use wigwag::{Address, Kind};
 
 use super::play::{Fault, Result};
@@ -20,10 +20,10 @@ use super::region;
 #[derive(Debug)]
 pub(crate) struct Meeting {
     /// Where the first process sends and the second receives; or the one object of both.
-    pub(crate) there: Sides,
+    pub(crate) there: Option<Sides>,
     /// The other direction, where it needs an object of its own.
     pub(crate) back: Option<Sides>,
-    /// Memory to count in, where the object is a gate.
+    /// Memory to count in, where the object is a gate; also for a gate that lies in memory.
     pub(crate) counters: Option<Sides>,
     /// Descriptors of the second process, until it has inherited them.
     handed: Vec<OwnedFd>,
@@ -43,7 +43,7 @@ pub(crate) struct Sides {
 /// What one process calls the objects.
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {
-    pub(crate) there: Address,
+    pub(crate) there: Option<Address>,
     pub(crate) back: Option<Address>,
     pub(crate) counters: Option<Address>,
 }
@@ -59,9 +59,8 @@ impl From<Address> for Sides {
 
 impl Meeting {
     pub(crate) fn new(entry: &Entry) -> Result<Self> {
-        let nowhere = Address::new(entry.facility.id, "")?;
         let mut meeting = Meeting {
-            there: nowhere.into(),
+            there: None,
             back: None,
             counters: None,
             handed: Vec::new(),
@@ -69,15 +68,22 @@ impl Meeting {
             made: Vec::new(),
             directory: None,
         };
-        meeting.there = meeting.object(entry)?;
-        let carries = matches!(entry.open, Some(Open::Stream(_) | Open::Messages(_)));
-        if carries && entry.facility.direction != Some(Direction::TwoWay) {
-            meeting.back = Some(match entry.facility.naming {
+        let facility = entry.facility;
+        match facility.naming {
+            // It lies in the memory that the entries are counted in.
+            Naming::InMemory => meeting.counters = Some(meeting.memory()?),
+            // Each process has its name already, or both have the pages.
+            Naming::Pid => {}
+            Naming::Unnamed if facility.id == "anon" => {}
+            _ => meeting.there = Some(meeting.object(entry)?),
+        }
+        if facility.boundary.is_some() && facility.direction != Some(Direction::TwoWay) {
+            meeting.back = Some(match facility.naming {
                 Naming::Unnamed => meeting.pipe_back()?,
                 _ => meeting.object(entry)?,
             });
         }
-        if matches!(entry.open, Some(Open::Gate(_))) {
+        if facility.family == Family::Gate && meeting.counters.is_none() {
             meeting.counters = Some(meeting.memory()?);
         }
         Ok(meeting)
@@ -87,8 +93,8 @@ impl Meeting {
     fn object(&mut self, entry: &Entry) -> Result<Sides> {
         let id = entry.facility.id;
         let name = match entry.facility.naming {
-            Naming::Unnamed | Naming::InMemory => return self.unnamed(id),
-            Naming::Pid => return Ok(Address::new(id, "")?.into()),
+            Naming::Unnamed => return self.unnamed(id),
+            Naming::InMemory | Naming::Pid => return Err(Fault(format!("a {id} is not opened"))),
             Naming::Terminal => return Ok(Address::new(id, "")?.into()),
             Naming::Slash => format!("/{}", unique()).into_bytes(),
             Naming::Path | Naming::Socket => self.path()?,
@@ -192,7 +198,7 @@ impl Meeting {
     pub(crate) fn ours(&self) -> Addresses {
         let ours = |sides: &Option<Sides>| sides.as_ref().map(|sides| sides.ours.clone());
         Addresses {
-            there: self.there.ours.clone(),
+            there: ours(&self.there),
             back: ours(&self.back),
             counters: ours(&self.counters),
         }

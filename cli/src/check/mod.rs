@@ -6,6 +6,7 @@
 //! that was made is removed, also when we are interrupted ([`scene`]).
 
 mod exercise;
+mod fork;
 mod gate;
 mod meeting;
 mod messages;

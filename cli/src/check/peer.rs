@@ -7,7 +7,8 @@ use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use wigwag::catalog::{self, Entry};
-use wigwag::facility::Direction;
+use wigwag::facility::{Direction, Family};
+use wigwag::memory::Region;
 use wigwag::{Address, Endpoint, Kind, Opening, Role, Way};
 
 use super::gate::Contest;
@@ -15,6 +16,7 @@ use super::meeting::Addresses;
 use super::messages::{self, Exchange};
 use super::play::{Fault, PATIENCE, Play, Result, Task};
 use super::region::Memory;
+use super::signal::Signals;
 use super::stream::{self, Streams};
 use crate::failure::{self, Failure};
 use crate::report::Report;
@@ -22,8 +24,10 @@ use crate::report::Report;
 /// The second process of a check
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    facility: String,
     /// Where to receive
-    there: String,
+    #[arg(long)]
+    there: Option<String>,
     /// Where to send
     #[arg(long)]
     back: Option<String>,
@@ -33,36 +37,41 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> failure::Result<Report> {
-    match serve(&args) {
+    let outcome = joined(&args).and_then(|mut play| {
+        serve(&mut *play, &mut io::stdin().lock(), &mut io::stdout().lock())
+    });
+    match outcome {
         Ok(()) => Ok(Report::Done),
         Err(fault) => {
-            say(&fault.to_string());
+            // If nobody hears it, nobody is left who wants to know.
+            let _ = writeln!(io::stdout(), "{fault}");
             Err(Failure::Told(crate::exit::ERROR))
         }
     }
 }
 
-fn serve(args: &Args) -> Result<()> {
+fn joined(args: &Args) -> Result<Box<dyn Play>> {
+    let entry = catalog::find(&args.facility)
+        .ok_or_else(|| Fault(format!("there is no facility {}", args.facility)))?;
     let parsed = |text: &Option<String>| text.as_deref().map(str::parse::<Address>).transpose();
     let theirs = Addresses {
-        there: args.there.parse()?,
+        there: parsed(&args.there)?,
         back: parsed(&args.back)?,
         counters: parsed(&args.counters)?,
     };
-    let mut play = open(Side::Second, &theirs)?;
-    say("ready");
-    for line in io::stdin().lock().lines() {
-        line?.parse::<Task>()?.run(&mut *play)?;
-        say("done");
-    }
-    Ok(())
+    open(entry, Side::Second, &theirs, || rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get()))
 }
 
-/// One line for the first process; that it is gone is noticed by reading.
-fn say(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{}", line.replace('\n', " "));
-    let _ = out.flush();
+/// Does one task after the other until there are no more.
+pub(super) fn serve(play: &mut dyn Play, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "ready")?;
+    out.flush()?;
+    for line in input.lines() {
+        line?.parse::<Task>()?.run(play)?;
+        writeln!(out, "done")?;
+        out.flush()?;
+    }
+    Ok(())
 }
 
 /// Which of the two processes this is.
@@ -74,30 +83,36 @@ pub(crate) enum Side {
 
 /// Opens the objects of a check, in the same order on both sides, since opening may wait for
 /// the other. The second process makes the name of `there`, the first that of `back`.
-pub(crate) fn open(side: Side, addresses: &Addresses) -> Result<Box<dyn Play>> {
-    let entry = catalog::resolve(&addresses.there)?.entry;
-    let (role, way) = match (side, entry.facility.direction) {
+pub(crate) fn open(
+    entry: &'static Entry,
+    side: Side,
+    addresses: &Addresses,
+    other: impl FnOnce() -> i32,
+) -> Result<Box<dyn Play>> {
+    let facility = entry.facility;
+    let (role, way) = match (side, facility.direction) {
         (Side::First, Some(Direction::TwoWay)) => (Role::Join, Way::Both),
         (Side::Second, Some(Direction::TwoWay)) => (Role::Serve, Way::Both),
         (Side::First, _) => (Role::Join, Way::Out),
         (Side::Second, _) => (Role::Serve, Way::In),
     };
-    let there = meet(&addresses.there, role, way)?;
+    let Some(there) = &addresses.there else {
+        return match facility.family {
+            Family::Signal => Ok(Box::new(Signals::new(other())?)),
+            Family::Gate => {
+                let memory = memory(addresses)?;
+                Err(Fault(format!("not yet {}", memory.len())))
+            }
+            _ => Err(Fault(format!("nobody knows how to come to a {}", facility.noun))),
+        };
+    };
+    let there = meet(there, role, way)?;
     let back = match (&addresses.back, side) {
         (None, _) => None,
         (Some(back), Side::First) => Some(meet(back, Role::Serve, Way::In)?),
         (Some(back), Side::Second) => Some(meet(back, Role::Join, Way::Out)?),
     };
-    play(entry, side, there, back, addresses.counters.as_ref())
-}
-
-fn play(
-    entry: &'static Entry,
-    side: Side,
-    there: Endpoint,
-    back: Option<Endpoint>,
-    counters: Option<&Address>,
-) -> Result<Box<dyn Play>> {
+    let delivery = facility.guarantees.delivery;
     Ok(match (there, back) {
         (Endpoint::Stream(both), None) => Box::new(Streams::new(stream::Ends::TwoWay(both))),
         (Endpoint::Stream(there), Some(Endpoint::Stream(back))) => {
@@ -105,24 +120,26 @@ fn play(
             Box::new(Streams::new(stream::Ends::OneWay { out, back }))
         }
         (Endpoint::Messages(both), None) => {
-            let ends = messages::Ends::TwoWay(both);
-            Box::new(Exchange::new(ends, entry.facility.guarantees.delivery))
+            Box::new(Exchange::new(messages::Ends::TwoWay(both), delivery))
         }
         (Endpoint::Messages(there), Some(Endpoint::Messages(back))) => {
             let (out, back) = turned(side, there, back);
-            let ends = messages::Ends::OneWay { out, back };
-            Box::new(Exchange::new(ends, entry.facility.guarantees.delivery))
+            Box::new(Exchange::new(messages::Ends::OneWay { out, back }, delivery))
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),
-        (Endpoint::Gate(gate), _) => {
-            let counters = counters.ok_or_else(|| Fault("there is nowhere to count".into()))?;
-            match meet(counters, Role::Join, Way::Both)? {
-                Endpoint::Region(counters) => Box::new(Contest::new(gate, counters)),
-                _ => return Err(Fault("it takes memory to count in".into())),
-            }
-        }
+        (Endpoint::Gate(gate), _) => Box::new(Contest::new(gate, memory(addresses)?)),
         _ => return Err(Fault("the two directions are of different kinds".into())),
     })
+}
+
+/// The memory to count in.
+fn memory(addresses: &Addresses) -> Result<Box<dyn Region>> {
+    let none = || Fault("there is no memory to count in".into());
+    let counters = addresses.counters.as_ref().ok_or_else(none)?;
+    match meet(counters, Role::Join, Way::Both)? {
+        Endpoint::Region(memory) => Ok(memory),
+        _ => Err(none()),
+    }
 }
 
 /// The end to send through first, then the end to receive from.

@@ -43,6 +43,17 @@ impl From<super::pattern::Wrong> for Fault {
     }
 }
 
+/// What a facility is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Bytes go from one process to the other.
+    Bytes,
+    /// One process at a time goes on.
+    Entries,
+    /// Numbers arrive.
+    Signals,
+}
+
 /// What can be done with one object between two processes.
 pub(crate) trait Play {
     /// Sends `size` bytes and takes back as many, `count` times. Of a gate: enters and leaves.
@@ -72,9 +83,9 @@ pub(crate) trait Play {
         0
     }
 
-    /// Whether it is about who may go on, and not about bytes.
-    fn is_gate(&self) -> bool {
-        false
+    /// What it is about.
+    fn about(&self) -> About {
+        About::Bytes
     }
 
     /// What can be checked only when both are through: that a gate let in one at a time.

@@ -6,7 +6,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::fork::{self, Forked};
 use super::meeting::Meeting;
+use super::play::Result;
 use super::second::Process;
 use crate::exit;
 use crate::interrupt::Interrupts;
@@ -15,19 +17,24 @@ use crate::interrupt::Interrupts;
 const STUCK: Duration = Duration::from_secs(12);
 
 /// What is on the scene now.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Scene(Arc<Mutex<Props>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Props {
+    /// Forked before there were threads, until its turn comes.
+    forked: Option<Result<Forked>>,
     meeting: Option<Meeting>,
     second: Option<(Process, Instant)>,
 }
 
 impl Scene {
     /// A scene that is watched from now on.
+    ///
+    /// To be made while there is only one thread: it forks first.
     pub(crate) fn watched(interrupts: Interrupts) -> Self {
         let scene = Scene::default();
+        scene.props().forked = Some(fork::anonymous());
         let watched = scene.clone();
         std::thread::spawn(move || watched.watch(&interrupts));
         scene
@@ -37,12 +44,17 @@ impl Scene {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The second process that was forked for this facility, if it is one that needs that.
+    pub(crate) fn forked(&self, id: &str) -> Option<Result<Forked>> {
+        if id == "anon" { self.props().forked.take() } else { None }
+    }
+
     /// Makes a meeting part of the scene and does something with it.
     pub(crate) fn with_meeting<T>(
         &self,
-        make: impl FnOnce() -> super::play::Result<Meeting>,
+        make: impl FnOnce() -> Result<Meeting>,
         act: impl FnOnce(&mut Meeting) -> T,
-    ) -> super::play::Result<T> {
+    ) -> Result<T> {
         let mut props = self.props();
         // Made while the scene is locked, so that no interrupt finds half of it.
         Ok(act(props.meeting.insert(make()?)))
@@ -59,7 +71,7 @@ impl Scene {
     }
 
     /// Puts everything away.
-    pub(crate) fn clear(&self) -> super::play::Result<()> {
+    pub(crate) fn clear(&self) -> Result<()> {
         let mut props = self.props();
         if let Some((second, _)) = props.second.take() {
             second.end();

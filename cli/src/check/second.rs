@@ -1,8 +1,10 @@
 //! Second: the first process's handle on the second one; killed when dropped.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::meeting::Meeting;
 use super::play::{Fault, Result, Task};
@@ -11,46 +13,84 @@ use super::play::{Fault, Result, Task};
 #[derive(Debug)]
 pub(crate) struct Second {
     process: Process,
-    to: Option<ChildStdin>,
-    from: BufReader<ChildStdout>,
+    to: Option<PipeWriter>,
+    from: BufReader<PipeReader>,
 }
 
 /// The process, shared with whoever ends it when it is stuck.
 #[derive(Debug, Clone)]
-pub(crate) struct Process(Arc<Mutex<Child>>);
+pub(crate) struct Process(Arc<Mutex<Kin>>);
+
+/// How we came to it.
+#[derive(Debug)]
+enum Kin {
+    Started(Child),
+    Forked(Pid),
+    Ended,
+}
 
 impl Process {
-    fn child(&self) -> MutexGuard<'_, Child> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn kin(&self) -> MutexGuard<'_, Kin> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its process id; nothing when it has ended.
+    pub(crate) fn id(&self) -> Option<i32> {
+        match &*self.kin() {
+            Kin::Started(child) => Some(child.id().cast_signed()),
+            Kin::Forked(pid) => Some(pid.as_raw_nonzero().get()),
+            Kin::Ended => None,
+        }
     }
 
     /// Kills it, and waits until it is gone.
     pub(crate) fn end(&self) {
-        let mut child = self.child();
-        // Gone already: then there is nothing to do.
-        let _ = child.kill();
-        let _ = child.wait();
+        // Gone already: then there is nothing to do. Not waited for yet: then its pid is its own.
+        match std::mem::replace(&mut *self.kin(), Kin::Ended) {
+            Kin::Started(mut child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Kin::Forked(pid) => {
+                let _ = kill_process(pid, Signal::KILL);
+                let _ = waitpid(Some(pid), WaitOptions::empty());
+            }
+            Kin::Ended => {}
+        }
     }
 }
 
 impl Second {
-    pub(crate) fn start(meeting: &Meeting) -> Result<Self> {
+    /// This program again, with the objects that it is to open.
+    pub(crate) fn start(id: &str, meeting: &Meeting) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("peer").arg(meeting.there.theirs.to_string());
-        for (option, sides) in [("--back", &meeting.back), ("--counters", &meeting.counters)] {
+        command.arg("peer").arg(id);
+        for (option, sides) in [
+            ("--there", &meeting.there),
+            ("--back", &meeting.back),
+            ("--counters", &meeting.counters),
+        ] {
             if let Some(sides) = sides {
                 command.arg(option).arg(sides.theirs.to_string());
             }
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let to = child.stdin.take();
-        let from = child.stdout.take().ok_or_else(|| Fault("it has no output".into()))?;
-        Ok(Second {
-            to,
+        let (input, to) = std::io::pipe()?;
+        let (from, output) = std::io::pipe()?;
+        command.stdin(input).stdout(output);
+        Ok(Second::of(Kin::Started(command.spawn()?), to, from))
+    }
+
+    /// One that was forked, and reads and writes the other ends of these.
+    pub(super) fn forked(pid: Pid, to: PipeWriter, from: PipeReader) -> Self {
+        Second::of(Kin::Forked(pid), to, from)
+    }
+
+    fn of(kin: Kin, to: PipeWriter, from: PipeReader) -> Self {
+        Second {
+            process: Process(Arc::new(Mutex::new(kin))),
+            to: Some(to),
             from: BufReader::new(from),
-            process: Process(Arc::new(Mutex::new(child))),
-        })
+        }
     }
 
     pub(crate) fn process(&self) -> Process {
