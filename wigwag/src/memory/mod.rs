@@ -23,10 +23,12 @@ mod mapping;
 pub mod memfd;
 mod object;
 pub mod posix;
+mod semaphore;
 pub mod sysv;
 
 pub use mapping::{Access, Mapping};
 pub use object::Stat;
+pub use semaphore::SEMAPHORE_SIZE;
 
 /// A mapped piece of memory, whatever it is made of.
 pub trait Region: Send + Sync {

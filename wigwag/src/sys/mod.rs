@@ -15,4 +15,5 @@ pub(crate) fn last_error() -> rustix::io::Errno {
     rustix::io::Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
 }
 pub(crate) mod copy;
+pub(crate) mod posix_sem;
 pub(crate) mod shm;

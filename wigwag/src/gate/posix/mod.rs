@@ -1,4 +1,39 @@
 //! POSIX semaphore: permits counted in memory that C, Python and Rust programs share, named or not.
+//!
+//! A process that is killed while it holds a permit keeps it for ever: for permits that the kernel
+//! gives back use [`sysv`](super::sysv) or a [`file_lock`](super::file_lock).
+//!
+//! | need | use |
+//! |---|---|
+//! | a name | [`Semaphore::create`], [`Semaphore::open`] |
+//! | none: it lies in shared memory | [`Semaphore::init`], [`Semaphore::attach`] |
+//! | at most one permit | [`Options::binary`] |
+//! | count events, which nobody gives back | [`Permit::forget`] |
+//!
+//! ```
+//! use wigwag::gate::posix::Semaphore;
+//!
+//! # let name = format!("/wigwag-doc-{}", std::process::id());
+//! let slots = Semaphore::create(&name, 2)?;
+//! let one = slots.acquire()?;
+//! let two = slots.acquire()?;
+//! assert!(slots.try_acquire()?.is_none());
+//! drop(one); // gives it back
+//! assert_eq!(slots.value(), 1);
+//! # drop(two);
+//! Semaphore::unlink(&name)?;
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
+//! `sem_overview(7)`, `sem_open(3)`, `sem_init(3)`, `sem_wait(3)`, `sem_post(3)`
+
+mod options;
+mod permit;
+mod semaphore;
+
+pub use options::Options;
+pub use permit::Permit;
+pub use semaphore::Semaphore;
 
 use crate::facility::{Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Durability, Guarantees, PeerDeath};
