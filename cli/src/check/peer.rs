@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use wigwag::catalog::{self, Entry};
 use wigwag::facility::{Direction, Family};
+use wigwag::gate::posix::Options;
 use wigwag::memory::Region;
 use wigwag::{Address, Endpoint, Kind, Opening, Role, Way};
 
@@ -20,6 +21,9 @@ use super::signal::Signals;
 use super::stream::{self, Streams};
 use crate::failure::{self, Failure};
 use crate::report::Report;
+
+/// Where in memory an unnamed semaphore lies, away from what is counted there.
+const SEMAPHORE: usize = 4096;
 
 /// The second process of a check
 #[derive(Debug, clap::Args)]
@@ -101,7 +105,12 @@ pub(crate) fn open(
             Family::Signal => Ok(Box::new(Signals::new(other())?)),
             Family::Gate => {
                 let memory = memory(addresses)?;
-                Err(Fault(format!("not yet {}", memory.len())))
+                // Made by the first process before the second is told to use it.
+                let semaphore = match side {
+                    Side::First => Options::new().init(&*memory, SEMAPHORE, 1)?,
+                    Side::Second => Options::new().attach(&*memory, SEMAPHORE)?,
+                };
+                Ok(Box::new(Contest::new(Box::new(semaphore), memory)))
             }
             _ => Err(Fault(format!("nobody knows how to come to a {}", facility.noun))),
         };

@@ -25,7 +25,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     each(&args.address, output, |object| {
-        match catalog::create(&object.address) {
+        // The library's own choice where a queue exists is to use it.
+        let exclusive = object.entry.options.iter().any(|option| option.key == "exclusive");
+        let address = match object.address.clone() {
+            address if exclusive && !args.exist_ok => address.with_option("exclusive", ""),
+            address => address,
+        };
+        match catalog::create(&address) {
             Err(error) if args.exist_ok && error.kind() == Kind::AlreadyExists => Ok(()),
             outcome => outcome,
         }
