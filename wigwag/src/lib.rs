@@ -43,6 +43,7 @@ pub mod message;
 pub mod name;
 pub mod opening;
 mod options;
+pub mod shared;
 pub mod signal;
 pub mod stream;
 pub(crate) mod sys;

@@ -18,6 +18,7 @@ const LEVELS: &[&[&str]] = &[
         "opening",
     ],
     &["sys"],
+    &["shared"],
     &["stream", "message", "gate", "signal"],
     // It places gates inside itself.
     &["memory"],
@@ -26,7 +27,11 @@ const LEVELS: &[&[&str]] = &[
 ];
 
 /// Imports upward or sideways that are wanted, with the reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[(
+    "signal",
+    "message",
+    "opened by address, a signal is a message: its value, with its number as type",
+)];
 
 fn level(module: &str) -> Option<usize> {
     LEVELS.iter().position(|level| level.contains(&module))

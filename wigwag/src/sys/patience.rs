@@ -66,3 +66,9 @@ pub(crate) fn look_again<T>(
         pause = (pause * 2).min(LONGEST);
     }
 }
+
+/// Whether `fd` is ready or in error now.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, until: PollFlags) -> Result<bool, Errno> {
+    let now = Timespec::default();
+    rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, until)], Some(&now)).map(|n| n > 0)
+}

@@ -1,0 +1,6 @@
+//! stream.
+
+use super::Case;
+
+/// The comparisons.
+pub const CASES: &[Case] = &[];
