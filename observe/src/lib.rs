@@ -1,1 +1,13 @@
 //! wigwag-observe: what IPC exists here, who holds it, who waits for whom.
+
+mod capture;
+pub mod graph;
+mod leaks;
+pub mod object;
+pub mod proc;
+
+mod snapshot;
+
+pub use object::Object;
+
+pub use snapshot::{Builder, ProcessEntry, Signals, Snapshot, Unseen};
