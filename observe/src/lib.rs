@@ -5,9 +5,12 @@ pub mod graph;
 mod leaks;
 pub mod object;
 pub mod proc;
+pub mod waits;
 
+mod remove;
 mod snapshot;
 
 pub use object::Object;
 
+pub use remove::{Removed, remove};
 pub use snapshot::{Builder, ProcessEntry, Signals, Snapshot, Unseen};

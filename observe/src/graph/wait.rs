@@ -50,11 +50,11 @@ pub struct Waker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Who {
     /// This thread.
-    Thread(i32),
+    Thread(u32),
     /// Any thread of this process, the waiting one included.
-    Process(i32),
+    Process(u32),
     /// Any *other* thread of this process.
-    Others(i32),
+    Others(u32),
     /// Any of a set shared by many waits.
     Group(GroupId),
 }
@@ -213,19 +213,19 @@ impl Waker {
 
     /// This thread.
     #[must_use]
-    pub fn thread(tid: i32) -> Waker {
+    pub fn thread(tid: u32) -> Waker {
         Waker::new(Who::Thread(tid))
     }
 
     /// Any thread of this process.
     #[must_use]
-    pub fn process(pid: i32) -> Waker {
+    pub fn process(pid: u32) -> Waker {
         Waker::new(Who::Process(pid))
     }
 
     /// Any other thread of this process.
     #[must_use]
-    pub fn others(pid: i32) -> Waker {
+    pub fn others(pid: u32) -> Waker {
         Waker::new(Who::Others(pid))
     }
 

@@ -1,0 +1,33 @@
+//! Rust: std's locks are one word without an owner, parking_lot parks each thread on a word of its own: any other thread may
+//! be the one that holds the lock.
+
+use super::{WAIT, WAIT_BITSET, Word};
+use crate::waits::ask::Need;
+
+/// What of Rust the word belongs to.
+pub(super) fn need(word: &Word<'_>) -> Option<Need> {
+    // std waits with a mask and the monotonic clock; glibc with no time limit always says real time.
+    if word.command == WAIT_BITSET && !word.realtime {
+        let [value] = word.ask.words::<1>(word.address)?;
+        return Some(match (word.expected, value) {
+            (2, 2) => word.anybody("mutex", "is locked; Rust's Mutex does not record by whom", "may own it"),
+            (expected, _) if expected & TAKEN == TAKEN => {
+                word.anybody("rwlock", "is locked for writing; Rust's RwLock does not record by whom", "may own it")
+            }
+            (expected, _) if expected & WAITING != 0 && expected & TAKEN != 0 => {
+                word.anybody("rwlock", "is locked for reading; Rust's RwLock does not record by whom", "may own it")
+            }
+            (u32::MAX, _) => word.anybody("park", "is parked", "may unpark it"),
+            _ => word.anybody("condvar", "waits for a signal on a Condvar, or for another thread", "may signal"),
+        });
+    }
+    if word.command == WAIT && word.private && word.expected == 1 {
+        return Some(word.anybody("futex", "is parked, by parking_lot or a lock like it", "may own the lock"));
+    }
+    None
+}
+
+/// The reader count of an RwLock; all ones: a writer.
+const TAKEN: u32 = 0x3fff_ffff;
+/// Readers or writers wait.
+const WAITING: u32 = 0xc000_0000;
