@@ -12,22 +12,39 @@ fn main() -> std::io::Result<()> {
         Some("--all") => {
             for thread in graph.threads() {
                 match thread.wait() {
-                    Some(wait) => println!("{} {} {}: {} {}; {}", thread.pid, thread.tid, thread.comm, wait.facility, wait.resource, wait.why),
-                    None => println!("{} {} {}: {:?}", thread.pid, thread.tid, thread.comm, thread.state),
+                    Some(wait) => println!(
+                        "{} {} {}: {} {}; {}",
+                        thread.pid, thread.tid, thread.comm, wait.facility, wait.resource, wait.why
+                    ),
+                    None => println!(
+                        "{} {} {}: {:?}",
+                        thread.pid, thread.tid, thread.comm, thread.state
+                    ),
                 }
             }
         }
         _ => {
             for finding in graph.findings() {
-                println!("{} ({}), behind it {:?}", finding.verdict.word(), finding.certainty.word(), finding.behind);
+                println!(
+                    "{} ({}), behind it {:?}",
+                    finding.verdict.word(),
+                    finding.certainty.word(),
+                    finding.behind
+                );
                 for thread in finding.core.iter().filter_map(|&tid| graph.thread(tid)) {
                     let Some(wait) = thread.wait() else { continue };
-                    println!("  {}[{}] {} {}: {}", thread.comm, thread.tid, wait.facility, wait.resource, wait.why);
+                    println!(
+                        "  {}[{}] {} {}: {}",
+                        thread.comm, thread.tid, wait.facility, wait.resource, wait.why
+                    );
                 }
             }
             eprintln!("{:?}", graph.info);
         }
     }
-    let stuck = graph.findings().iter().any(|finding| matches!(finding.verdict, Verdict::Deadlock | Verdict::DeadEnd));
+    let stuck = graph
+        .findings()
+        .iter()
+        .any(|finding| matches!(finding.verdict, Verdict::Deadlock | Verdict::DeadEnd));
     std::process::exit(if stuck { 3 } else { 0 })
 }

@@ -2,7 +2,10 @@
 
 use super::abi::{Abi, Sys};
 use super::machine::{Machine, Seen, SeenThread};
-use super::{child, descriptor, file_lock, futex, halt, kernel, multiplex, opening, queue, signal, sysv, unix, uring};
+use super::{
+    child, descriptor, file_lock, futex, halt, kernel, multiplex, opening, queue, signal, sysv,
+    unix, uring,
+};
 use crate::graph::{Clause, GroupId, Outside, State, Tier, Wait, WaitGraph, Waker};
 use crate::proc::{Call, Syscall, TaskState, memory};
 
@@ -36,12 +39,33 @@ impl<'m> Ask<'m> {
     pub(super) fn about(machine: &'m Machine, seen: &'m Seen, thread: &'m SeenThread) -> Ask<'m> {
         let call = match thread.syscall {
             Some(Syscall::In(call)) => call,
-            Some(Syscall::Outside { sp, pc }) => Call { number: -1, args: [0; 6], sp, pc },
-            _ => Call { number: -1, args: [0; 6], sp: u64::MAX, pc: 0 },
+            Some(Syscall::Outside { sp, pc }) => Call {
+                number: -1,
+                args: [0; 6],
+                sp,
+                pc,
+            },
+            _ => Call {
+                number: -1,
+                args: [0; 6],
+                sp: u64::MAX,
+                pc: 0,
+            },
         };
         // A 64-bit program may have a low stack, too, but only by its own arrangement: then its mappings decide.
-        let abi = if call.sp < 1 << 32 { machine.layout(seen).abi } else { Abi::Native };
-        Ask { machine, seen, thread, call, sys: abi.call(call.number), abi }
+        let abi = if call.sp < 1 << 32 {
+            machine.layout(seen).abi
+        } else {
+            Abi::Native
+        };
+        Ask {
+            machine,
+            seen,
+            thread,
+            call,
+            sys: abi.call(call.number),
+            abi,
+        }
     }
 
     /// What the thread does.
@@ -80,7 +104,9 @@ impl<'m> Ask<'m> {
             other => other,
         };
         match self.sys {
-            Sys::Read | Sys::Receive | Sys::ReceiveMany | Sys::Accept => descriptor::reading(&self, self.fd(0)),
+            Sys::Read | Sys::Receive | Sys::ReceiveMany | Sys::Accept => {
+                descriptor::reading(&self, self.fd(0))
+            }
             Sys::Write | Sys::Send => descriptor::writing(&self, self.fd(0)),
             Sys::Vmsplice => descriptor::writing(&self, self.fd(0)),
             Sys::Splice | Sys::Tee | Sys::SendFile | Sys::CopyRange => descriptor::moving(&self),
@@ -101,7 +127,11 @@ impl<'m> Ask<'m> {
             Sys::UringEnter => uring::waiting(&self),
             Sys::Sleep => live("sleeps for a time"),
             Sys::Ioctl => live("waits for a device (ioctl)"),
-            Sys::Close | Sys::Other | Sys::Restart | Sys::SocketMultiplexed | Sys::IpcMultiplexed => {
+            Sys::Close
+            | Sys::Other
+            | Sys::Restart
+            | Sys::SocketMultiplexed
+            | Sys::IpcMultiplexed => {
                 let _ = graph;
                 kernel::other(&self)
             }
@@ -111,7 +141,11 @@ impl<'m> Ask<'m> {
     /// Argument `at` as the word of the program's size.
     pub(super) fn arg(&self, at: usize) -> u64 {
         let word = self.call.args.get(at).copied().unwrap_or(0);
-        if self.abi == Abi::Compat { word & 0xffff_ffff } else { word }
+        if self.abi == Abi::Compat {
+            word & 0xffff_ffff
+        } else {
+            word
+        }
     }
 
     /// Argument `at` as an `int`.
@@ -154,14 +188,30 @@ impl<'m> Ask<'m> {
     /// The kernel function it sleeps in; empty if we may not know.
     pub(super) fn wchan(&self) -> String {
         let process = self.machine.proc.process(self.seen.pid);
-        let wchan = process.and_then(|process| process.task(self.thread.tid).wchan(&mut self.machine.scratch()));
+        let wchan = process.and_then(|process| {
+            process
+                .task(self.thread.tid)
+                .wchan(&mut self.machine.scratch())
+        });
         wchan.ok().flatten().unwrap_or_default()
     }
 }
 
 impl Need {
-    pub(super) fn new(facility: &'static str, resource: impl Into<String>, why: impl Into<String>, clause: Clause) -> Need {
-        Need { facility, resource: resource.into(), why: why.into(), clause, by_handler: false, limited: false }
+    pub(super) fn new(
+        facility: &'static str,
+        resource: impl Into<String>,
+        why: impl Into<String>,
+        clause: Clause,
+    ) -> Need {
+        Need {
+            facility,
+            resource: resource.into(),
+            why: why.into(),
+            clause,
+            by_handler: false,
+            limited: false,
+        }
     }
 
     /// Somebody we do not know.
@@ -171,7 +221,12 @@ impl Need {
         why: impl Into<String>,
         whom: impl Into<String>,
     ) -> Need {
-        Need::new(facility, resource, why, Clause::default().outside(Outside::World(whom.into())))
+        Need::new(
+            facility,
+            resource,
+            why,
+            Clause::default().outside(Outside::World(whom.into())),
+        )
     }
 
     pub(super) fn by_handler(mut self) -> Need {
@@ -181,7 +236,9 @@ impl Need {
 
     /// As the only thing waited for.
     pub(super) fn wait(self) -> State {
-        let mut wait = Wait::new(self.facility, self.resource, self.why).clause(self.clause).limited(self.limited);
+        let mut wait = Wait::new(self.facility, self.resource, self.why)
+            .clause(self.clause)
+            .limited(self.limited);
         wait.by_handler = self.by_handler;
         State::Waiting(wait)
     }
@@ -209,12 +266,17 @@ pub(super) fn add(wakers: &mut Vec<Waker>, waker: Waker) {
 
 /// Long lists of wakers become groups, the same list the same group: n waiters with m wakers are n + m edges.
 fn share(graph: &mut WaitGraph, clause: &mut Clause) {
-    let evident = clause.wakers.iter().filter(|waker| waker.tier == Tier::Evident).count();
+    let evident = clause
+        .wakers
+        .iter()
+        .filter(|waker| waker.tier == Tier::Evident)
+        .count();
     if evident < SHARED_FROM {
         return;
     }
-    let (mut shared, rest): (Vec<Waker>, Vec<Waker>) =
-        std::mem::take(&mut clause.wakers).into_iter().partition(|waker| waker.tier == Tier::Evident);
+    let (mut shared, rest): (Vec<Waker>, Vec<Waker>) = std::mem::take(&mut clause.wakers)
+        .into_iter()
+        .partition(|waker| waker.tier == Tier::Evident);
     shared.sort_by_key(|waker| format!("{:?}", waker.who));
     let group: GroupId = graph.shared_group(shared);
     clause.wakers = rest;

@@ -26,7 +26,9 @@ pub(super) struct Cache {
 impl Machine {
     /// All file locks.
     pub(super) fn locks(&self) -> &Locks {
-        self.cache.locks.get_or_init(|| locks::read(&self.proc, &mut self.scratch()).unwrap_or_default())
+        self.cache
+            .locks
+            .get_or_init(|| locks::read(&self.proc, &mut self.scratch()).unwrap_or_default())
     }
 
     /// What is known of a descriptor beyond its link.
@@ -35,8 +37,13 @@ impl Machine {
             return known.clone();
         }
         let process = self.proc.process(pid).ok();
-        let info = process.and_then(|process| process.fdinfo(fd, &mut self.scratch()).ok()).map(Rc::new);
-        self.cache.infos.borrow_mut().insert((pid, fd), info.clone());
+        let info = process
+            .and_then(|process| process.fdinfo(fd, &mut self.scratch()).ok())
+            .map(Rc::new);
+        self.cache
+            .infos
+            .borrow_mut()
+            .insert((pid, fd), info.clone());
         info
     }
 
@@ -62,8 +69,12 @@ impl Machine {
                 if seen.threads.is_empty() || seen.refused.is_some() {
                     continue;
                 }
-                let Ok(process) = self.proc.process(pid) else { continue };
-                let Ok(space) = namespace::of(&process, Kind::Network) else { continue };
+                let Ok(process) = self.proc.process(pid) else {
+                    continue;
+                };
+                let Ok(space) = namespace::of(&process, Kind::Network) else {
+                    continue;
+                };
                 if known.insert(space) {
                     found.push((pid, space));
                 }
@@ -81,11 +92,19 @@ impl Machine {
                     unix_diag::sockets()
                 } else {
                     match self.proc.process(pid) {
-                        Ok(process) => namespace::inside(&process, Kind::Network, unix_diag::sockets),
+                        Ok(process) => {
+                            namespace::inside(&process, Kind::Network, unix_diag::sockets)
+                        }
                         Err(error) => Err(error),
                     }
                 };
-                all.extend(sockets.into_iter().flatten().filter(|socket| socket.ino != 0).map(|s| (s.ino, s)));
+                all.extend(
+                    sockets
+                        .into_iter()
+                        .flatten()
+                        .filter(|socket| socket.ino != 0)
+                        .map(|s| (s.ino, s)),
+                );
             }
             all
         })
@@ -118,7 +137,9 @@ impl Machine {
                 if seen.threads.is_empty() {
                     continue;
                 }
-                let Ok(process) = self.proc.process(pid) else { continue };
+                let Ok(process) = self.proc.process(pid) else {
+                    continue;
+                };
                 let _ = process.for_each_mapping(&mut self.scratch(), |line| {
                     if line.shared() && line.file.ino != 0 {
                         let pids = all.entry(line.file).or_default();

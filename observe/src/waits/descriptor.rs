@@ -41,7 +41,10 @@ pub(super) fn moving(ask: &Ask<'_>) -> State {
             if wchan.contains("ipipe_prep") || wchan.contains("pipe_read") {
                 return read.wait();
             }
-            if wchan.contains("opipe_prep") || wchan.contains("pipe_write") || wchan.contains("wait_for_space") {
+            if wchan.contains("opipe_prep")
+                || wchan.contains("pipe_write")
+                || wchan.contains("wait_for_space")
+            {
                 return write.wait();
             }
             multiplex::any_of("splice", vec![read, write]).wait()
@@ -55,13 +58,16 @@ fn blocked(ask: &Ask<'_>, fd: i32, direction: Direction) -> State {
     let Some(mut need) = need(ask.machine, ask.seen.pid, fd, direction) else {
         return live(format!("descriptor {fd} is not known"));
     };
-    if need.facility == "file" && let Some(state) = kernel::served(ask) {
+    if need.facility == "file"
+        && let Some(state) = kernel::served(ask)
+    {
         return state;
     }
     if ask.sys == super::abi::Sys::ReceiveMany && ask.arg(4) != 0 {
         need.limited = true;
     }
-    if ask.sys == super::abi::Sys::Send && direction == Direction::Write
+    if ask.sys == super::abi::Sys::Send
+        && direction == Direction::Write
         && let Some(other) = unix::sending_to(ask, fd)
     {
         need = other;
@@ -87,8 +93,12 @@ pub(super) fn need(machine: &Machine, pid: u32, fd: i32, direction: Direction) -
         Link::Path { path, .. } => {
             let facts = machine.facts(pid, fd);
             match facts {
-                Some(facts) if facts.is_fifo() => pipe::named(machine, pid, fd, path, facts, direction),
-                Some(facts) if facts.is_character_device() => terminal::need(machine, pid, fd, path, facts, direction),
+                Some(facts) if facts.is_fifo() => {
+                    pipe::named(machine, pid, fd, path, facts, direction)
+                }
+                Some(facts) if facts.is_character_device() => {
+                    terminal::need(machine, pid, fd, path, facts, direction)
+                }
                 Some(facts) if facts.is_regular() && queue::is_queue(path, facts) => {
                     queue::need(machine, pid, fd, path, facts, direction)
                 }
@@ -112,7 +122,8 @@ pub(super) fn wakers(holders: &[Holder], what: &str, keep: impl Fn(&Holder) -> b
             Some(last) if last.who == crate::graph::Who::Process(holder.pid) => {
                 last.role.push_str(&format!(", {}", holder.fd));
             }
-            _ => wakers.push(Waker::process(holder.pid).role(format!("{what}, descriptor {}", holder.fd))),
+            _ => wakers
+                .push(Waker::process(holder.pid).role(format!("{what}, descriptor {}", holder.fd))),
         }
     }
     wakers
@@ -128,7 +139,9 @@ pub(super) fn add_unseen_holders(machine: &Machine, holders: &[Holder], clause: 
     }
     let mut relatives: Vec<u32> = Vec::new();
     for holder in holders {
-        let Some(seen) = machine.processes.get(&holder.pid) else { continue };
+        let Some(seen) = machine.processes.get(&holder.pid) else {
+            continue;
+        };
         if let Some(parent) = machine.processes.get(&seen.stat.ppid)
             && parent.refused.is_some()
             && parent.pid != 1
@@ -145,17 +158,31 @@ pub(super) fn add_unseen_holders(machine: &Machine, holders: &[Holder], clause: 
     relatives.dedup();
     for pid in relatives {
         let waker = Waker::process(pid).tier(Tier::Possible);
-        clause.wakers.push(waker.role("may not be read; may have it open"));
+        clause
+            .wakers
+            .push(waker.role("may not be read; may have it open"));
     }
     for (ino, count) in unix::in_flight(machine) {
         for holder in machine.socket(*ino) {
             let related = holders.iter().any(|known| {
-                let session = |pid| machine.processes.get(&pid).map(|seen: &super::machine::Seen| seen.stat.session);
+                let session = |pid| {
+                    machine
+                        .processes
+                        .get(&pid)
+                        .map(|seen: &super::machine::Seen| seen.stat.session)
+                };
                 session(known.pid) == session(holder.pid)
             });
-            if related && !clause.wakers.iter().any(|waker| waker.who == crate::graph::Who::Process(holder.pid)) {
+            if related
+                && !clause
+                    .wakers
+                    .iter()
+                    .any(|waker| waker.who == crate::graph::Who::Process(holder.pid))
+            {
                 let waker = Waker::process(holder.pid).tier(Tier::Possible);
-                clause.wakers.push(waker.role(format!("has {count} descriptors to receive, this may be one")));
+                clause.wakers.push(waker.role(format!(
+                    "has {count} descriptors to receive, this may be one"
+                )));
             }
         }
     }

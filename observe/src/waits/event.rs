@@ -14,29 +14,60 @@ pub(super) fn need(machine: &Machine, pid: u32, fd: i32, kind: &str, direction: 
         "pidfd" => pidfd(machine, pid, fd),
         "timerfd" => Need::world("timer", "timerfd", "waits for a timer", "a timer"),
         "signalfd" => Need::world("signal", "signalfd", "waits for a signal", "a signal"),
-        "inotify" | "fanotify" => Need::world("file", kind, "waits for a change of a file", "whoever changes the file"),
-        _ => Need::world("descriptor", format!("anon_inode:[{kind}]"), "waits for the kernel", "the kernel"),
+        "inotify" | "fanotify" => Need::world(
+            "file",
+            kind,
+            "waits for a change of a file",
+            "whoever changes the file",
+        ),
+        _ => Need::world(
+            "descriptor",
+            format!("anon_inode:[{kind}]"),
+            "waits for the kernel",
+            "the kernel",
+        ),
     }
 }
 
 fn eventfd(machine: &Machine, pid: u32, fd: i32, direction: Direction) -> Need {
     let Some(info) = machine.fdinfo(pid, fd) else {
-        return Need::world("eventfd", "eventfd", "waits for an event", "somebody who cannot be seen");
+        return Need::world(
+            "eventfd",
+            "eventfd",
+            "waits for an event",
+            "somebody who cannot be seen",
+        );
     };
     let Some(id) = info.eventfd_id else {
-        return Need::world("eventfd", "eventfd", "waits for an event", "its id is not known (kernel before 5.2)");
+        return Need::world(
+            "eventfd",
+            "eventfd",
+            "waits for an event",
+            "its id is not known (kernel before 5.2)",
+        );
     };
     let same = |holder: &&Holder| {
-        machine.fdinfo(holder.pid, holder.fd).and_then(|other| other.eventfd_id) == Some(id)
+        machine
+            .fdinfo(holder.pid, holder.fd)
+            .and_then(|other| other.eventfd_id)
+            == Some(id)
     };
-    let holders: Vec<Holder> = machine.anonymous("eventfd").iter().filter(same).copied().collect();
+    let holders: Vec<Holder> = machine
+        .anonymous("eventfd")
+        .iter()
+        .filter(same)
+        .copied()
+        .collect();
     let resource = format!("eventfd {id} (count {})", info.eventfd_count.unwrap_or(0));
     let why = match direction {
         Direction::Read => "reads the count, which is 0",
         Direction::Write => "adds to the count, which is at its limit",
     };
     let mut clause = Clause::any(wakers(&holders, "descriptor", |_| true));
-    let own = clause.wakers.iter_mut().find(|waker| waker.who == Who::Process(pid));
+    let own = clause
+        .wakers
+        .iter_mut()
+        .find(|waker| waker.who == Who::Process(pid));
     let by_handler = match own {
         Some(own) => {
             own.who = Who::Others(pid);
@@ -50,7 +81,10 @@ fn eventfd(machine: &Machine, pid: u32, fd: i32, direction: Direction) -> Need {
 }
 
 fn pidfd(machine: &Machine, pid: u32, fd: i32) -> Need {
-    let target = machine.fdinfo(pid, fd).and_then(|info| info.pidfd).and_then(|pid| u32::try_from(pid).ok());
+    let target = machine
+        .fdinfo(pid, fd)
+        .and_then(|info| info.pidfd)
+        .and_then(|pid| u32::try_from(pid).ok());
     match target {
         Some(target) if machine.processes.contains_key(&target) => Need::new(
             "pidfd",
@@ -58,6 +92,11 @@ fn pidfd(machine: &Machine, pid: u32, fd: i32) -> Need {
             "waits for the process to end",
             Clause::one(crate::graph::Waker::process(target).role("must end")),
         ),
-        _ => Need::world("pidfd", "pidfd", "waits for a process to end", "a process that cannot be seen"),
+        _ => Need::world(
+            "pidfd",
+            "pidfd",
+            "waits for a process to end",
+            "a process that cannot be seen",
+        ),
     }
 }

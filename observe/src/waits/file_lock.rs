@@ -33,7 +33,9 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
     let (Some(facts), Some(path)) = (facts, path) else {
         return live(format!("locks descriptor {fd}, which is not known"));
     };
-    let Some(request) = request(ask, facts) else { return live("in fcntl, but for no lock") };
+    let Some(request) = request(ask, facts) else {
+        return live("in fcntl, but for no lock");
+    };
     let facility = match request.kind {
         LockKind::Flock => "flock",
         LockKind::Ofd => "ofd",
@@ -44,8 +46,19 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
         let end = request.end.map_or("end".to_owned(), |end| end.to_string());
         resource.push_str(&format!(" bytes {}..{end}", request.start));
     }
-    let mode = if request.exclusive { "exclusive" } else { "shared" };
-    let why = format!("asks for an {mode} lock on {}", if request.kind == LockKind::Flock { "the file" } else { "a range" });
+    let mode = if request.exclusive {
+        "exclusive"
+    } else {
+        "shared"
+    };
+    let why = format!(
+        "asks for an {mode} lock on {}",
+        if request.kind == LockKind::Flock {
+            "the file"
+        } else {
+            "a range"
+        }
+    );
     let why = why.replace("an shared", "a shared");
 
     let holders = same_file(ask.machine, path, facts);
@@ -54,35 +67,56 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
     for held in held(ask.machine, &holders) {
         described += 1;
         let own = held.holders.iter().any(|holder| {
-            holder.pid == pid && (holder.fd == fd || kcmp::same_file((pid, fd), (pid, holder.fd)).unwrap_or(false))
+            holder.pid == pid
+                && (holder.fd == fd
+                    || kcmp::same_file((pid, fd), (pid, holder.fd)).unwrap_or(false))
         });
         if request.conflicts(&held.line) && !own {
-            let wakers = super::descriptor::wakers(&held.holders, "holds it by descriptor", |_| true);
+            let wakers =
+                super::descriptor::wakers(&held.holders, "holds it by descriptor", |_| true);
             clauses.push(Clause::any(wakers));
         }
     }
     let mut files: Vec<FileId> = holders
         .iter()
         .filter_map(|holder| ask.machine.fdinfo(holder.pid, holder.fd))
-        .flat_map(|info| info.locks.iter().filter_map(|line| line.file).collect::<Vec<_>>())
+        .flat_map(|info| {
+            info.locks
+                .iter()
+                .filter_map(|line| line.file)
+                .collect::<Vec<_>>()
+        })
         .collect();
     files.push(facts.id);
     let mut unseen = 0usize;
     for line in &ask.machine.locks().lines {
-        if line.waits() || !line.file.is_some_and(|file| files.contains(&file)) || !request.conflicts(line) {
+        if line.waits()
+            || !line.file.is_some_and(|file| files.contains(&file))
+            || !request.conflicts(line)
+        {
             continue;
         }
         match line.kind {
-            LockKind::Posix if line.pid == pid.cast_signed() && request.kind == LockKind::Posix => {}
-            LockKind::Posix => match u32::try_from(line.pid).ok().filter(|pid| ask.machine.processes.contains_key(pid)) {
-                Some(owner) => clauses.push(Clause::one(Waker::process(owner).role("owner of the range"))),
+            LockKind::Posix if line.pid == pid.cast_signed() && request.kind == LockKind::Posix => {
+            }
+            LockKind::Posix => match u32::try_from(line.pid)
+                .ok()
+                .filter(|pid| ask.machine.processes.contains_key(pid))
+            {
+                Some(owner) => clauses.push(Clause::one(
+                    Waker::process(owner).role("owner of the range"),
+                )),
                 None => unseen += 1,
             },
             _ => unseen += 1,
         }
     }
     if clauses.is_empty() {
-        let whom = if unseen > described { "a holder that cannot be seen" } else { "a holder that is not known" };
+        let whom = if unseen > described {
+            "a holder that cannot be seen"
+        } else {
+            "a holder that is not known"
+        };
         return Need::world(facility, resource, why, whom).wait();
     }
     let first = clauses.remove(0);
@@ -109,8 +143,14 @@ impl Request {
 fn held(machine: &Machine, holders: &[Holder]) -> Vec<Held> {
     let mut all: Vec<Held> = Vec::new();
     for &holder in holders {
-        let Some(info) = machine.fdinfo(holder.pid, holder.fd) else { continue };
-        for line in info.locks.iter().filter(|line| matches!(line.kind, LockKind::Flock | LockKind::Ofd)) {
+        let Some(info) = machine.fdinfo(holder.pid, holder.fd) else {
+            continue;
+        };
+        for line in info
+            .locks
+            .iter()
+            .filter(|line| matches!(line.kind, LockKind::Flock | LockKind::Ofd))
+        {
             let same = |held: &&mut Held| {
                 let other = held.holders[0];
                 let alike = held.line.kind == line.kind
@@ -124,7 +164,10 @@ fn held(machine: &Machine, holders: &[Holder]) -> Vec<Held> {
             };
             match all.iter_mut().find(same) {
                 Some(held) => held.holders.push(holder),
-                None => all.push(Held { holders: vec![holder], line: line.clone() }),
+                None => all.push(Held {
+                    holders: vec![holder],
+                    line: line.clone(),
+                }),
             }
         }
     }
@@ -138,7 +181,12 @@ fn request(ask: &Ask<'_>, facts: FileFacts) -> Option<Request> {
             libc::LOCK_SH => false,
             _ => return None,
         };
-        return Some(Request { kind: LockKind::Flock, exclusive, start: 0, end: None });
+        return Some(Request {
+            kind: LockKind::Flock,
+            exclusive,
+            start: 0,
+            end: None,
+        });
     }
     // The 64-bit forms have numbers of their own in 32-bit programs.
     let (kind, wide) = match (ask.int(1), ask.abi) {
@@ -150,7 +198,8 @@ fn request(ask: &Ask<'_>, facts: FileFacts) -> Option<Request> {
     };
     let bytes = ask.bytes(ask.arg(2), 32)?;
     let short = |at: usize| i16::from_ne_bytes([bytes[at], bytes[at + 1]]);
-    let int = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let int =
+        |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let long = |at: usize| i64::from_ne_bytes(std::array::from_fn(|byte| bytes[at + byte]));
     let (start, length) = match (ask.abi, wide) {
         (Abi::Native, _) => (long(8), long(16)),
@@ -165,9 +214,20 @@ fn request(ask: &Ask<'_>, facts: FileFacts) -> Option<Request> {
     let first = origin.checked_add(start)?;
     let (first, end) = match length {
         0 => (first, None),
-        length if length > 0 => (first, Some(u64::try_from(first.checked_add(length - 1)?).ok()?)),
-        length => (first.checked_add(length)?, Some(u64::try_from(first.checked_sub(1)?).ok()?)),
+        length if length > 0 => (
+            first,
+            Some(u64::try_from(first.checked_add(length - 1)?).ok()?),
+        ),
+        length => (
+            first.checked_add(length)?,
+            Some(u64::try_from(first.checked_sub(1)?).ok()?),
+        ),
     };
     let exclusive = i32::from(short(0)) == libc::F_WRLCK as i32;
-    Some(Request { kind, exclusive, start: u64::try_from(first).ok()?, end })
+    Some(Request {
+        kind,
+        exclusive,
+        start: u64::try_from(first).ok()?,
+        end,
+    })
 }

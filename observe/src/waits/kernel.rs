@@ -14,14 +14,17 @@ pub(super) fn outside(ask: &Ask<'_>) -> State {
     }
     match ask.wchan().as_str() {
         fault if fault.contains("handle_userfault") => userfault(ask),
-        fuse if fuse.contains("request_wait_answer") => served(ask).unwrap_or_else(|| live("in a page fault")),
+        fuse if fuse.contains("request_wait_answer") => {
+            served(ask).unwrap_or_else(|| live("in a page fault"))
+        }
         _ => live("runs, or in a page fault"),
     }
 }
 
 /// State D: what the kernel waits for itself ends without anybody's help, with a few exceptions.
 pub(super) fn uninterruptible(ask: &Ask<'_>) -> Option<State> {
-    if ask.thread.state != TaskState::Uninterruptible || matches!(ask.sys, Sys::Vfork | Sys::Clone) {
+    if ask.thread.state != TaskState::Uninterruptible || matches!(ask.sys, Sys::Vfork | Sys::Clone)
+    {
         return None;
     }
     let wchan = ask.wchan();
@@ -31,7 +34,15 @@ pub(super) fn uninterruptible(ask: &Ask<'_>) -> Option<State> {
     if wchan.contains("request_wait_answer") {
         return served(ask);
     }
-    Some(Need::world("kernel", wchan, "waits inside the kernel", "the kernel: a disk, a lock").wait())
+    Some(
+        Need::world(
+            "kernel",
+            wchan,
+            "waits inside the kernel",
+            "the kernel: a disk, a lock",
+        )
+        .wait(),
+    )
 }
 
 /// Waits for the answer of a FUSE server.
@@ -46,7 +57,10 @@ pub(super) fn served(ask: &Ask<'_>) -> Option<State> {
     // Which file system it is cannot be seen in every call: any server that has a connection may be the one. The file of
     // the first argument decides if it is a descriptor.
     let device = match ask.sys {
-        Sys::Read | Sys::Write => ask.machine.facts(ask.seen.pid, ask.fd(0)).map(|facts| facts.id.device.minor),
+        Sys::Read | Sys::Write => ask
+            .machine
+            .facts(ask.seen.pid, ask.fd(0))
+            .map(|facts| facts.id.device.minor),
         _ => None,
     };
     let serves = |holder: &&Holder| {
@@ -57,7 +71,13 @@ pub(super) fn served(ask: &Ask<'_>) -> Option<State> {
             _ => true,
         }
     };
-    let servers: Vec<Holder> = ask.machine.named(b"fuse").iter().filter(serves).copied().collect();
+    let servers: Vec<Holder> = ask
+        .machine
+        .named(b"fuse")
+        .iter()
+        .filter(serves)
+        .copied()
+        .collect();
     let resource = match device {
         Some(device) => format!("FUSE file system 0:{device}"),
         None => "FUSE file system".to_owned(),
@@ -74,9 +94,16 @@ pub(super) fn served(ask: &Ask<'_>) -> Option<State> {
 fn userfault(ask: &Ask<'_>) -> State {
     let pending = |holder: &&Holder| {
         let info = ask.machine.fdinfo(holder.pid, holder.fd);
-        info.and_then(|info| info.other("pending")?.parse::<u64>().ok()).is_none_or(|pending| pending > 0)
+        info.and_then(|info| info.other("pending")?.parse::<u64>().ok())
+            .is_none_or(|pending| pending > 0)
     };
-    let handlers: Vec<Holder> = ask.machine.anonymous("userfaultfd").iter().filter(pending).copied().collect();
+    let handlers: Vec<Holder> = ask
+        .machine
+        .anonymous("userfaultfd")
+        .iter()
+        .filter(pending)
+        .copied()
+        .collect();
     let clause = Clause::any(wakers(&handlers, "userfaultfd, descriptor", |_| true));
     let why = "touched a page that another thread has to fill";
     if clause.wakers.is_empty() {
@@ -101,5 +128,10 @@ pub(super) fn restarted(ask: &Ask<'_>) -> Sys {
 
 /// A call that is no wait we know.
 pub(super) fn other(ask: &Ask<'_>) -> State {
-    served(ask).unwrap_or_else(|| live(format!("in system call {}, which is no known wait", ask.call.number)))
+    served(ask).unwrap_or_else(|| {
+        live(format!(
+            "in system call {}, which is no known wait",
+            ask.call.number
+        ))
+    })
 }

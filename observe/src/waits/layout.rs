@@ -25,8 +25,12 @@ pub(super) enum Libc {
 impl Layout {
     /// The mapping an address lies in.
     pub(super) fn mapping(&self, address: u64) -> Option<&Mapping> {
-        let at = self.mappings.partition_point(|mapping| mapping.end <= address);
-        self.mappings.get(at).filter(|mapping| mapping.start <= address)
+        let at = self
+            .mappings
+            .partition_point(|mapping| mapping.end <= address);
+        self.mappings
+            .get(at)
+            .filter(|mapping| mapping.start <= address)
     }
 }
 
@@ -34,11 +38,23 @@ impl Machine {
     /// The layout of a process, read once.
     pub(super) fn layout<'s>(&self, seen: &'s Seen) -> &'s Layout {
         seen.layout.get_or_init(|| {
-            let mut layout = Layout { abi: Abi::Native, libc: Libc::Unknown, mappings: Vec::new() };
-            let Ok(process) = self.proc.process(seen.pid) else { return layout };
-            layout.mappings = process.mappings(&mut self.scratch(), |_| true).unwrap_or_default();
+            let mut layout = Layout {
+                abi: Abi::Native,
+                libc: Libc::Unknown,
+                mappings: Vec::new(),
+            };
+            let Ok(process) = self.proc.process(seen.pid) else {
+                return layout;
+            };
+            layout.mappings = process
+                .mappings(&mut self.scratch(), |_| true)
+                .unwrap_or_default();
             for mapping in &layout.mappings {
-                let name = mapping.name.rsplit(|&byte| byte == b'/').next().unwrap_or(&[]);
+                let name = mapping
+                    .name
+                    .rsplit(|&byte| byte == b'/')
+                    .next()
+                    .unwrap_or(&[]);
                 if name.starts_with(b"ld-musl") {
                     layout.libc = Libc::Musl;
                 } else if name.starts_with(b"libc.so.6") || name.starts_with(b"libc-2") {
@@ -46,8 +62,15 @@ impl Machine {
                 }
             }
             // Where the loader put the stack tells the word size without opening the program.
-            let stack = layout.mappings.iter().find(|mapping| &*mapping.name == b"[stack]");
-            let highest = stack.or(layout.mappings.iter().rev().find(|mapping| &*mapping.name != b"[vsyscall]"));
+            let stack = layout
+                .mappings
+                .iter()
+                .find(|mapping| &*mapping.name == b"[stack]");
+            let highest = stack.or(layout
+                .mappings
+                .iter()
+                .rev()
+                .find(|mapping| &*mapping.name != b"[vsyscall]"));
             if size_of::<usize>() == 8 && highest.is_some_and(|mapping| mapping.end <= 1 << 32) {
                 layout.abi = Abi::Compat;
             }

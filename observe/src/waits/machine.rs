@@ -104,8 +104,12 @@ impl Machine {
                             thread.sched.is_some()
                                 && process.task(thread.tid).schedstat(scratch).ok() == thread.sched
                         };
-                        let slept: Vec<u32> =
-                            seen.threads.iter().filter(asleep).map(|thread| thread.tid).collect();
+                        let slept: Vec<u32> = seen
+                            .threads
+                            .iter()
+                            .filter(asleep)
+                            .map(|thread| thread.tid)
+                            .collect();
                         steady.extend(&slept);
                         Some((seen, slept))
                     }
@@ -143,9 +147,16 @@ impl Machine {
         let mut scratch = self.scratch.borrow_mut();
         let mut asleep = HashSet::new();
         for &tid in tids {
-            let Some(thread) = self.thread(tid) else { continue };
+            let Some(thread) = self.thread(tid) else {
+                continue;
+            };
             let now = self.process_of.get(&tid).and_then(|&pid| {
-                self.proc.process(pid).ok()?.task(tid).schedstat(&mut scratch).ok()
+                self.proc
+                    .process(pid)
+                    .ok()?
+                    .task(tid)
+                    .schedstat(&mut scratch)
+                    .ok()
             });
             if now.is_some() && now == thread.sched {
                 asleep.insert(tid);
@@ -162,7 +173,11 @@ impl Machine {
                 self.process_of.insert(thread.tid, seen.pid);
             }
             for fd in &seen.fds {
-                let holder = Holder { pid: seen.pid, fd: fd.fd, access: fd.access };
+                let holder = Holder {
+                    pid: seen.pid,
+                    fd: fd.fd,
+                    access: fd.access,
+                };
                 match &fd.link {
                     Link::Pipe(ino) => index.pipes.entry(*ino).or_default().push(holder),
                     Link::Socket(ino) => index.sockets.entry(*ino).or_default().push(holder),
@@ -172,7 +187,11 @@ impl Machine {
                             index.anonymous.insert(kind.clone(), vec![holder]);
                         }
                     },
-                    Link::Numbered(kind, _) => index.anonymous.entry(kind.clone()).or_default().push(holder),
+                    Link::Numbered(kind, _) => index
+                        .anonymous
+                        .entry(kind.clone())
+                        .or_default()
+                        .push(holder),
                     Link::Path { path, .. } | Link::Memfd(path) => {
                         let name = last_part(path);
                         match index.names.get_mut(name) {
@@ -209,7 +228,9 @@ impl Machine {
     pub(super) fn status<'s>(&self, seen: &'s Seen) -> &'s Status {
         seen.status.get_or_init(|| {
             let process = self.proc.process(seen.pid);
-            process.and_then(|process| process.status(&mut self.scratch())).unwrap_or_default()
+            process
+                .and_then(|process| process.status(&mut self.scratch()))
+                .unwrap_or_default()
         })
     }
 
@@ -225,7 +246,10 @@ impl Machine {
 
     /// All sockets, by inode.
     pub(super) fn sockets(&self) -> impl Iterator<Item = (u64, &[Holder])> {
-        self.index.sockets.iter().map(|(&ino, holders)| (ino, holders.as_slice()))
+        self.index
+            .sockets
+            .iter()
+            .map(|(&ino, holders)| (ino, holders.as_slice()))
     }
 
     /// Who has a descriptor of this kind: `eventfd`, `eventpoll`, `pidfd`.
@@ -235,7 +259,10 @@ impl Machine {
 
     /// Who may have the file of this name open: the device and inode are still to be compared.
     pub(super) fn named(&self, path: &[u8]) -> &[Holder] {
-        self.index.names.get(last_part(path)).map_or(&[], Vec::as_slice)
+        self.index
+            .names
+            .get(last_part(path))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// All descriptors with a path.
@@ -246,7 +273,9 @@ impl Machine {
     /// A descriptor of a process.
     pub(super) fn fd(&self, pid: u32, fd: i32) -> Option<&Fd> {
         let fds = &self.processes.get(&pid)?.fds;
-        fds.binary_search_by_key(&fd, |entry| entry.fd).ok().map(|at| &fds[at])
+        fds.binary_search_by_key(&fd, |entry| entry.fd)
+            .ok()
+            .map(|at| &fds[at])
     }
 }
 
@@ -302,7 +331,13 @@ fn visit(proc: &ProcFs, pid: u32, scratch: &mut Scratch) -> Option<Seen> {
             // A zombie, or gone meanwhile.
             Err(_) => continue,
         };
-        seen.threads.push(SeenThread { tid, comm, state, sched, syscall });
+        seen.threads.push(SeenThread {
+            tid,
+            comm,
+            state,
+            sched,
+            syscall,
+        });
     }
     if !seen.threads.is_empty() {
         match process.fds(scratch) {

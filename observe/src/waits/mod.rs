@@ -68,7 +68,11 @@ pub struct Options {
 impl Default for Options {
     /// 50 ms between the looks, the whole machine.
     fn default() -> Options {
-        Options { interval: Duration::from_millis(50), only: Vec::new(), ages: false }
+        Options {
+            interval: Duration::from_millis(50),
+            only: Vec::new(),
+            ages: false,
+        }
     }
 }
 
@@ -98,7 +102,13 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
             } else {
                 State::Live("not looked at".to_owned())
             };
-            graph.add(Thread { pid: seen.pid, tid: thread.tid, comm: thread.comm.clone(), state, handlers: false });
+            graph.add(Thread {
+                pid: seen.pid,
+                tid: thread.tid,
+                comm: thread.comm.clone(),
+                state,
+                handlers: false,
+            });
         }
     }
 
@@ -107,15 +117,27 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     let threads: Vec<u32> = graph.threads().iter().map(|thread| thread.tid).collect();
     for tid in threads {
         if !steady.contains(&tid) {
-            let why = if machine.process_of.contains_key(&tid) { "ran between the looks" } else { "has ended" };
+            let why = if machine.process_of.contains_key(&tid) {
+                "ran between the looks"
+            } else {
+                "has ended"
+            };
             set_live(&mut graph, tid, why);
         }
     }
     for seen in machine.processes.values() {
         for thread in &seen.threads {
-            if graph.thread(thread.tid).is_none_or(|known| known.pid != seen.pid) {
+            if graph
+                .thread(thread.tid)
+                .is_none_or(|known| known.pid != seen.pid)
+            {
                 let pid = seen.pid;
-                graph.add(Thread::live(pid, thread.tid, thread.comm.clone(), "began between the looks"));
+                graph.add(Thread::live(
+                    pid,
+                    thread.tid,
+                    thread.comm.clone(),
+                    "began between the looks",
+                ));
             }
         }
     }
@@ -131,7 +153,12 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     let stuck: HashSet<u32> = graph.stuck().into_iter().collect();
     let clock = SchedClock::now(&mut machine.scratch()).ok();
     let mut evidence = Evidence { machine, clock };
-    for tid in graph.threads().iter().map(|thread| thread.tid).collect::<Vec<_>>() {
+    for tid in graph
+        .threads()
+        .iter()
+        .map(|thread| thread.tid)
+        .collect::<Vec<_>>()
+    {
         if options.ages || stuck.contains(&tid) {
             evidence.age(&mut graph, tid);
         }
@@ -139,10 +166,19 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     for seen in evidence.machine.processes.values() {
         if let Some(reason) = seen.refused {
             let comm = seen.stat.comm.clone();
-            graph.add_unseen(Unseen { pid: seen.pid, comm, reason: reason.to_owned() });
+            graph.add_unseen(Unseen {
+                pid: seen.pid,
+                comm,
+                reason: reason.to_owned(),
+            });
         }
     }
-    graph.info.processes = evidence.machine.processes.values().filter(|seen| !seen.stat.is_kernel_thread()).count();
+    graph.info.processes = evidence
+        .machine
+        .processes
+        .values()
+        .filter(|seen| !seen.stat.is_kernel_thread())
+        .count();
     graph.info.steady = steady.len();
     graph.info.candidates = candidates.len();
     graph.info.dismissed = candidates.len() - stuck.len().min(candidates.len());
@@ -154,8 +190,12 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
 /// Derives the waits of the candidates once more, with everything that is known only now.
 fn confirm(machine: &Machine, graph: &mut WaitGraph, candidates: &[u32]) {
     for &tid in candidates {
-        let Some(&pid) = machine.process_of.get(&tid) else { continue };
-        let (Some(seen), Some(thread)) = (machine.processes.get(&pid), machine.thread(tid)) else { continue };
+        let Some(&pid) = machine.process_of.get(&tid) else {
+            continue;
+        };
+        let (Some(seen), Some(thread)) = (machine.processes.get(&pid), machine.thread(tid)) else {
+            continue;
+        };
         let state = Ask::about(machine, seen, thread).state(graph);
         let handlers = signal::own_handlers(machine.status(seen));
         let agrees = match (&state, graph.thread(tid).and_then(Thread::wait)) {
@@ -165,7 +205,11 @@ fn confirm(machine: &Machine, graph: &mut WaitGraph, candidates: &[u32]) {
         };
         if let Some(known) = graph.thread_mut(tid) {
             known.handlers = handlers;
-            known.state = if agrees { state } else { State::Live("the looks do not agree".to_owned()) };
+            known.state = if agrees {
+                state
+            } else {
+                State::Live("the looks do not agree".to_owned())
+            };
         }
     }
 }
@@ -185,10 +229,16 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Notes how long a thread has slept.
     pub(crate) fn age(&mut self, graph: &mut WaitGraph, tid: u32) {
-        let Some(pid) = self.machine.process_of.get(&tid) else { return };
-        let Some(State::Waiting(wait)) = graph.thread_mut(tid).map(|thread| &mut thread.state) else { return };
+        let Some(pid) = self.machine.process_of.get(&tid) else {
+            return;
+        };
+        let Some(State::Waiting(wait)) = graph.thread_mut(tid).map(|thread| &mut thread.state)
+        else {
+            return;
+        };
         let last_ran = self.machine.proc.process(*pid);
-        let last_ran = last_ran.and_then(|process| process.task(tid).last_ran(&mut self.machine.scratch()));
+        let last_ran =
+            last_ran.and_then(|process| process.task(tid).last_ran(&mut self.machine.scratch()));
         if let (Some(clock), Ok(last_ran)) = (self.clock, last_ran) {
             wait.since = Some(clock.since(last_ran));
         }

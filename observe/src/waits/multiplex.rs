@@ -34,14 +34,25 @@ pub(super) fn any_of(facility: &'static str, needs: Vec<Need>) -> Need {
     if more > 0 {
         resource.push_str(&format!(" and {more} more"));
     }
-    let mut need = Need::new(facility, resource, "waits until any of these is ready", clause);
+    let mut need = Need::new(
+        facility,
+        resource,
+        "waits until any of these is ready",
+        clause,
+    );
     need.by_handler = by_handler;
     need
 }
 
 /// Nothing is waited for: this is a pause.
 fn pause(facility: &'static str) -> State {
-    Need::world(facility, "nothing", "waits for no descriptor, only for a signal", "a signal").wait()
+    Need::world(
+        facility,
+        "nothing",
+        "waits for no descriptor, only for a signal",
+        "a signal",
+    )
+    .wait()
 }
 
 /// Blocked in poll(2) or ppoll(2).
@@ -60,7 +71,9 @@ pub(super) fn poll(ask: &Ask<'_>) -> State {
     if count > MOST {
         return live("polls more descriptors than can be looked at");
     }
-    let Some(bytes) = ask.bytes(ask.arg(0), count * 8) else { return live("its list of descriptors cannot be read") };
+    let Some(bytes) = ask.bytes(ask.arg(0), count * 8) else {
+        return live("its list of descriptors cannot be read");
+    };
     let mut needs = Vec::new();
     for entry in bytes.chunks_exact(8) {
         let fd = i32::from_ne_bytes([entry[0], entry[1], entry[2], entry[3]]);
@@ -68,21 +81,39 @@ pub(super) fn poll(ask: &Ask<'_>) -> State {
         if fd < 0 {
             continue;
         }
-        if !interests(ask.machine, ask.seen.pid, fd, u32::from(events.cast_unsigned()), &mut needs) {
+        if !interests(
+            ask.machine,
+            ask.seen.pid,
+            fd,
+            u32::from(events.cast_unsigned()),
+            &mut needs,
+        ) {
             return live(format!("polls descriptor {fd}, which is not known"));
         }
     }
-    if needs.is_empty() { pause("poll") } else { any_of("poll", needs).wait() }
+    if needs.is_empty() {
+        pause("poll")
+    } else {
+        any_of("poll", needs).wait()
+    }
 }
 
 /// Blocked in select(2) or pselect(2).
 pub(super) fn select(ask: &Ask<'_>) -> State {
     let mut arguments = ask.call.args;
     if ask.sys == Sys::OldSelect {
-        let Some(words) = ask.words::<5>(ask.arg(0)) else { return live("its arguments cannot be read") };
+        let Some(words) = ask.words::<5>(ask.arg(0)) else {
+            return live("its arguments cannot be read");
+        };
         arguments[..5].copy_from_slice(&words.map(u64::from));
     }
-    let narrow = |word: u64| if ask.abi == Abi::Compat { word & 0xffff_ffff } else { word };
+    let narrow = |word: u64| {
+        if ask.abi == Abi::Compat {
+            word & 0xffff_ffff
+        } else {
+            word
+        }
+    };
     let [count, read, write, except, limit, _] = arguments.map(narrow);
     if limit != 0 {
         return live("selects with a time limit");
@@ -93,11 +124,17 @@ pub(super) fn select(ask: &Ask<'_>) -> State {
     }
     let length = count.div_ceil(ask.abi.word() * 8) * ask.abi.word();
     let mut needs = Vec::new();
-    for (set, events) in [(read, libc::POLLIN), (write, libc::POLLOUT), (except, libc::POLLPRI)] {
+    for (set, events) in [
+        (read, libc::POLLIN),
+        (write, libc::POLLOUT),
+        (except, libc::POLLPRI),
+    ] {
         if set == 0 || length == 0 {
             continue;
         }
-        let Some(bits) = ask.bytes(set, length) else { return live("its sets of descriptors cannot be read") };
+        let Some(bits) = ask.bytes(set, length) else {
+            return live("its sets of descriptors cannot be read");
+        };
         for fd in (0..count).filter(|&fd| bits[fd / 8] >> (fd % 8) & 1 == 1) {
             let Ok(fd) = i32::try_from(fd) else { continue };
             let events = u32::from(events.cast_unsigned());
@@ -106,7 +143,11 @@ pub(super) fn select(ask: &Ask<'_>) -> State {
             }
         }
     }
-    if needs.is_empty() { pause("select") } else { any_of("select", needs).wait() }
+    if needs.is_empty() {
+        pause("select")
+    } else {
+        any_of("select", needs).wait()
+    }
 }
 
 /// Blocked in epoll_wait(2).
@@ -120,14 +161,24 @@ pub(super) fn epoll(ask: &Ask<'_>) -> State {
     }
     let mut need = watched(ask.machine, ask.seen.pid, ask.fd(0));
     // Another thread may add a descriptor that is ready.
-    add(&mut need.clause.wakers, Waker::others(ask.seen.pid).tier(Tier::Possible).role("could add a descriptor"));
+    add(
+        &mut need.clause.wakers,
+        Waker::others(ask.seen.pid)
+            .tier(Tier::Possible)
+            .role("could add a descriptor"),
+    );
     need.wait()
 }
 
 /// Who can make any descriptor ready that the epoll instance watches.
 pub(super) fn watched(machine: &Machine, pid: u32, fd: i32) -> Need {
     let Some(info) = machine.fdinfo(pid, fd) else {
-        return Need::world("epoll", "epoll", "waits for epoll", "its interests cannot be read");
+        return Need::world(
+            "epoll",
+            "epoll",
+            "waits for epoll",
+            "its interests cannot be read",
+        );
     };
     let mut needs = Vec::new();
     for target in &info.epoll {
@@ -135,15 +186,27 @@ pub(super) fn watched(machine: &Machine, pid: u32, fd: i32) -> Need {
         if target.events & 0xffff == 0 {
             continue;
         }
-        let same = machine.fd(pid, target.fd).is_some_and(|entry| match (&entry.link, target.file) {
-            (Link::Pipe(ino) | Link::Socket(ino) | Link::Numbered(_, ino), Some(file)) => *ino == file.ino,
-            (Link::Anonymous(kind), _) => &**kind != "eventpoll" || target.fd != fd,
-            (_, Some(file)) => machine.facts(pid, target.fd).is_some_and(|facts| facts.id.ino == file.ino),
-            (_, None) => true,
-        });
+        let same =
+            machine
+                .fd(pid, target.fd)
+                .is_some_and(|entry| match (&entry.link, target.file) {
+                    (Link::Pipe(ino) | Link::Socket(ino) | Link::Numbered(_, ino), Some(file)) => {
+                        *ino == file.ino
+                    }
+                    (Link::Anonymous(kind), _) => &**kind != "eventpoll" || target.fd != fd,
+                    (_, Some(file)) => machine
+                        .facts(pid, target.fd)
+                        .is_some_and(|facts| facts.id.ino == file.ino),
+                    (_, None) => true,
+                });
         if !same || !interests(machine, pid, target.fd, target.events, &mut needs) {
             // The descriptor was closed or reused; what it watches lives on elsewhere.
-            return Need::world("epoll", "epoll", "waits for epoll", "a descriptor that is not in the table any more");
+            return Need::world(
+                "epoll",
+                "epoll",
+                "waits for epoll",
+                "a descriptor that is not in the table any more",
+            );
         }
     }
     if needs.is_empty() {

@@ -29,9 +29,17 @@ pub(super) fn opening(ask: &Ask<'_>) -> State {
         return live("opens a file");
     }
     let links = file(ask, path).map_or(1, |(links, _)| links);
-    let partner = if flags & libc::O_ACCMODE == libc::O_RDONLY { "writer" } else { "reader" };
+    let partner = if flags & libc::O_ACCMODE == libc::O_RDONLY {
+        "writer"
+    } else {
+        "reader"
+    };
     let why = format!("opens the FIFO, which has no {partner}");
-    let outside = if links == 0 { Outside::Closed } else { Outside::Named };
+    let outside = if links == 0 {
+        Outside::Closed
+    } else {
+        Outside::Named
+    };
     Need::new("fifo", shown, why, Clause::default().outside(outside)).wait()
 }
 
@@ -47,7 +55,13 @@ fn file(ask: &Ask<'_>, path: Vec<u8>) -> Option<(u32, u64)> {
     let mut full = PathBuf::from(base).into_os_string().into_vec();
     full.push(b'/');
     full.extend_from_slice(&path);
-    let stat = statx(rustix::fs::CWD, full, AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS).ok()?;
+    let stat = statx(
+        rustix::fs::CWD,
+        full,
+        AtFlags::STATX_DONT_SYNC,
+        StatxFlags::BASIC_STATS,
+    )
+    .ok()?;
     Some((stat.stx_nlink, stat.stx_ino))
 }
 
@@ -62,7 +76,12 @@ fn lease(ask: &Ask<'_>, path: String) -> State {
         .map(|pid| Waker::process(pid).role("has a lease on it"))
         .collect();
     let limit = std::fs::read_to_string("/proc/sys/fs/lease-break-time").unwrap_or_default();
-    let mut need = Need::new("lease", path, "opens a file that is leased", Clause::any(holders));
+    let mut need = Need::new(
+        "lease",
+        path,
+        "opens a file that is leased",
+        Clause::any(holders),
+    );
     // The kernel takes the lease away after that many seconds.
     need.limited = limit.trim() != "0";
     need.wait()

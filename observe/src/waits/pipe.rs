@@ -10,8 +10,23 @@ use crate::proc::FileFacts;
 use crate::proc::probe::Lender;
 
 /// A pipe made by pipe(2).
-pub(super) fn anonymous(machine: &Machine, pid: u32, fd: i32, ino: u64, direction: Direction) -> Need {
-    need(machine, "pipe", pid, fd, format!("pipe:[{ino}]"), machine.pipe(ino), Outside::Closed, direction)
+pub(super) fn anonymous(
+    machine: &Machine,
+    pid: u32,
+    fd: i32,
+    ino: u64,
+    direction: Direction,
+) -> Need {
+    need(
+        machine,
+        "pipe",
+        pid,
+        fd,
+        format!("pipe:[{ino}]"),
+        machine.pipe(ino),
+        Outside::Closed,
+        direction,
+    )
 }
 
 /// A FIFO.
@@ -24,14 +39,22 @@ pub(super) fn named(
     direction: Direction,
 ) -> Need {
     let holders = same_file(machine, path, facts);
-    let outside = if facts.links == 0 { Outside::Closed } else { Outside::Named };
+    let outside = if facts.links == 0 {
+        Outside::Closed
+    } else {
+        Outside::Named
+    };
     let name = String::from_utf8_lossy(path).into_owned();
     need(machine, "fifo", pid, fd, name, &holders, outside, direction)
 }
 
 /// Everybody who has this very file open.
 pub(super) fn same_file(machine: &Machine, path: &[u8], facts: FileFacts) -> Vec<Holder> {
-    let same = |holder: &&Holder| machine.facts(holder.pid, holder.fd).is_some_and(|other| other.id == facts.id);
+    let same = |holder: &&Holder| {
+        machine
+            .facts(holder.pid, holder.fd)
+            .is_some_and(|other| other.id == facts.id)
+    };
     machine.named(path).iter().filter(same).copied().collect()
 }
 
@@ -46,7 +69,9 @@ fn need(
     outside: Outside,
     direction: Direction,
 ) -> Need {
-    if machine.detail && let Some(fill) = fill(pid, fd) {
+    if machine.detail
+        && let Some(fill) = fill(pid, fd)
+    {
         resource.push_str(&fill);
     }
     let (what, why) = match direction {
@@ -74,5 +99,9 @@ fn need(
 
 fn fill(pid: u32, fd: i32) -> Option<String> {
     let pipe = Lender::open(pid).ok()?.borrow(fd).ok()?;
-    Some(format!(" ({} of {} bytes)", pipe.readable_bytes().ok()?, pipe.pipe_capacity().ok()?))
+    Some(format!(
+        " ({} of {} bytes)",
+        pipe.readable_bytes().ok()?,
+        pipe.pipe_capacity().ok()?
+    ))
 }

@@ -33,5 +33,8 @@ pub(super) fn own_handlers(status: &Status) -> bool {
         33,
         34,
     ];
-    status.caught.iter().any(|signal| !usual.contains(&signal.cast_signed()))
+    status
+        .caught
+        .iter()
+        .any(|signal| !usual.contains(&signal.cast_signed()))
 }

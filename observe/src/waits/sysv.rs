@@ -40,7 +40,9 @@ pub(super) fn semaphores(ask: &Ask<'_>) -> State {
     if count > 500 {
         return live("operates on more semaphores than can be looked at");
     }
-    let Some(bytes) = ask.bytes(ask.arg(1), count * 6) else { return live("its operations cannot be read") };
+    let Some(bytes) = ask.bytes(ask.arg(1), count * 6) else {
+        return live("its operations cannot be read");
+    };
     let mut values: BTreeMap<u16, (Semaphore, i64)> = BTreeMap::new();
     let mut blocked: Vec<(Semaphore, bool)> = Vec::new();
     for operation in bytes.chunks_exact(6) {
@@ -52,7 +54,13 @@ pub(super) fn semaphores(ask: &Ask<'_>) -> State {
                 Ok(semaphore) => (semaphore, i64::from(semaphore.value)),
                 Err(error) => {
                     let resource = format!("set {id} semaphore {number}");
-                    return Need::world("sysv-sem", resource, format!("cannot be read: {error}"), "anybody").wait();
+                    return Need::world(
+                        "sysv-sem",
+                        resource,
+                        format!("cannot be read: {error}"),
+                        "anybody",
+                    )
+                    .wait();
                 }
             },
         };
@@ -68,7 +76,10 @@ pub(super) fn semaphores(ask: &Ask<'_>) -> State {
     }
     let mut wait: Option<State> = None;
     for (semaphore, lacks) in blocked {
-        let resource = format!("set {id} semaphore {} (value {})", semaphore.number, semaphore.value);
+        let resource = format!(
+            "set {id} semaphore {} (value {})",
+            semaphore.number, semaphore.value
+        );
         let last = semaphore.last;
         let why = match (lacks, last) {
             (true, 0) => "waits for it to grow".to_owned(),
@@ -76,7 +87,11 @@ pub(super) fn semaphores(ask: &Ask<'_>) -> State {
             (false, _) => "waits for it to become zero".to_owned(),
         };
         let taken = lacks && semaphore.value == 0;
-        let clause = hinted(ask, taken.then_some(last), "changed it last, so probably took it");
+        let clause = hinted(
+            ask,
+            taken.then_some(last),
+            "changed it last, so probably took it",
+        );
         match &mut wait {
             None => {
                 let mut need = Need::new("sysv-sem", resource, why, clause);
@@ -100,14 +115,33 @@ pub(super) fn queue(ask: &Ask<'_>) -> State {
         let proc = crate::proc::ProcFs::open()?;
         sysvipc::queues(&proc, &mut crate::proc::Scratch::new())
     });
-    let queue = table.ok().and_then(|all| all.into_iter().find(|queue| queue.common.id == id));
+    let queue = table
+        .ok()
+        .and_then(|all| all.into_iter().find(|queue| queue.common.id == id));
     let Some(queue) = queue else {
-        return Need::world("sysv-mq", format!("queue {id}"), "waits for a queue", "anybody").wait();
+        return Need::world(
+            "sysv-mq",
+            format!("queue {id}"),
+            "waits for a queue",
+            "anybody",
+        )
+        .wait();
     };
-    let resource = format!("queue {id} key {:#010x} ({} messages, {} bytes)", queue.common.key, queue.messages, queue.bytes);
+    let resource = format!(
+        "queue {id} key {:#010x} ({} messages, {} bytes)",
+        queue.common.key, queue.messages, queue.bytes
+    );
     let (last, role, why) = match ask.sys {
-        Sys::MsgReceive => (queue.last_sender, "sent to it last", "receives; no message that it wants is there"),
-        _ => (queue.last_receiver, "received from it last", "sends; the queue is full"),
+        Sys::MsgReceive => (
+            queue.last_sender,
+            "sent to it last",
+            "receives; no message that it wants is there",
+        ),
+        _ => (
+            queue.last_receiver,
+            "received from it last",
+            "sends; the queue is full",
+        ),
     };
     let clause = hinted(ask, Some(last), role);
     Need::new("sysv-mq", resource, why, clause).wait()
@@ -135,4 +169,3 @@ fn inside<T: Send>(ask: &Ask<'_>, look: impl FnOnce() -> io::Result<T> + Send) -
         namespace::inside(&process, Kind::Ipc, look)
     }
 }
-

@@ -22,7 +22,10 @@ pub(super) fn need(
     let path = String::from_utf8_lossy(path).into_owned();
     let (verb, whom) = match direction {
         Direction::Read => ("reads the terminal", "writes to it, by descriptor"),
-        Direction::Write => ("writes to the terminal; it is full", "reads from it, by descriptor"),
+        Direction::Write => (
+            "writes to the terminal; it is full",
+            "reads from it, by descriptor",
+        ),
     };
     // /dev/ptmx is 5:2; its fdinfo tells which terminal it is the master of.
     if device.major == 5 && device.minor == 2 {
@@ -32,7 +35,12 @@ pub(super) fn need(
         let holders = slaves(machine, number);
         let clause = Clause::any(wakers(&holders, whom, |_| true)).outside(Outside::Named);
         if clause.wakers.is_empty() {
-            return Need::world("pty", format!("master of /dev/pts/{number}"), verb, "whoever opens the terminal");
+            return Need::world(
+                "pty",
+                format!("master of /dev/pts/{number}"),
+                verb,
+                "whoever opens the terminal",
+            );
         }
         return Need::new("pty", format!("master of /dev/pts/{number}"), verb, clause);
     }
@@ -56,17 +64,31 @@ pub(super) fn need(
 
 fn masters(machine: &Machine, number: u32) -> Vec<Holder> {
     let is_master = |holder: &&Holder| {
-        machine.fdinfo(holder.pid, holder.fd).and_then(|info| info.tty_index) == Some(number)
+        machine
+            .fdinfo(holder.pid, holder.fd)
+            .and_then(|info| info.tty_index)
+            == Some(number)
     };
-    machine.named(b"ptmx").iter().filter(is_master).copied().collect()
+    machine
+        .named(b"ptmx")
+        .iter()
+        .filter(is_master)
+        .copied()
+        .collect()
 }
 
 fn slaves(machine: &Machine, number: u32) -> Vec<Holder> {
     let is_slave = |holder: &&Holder| {
-        machine.facts(holder.pid, holder.fd).is_some_and(|facts| SLAVES.contains(&facts.stands_for.major))
+        machine
+            .facts(holder.pid, holder.fd)
+            .is_some_and(|facts| SLAVES.contains(&facts.stands_for.major))
     };
-    let mut holders: Vec<Holder> =
-        machine.named(number.to_string().as_bytes()).iter().filter(is_slave).copied().collect();
+    let mut holders: Vec<Holder> = machine
+        .named(number.to_string().as_bytes())
+        .iter()
+        .filter(is_slave)
+        .copied()
+        .collect();
     let by_dev_tty = |holder: &&Holder| controlling(machine, holder.pid) == Some(number);
     holders.extend(machine.named(b"tty").iter().filter(by_dev_tty));
     holders.sort_unstable_by_key(|holder| (holder.pid, holder.fd));

@@ -8,23 +8,39 @@ use crate::graph::{Clause, Outside, State, Tier};
 use crate::proc::UnixSocket;
 use crate::proc::probe::Lender;
 use crate::proc::unix_diag::{UnixKind, UnixState};
-use std::os::fd::AsRawFd as _;
 use std::os::fd::AsFd as _;
+use std::os::fd::AsRawFd as _;
 
 /// Who can make it ready; `None` if it is no Unix socket that we know.
-pub(super) fn need(machine: &Machine, pid: u32, fd: i32, ino: u64, direction: Direction) -> Option<Need> {
+pub(super) fn need(
+    machine: &Machine,
+    pid: u32,
+    fd: i32,
+    ino: u64,
+    direction: Direction,
+) -> Option<Need> {
     let socket = machine.unix_sockets().get(&ino)?;
     let facility = facility(socket.kind);
     let mut resource = name(socket);
-    if machine.detail && let Some(fill) = fill(pid, fd) {
+    if machine.detail
+        && let Some(fill) = fill(pid, fd)
+    {
         resource.push_str(&fill);
     }
     if socket.state == UnixState::Listening {
-        return Some(Need::world(facility, resource, "waits for a connection", "a client that connects"));
+        return Some(Need::world(
+            facility,
+            resource,
+            "waits for a connection",
+            "a client that connects",
+        ));
     }
     let (why, what) = match direction {
         Direction::Read => ("receives; nothing has been sent", "may send, by"),
-        Direction::Write => ("sends; the other has not read what was sent before", "must read, by"),
+        Direction::Write => (
+            "sends; the other has not read what was sent before",
+            "must read, by",
+        ),
     };
     let peer = match socket.peer {
         Some(peer) if peer != 0 => peer,
@@ -58,22 +74,50 @@ fn add_own_end(machine: &Machine, pid: u32, ino: u64, clause: &mut Clause) {
 }
 
 /// No peer yet: connected but not accepted, or a datagram socket that anybody may send to.
-fn unaccepted(machine: &Machine, socket: &UnixSocket, facility: &'static str, resource: String, direction: Direction) -> Need {
+fn unaccepted(
+    machine: &Machine,
+    socket: &UnixSocket,
+    facility: &'static str,
+    resource: String,
+    direction: Direction,
+) -> Need {
     if socket.kind == UnixKind::Datagram {
-        return Need::world(facility, resource, "waits for a datagram", "whoever sends to it");
+        return Need::world(
+            facility,
+            resource,
+            "waits for a datagram",
+            "whoever sends to it",
+        );
     }
-    let listener = machine.unix_sockets().values().find(|other| other.unaccepted.contains(&socket.ino));
+    let listener = machine
+        .unix_sockets()
+        .values()
+        .find(|other| other.unaccepted.contains(&socket.ino));
     let Some(listener) = listener else {
-        return Need::world(facility, resource, "has no peer", "somebody who cannot be seen");
+        return Need::world(
+            facility,
+            resource,
+            "has no peer",
+            "somebody who cannot be seen",
+        );
     };
     let why = match direction {
         Direction::Read => "receives, but the server has not accepted the connection",
         Direction::Write => "sends, but the server has not accepted the connection",
     };
-    let clause = Clause::any(wakers(machine.socket(listener.ino), "listener, descriptor", |_| true));
+    let clause = Clause::any(wakers(
+        machine.socket(listener.ino),
+        "listener, descriptor",
+        |_| true,
+    ));
     let resource = format!("{resource} to {}", name(listener));
     if clause.wakers.is_empty() {
-        return Need::world(facility, resource, why, "the listener is in no visible process");
+        return Need::world(
+            facility,
+            resource,
+            why,
+            "the listener is in no visible process",
+        );
     }
     Need::new(facility, resource, why, clause)
 }
@@ -87,7 +131,9 @@ pub(super) fn connecting(ask: &Ask<'_>) -> State {
     match listeners(ask.machine, &address, UnixState::Listening) {
         Some((holders, backlog)) => {
             let clause = Clause::any(wakers(&holders, "listener, descriptor", |_| true));
-            let why = format!("connects, but {backlog} connections wait to be accepted and there is room for no more");
+            let why = format!(
+                "connects, but {backlog} connections wait to be accepted and there is room for no more"
+            );
             Need::new("unix", resource, why, clause).wait()
         }
         None => Need::world("unix", resource, "connects", "the listener cannot be seen").wait(),
@@ -106,26 +152,44 @@ pub(super) fn sending_to(ask: &Ask<'_>, fd: i32) -> Option<Need> {
         (ask.arg(4), ask.arg(5))
     } else {
         let at = ask.pointer(ask.arg(1))?;
-        (at, u64::from(ask.words::<1>(ask.arg(1) + ask.abi.word() as u64)?[0]))
+        (
+            at,
+            u64::from(ask.words::<1>(ask.arg(1) + ask.abi.word() as u64)?[0]),
+        )
     };
     let address = address(ask, at, length)?;
     let (holders, _) = listeners(ask.machine, &address, UnixState::Unconnected)?;
     let clause = Clause::any(wakers(&holders, "must read, by descriptor", |_| true));
     let resource = format!("unix-dgram:{}", shown(&address));
-    Some(Need::new("unix-dgram", resource, "sends a datagram; the receiver's queue is full", clause))
+    Some(Need::new(
+        "unix-dgram",
+        resource,
+        "sends a datagram; the receiver's queue is full",
+        clause,
+    ))
 }
 
 /// Whether the socket has a time limit (`SO_RCVTIMEO`, `SO_SNDTIMEO`).
 pub(super) fn time_limit(ask: &Ask<'_>, fd: i32, direction: Direction) -> bool {
-    if ask.machine.fd(ask.seen.pid, fd).and_then(|fd| fd.link.socket()).is_none() {
+    if ask
+        .machine
+        .fd(ask.seen.pid, fd)
+        .and_then(|fd| fd.link.socket())
+        .is_none()
+    {
         return false;
     }
-    let Ok(borrowed) = Lender::open(ask.seen.pid).and_then(|lender| lender.borrow(fd)) else { return false };
+    let Ok(borrowed) = Lender::open(ask.seen.pid).and_then(|lender| lender.borrow(fd)) else {
+        return false;
+    };
     let option = match direction {
         Direction::Read => libc::SO_RCVTIMEO,
         Direction::Write => libc::SO_SNDTIMEO,
     };
-    let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut limit = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 0,
+    };
     let mut length = size_of::<libc::timeval>() as libc::socklen_t;
     // SAFETY: `limit` and `length` are valid for writes and `length` is the size of `limit`.
     let result = unsafe {
@@ -146,12 +210,20 @@ pub(super) fn in_flight(machine: &Machine) -> &[(u64, u64)] {
         let mut found = Vec::new();
         for (ino, holders) in machine.sockets() {
             // Only a Unix socket with unread data can carry any.
-            let carries = machine.unix_sockets().get(&ino).is_some_and(|socket| socket.receive_queue > 0);
+            let carries = machine
+                .unix_sockets()
+                .get(&ino)
+                .is_some_and(|socket| socket.receive_queue > 0);
             if !carries {
                 continue;
             }
-            let info = holders.first().and_then(|holder| machine.fdinfo(holder.pid, holder.fd));
-            if let Some(count) = info.and_then(|info| info.in_flight).filter(|&count| count > 0) {
+            let info = holders
+                .first()
+                .and_then(|holder| machine.fdinfo(holder.pid, holder.fd));
+            if let Some(count) = info
+                .and_then(|info| info.in_flight)
+                .filter(|&count| count > 0)
+            {
                 found.push((ino, count));
             }
         }
@@ -182,7 +254,9 @@ pub(super) fn demultiplex(ask: &mut Ask<'_>) -> Sys {
 }
 
 fn address(ask: &Ask<'_>, at: u64, length: u64) -> Option<Vec<u8>> {
-    let length = usize::try_from(length).ok().filter(|length| (3..=110).contains(length))?;
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| (3..=110).contains(length))?;
     let bytes = ask.bytes(at, length)?;
     let (family, path) = bytes.split_at(2);
     if u16::from_ne_bytes([family[0], family[1]]) != libc::AF_UNIX as u16 {
@@ -191,7 +265,12 @@ fn address(ask: &Ask<'_>, at: u64, length: u64) -> Option<Vec<u8>> {
     if path[0] == 0 {
         return Some(path.to_vec());
     }
-    Some(path.split(|&byte| byte == 0).next().unwrap_or(path).to_vec())
+    Some(
+        path.split(|&byte| byte == 0)
+            .next()
+            .unwrap_or(path)
+            .to_vec(),
+    )
 }
 
 /// The holders of the sockets with this name, and the number of clients that wait there.
@@ -240,6 +319,8 @@ fn shown(name: &[u8]) -> String {
 fn fill(pid: u32, fd: i32) -> Option<String> {
     let socket = Lender::open(pid).ok()?.borrow(fd).ok()?;
     let unsent = socket.unsent_bytes().unwrap_or(0);
-    Some(format!(" ({} bytes to read, {unsent} sent and not read)", socket.readable_bytes().ok()?))
+    Some(format!(
+        " ({} bytes to read, {unsent} sent and not read)",
+        socket.readable_bytes().ok()?
+    ))
 }
-

@@ -4,7 +4,9 @@
 //! `struct pthread_barrier`, for x86-64 and i386.
 
 use super::owner::Owner;
-use super::{LOCK_PI, LOCK_PI2, Place, TID, WAIT, WAIT_BITSET, WAIT_REQUEUE_PI, WAITERS, Word, narrow};
+use super::{
+    LOCK_PI, LOCK_PI2, Place, TID, WAIT, WAIT_BITSET, WAIT_REQUEUE_PI, WAITERS, Word, narrow,
+};
 use crate::graph::{Clause, Waker};
 use crate::waits::ask::Need;
 
@@ -18,12 +20,15 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     match word.command {
         LOCK_PI | LOCK_PI2 => priority_inheriting(word),
         WAIT_REQUEUE_PI => Some(word.anybody("condvar", "waits for a signal", "may signal")),
-        WAIT => mutex(word).or_else(|| stdio(word)).or_else(|| robust(word)).or_else(|| barrier(word)),
+        WAIT => mutex(word)
+            .or_else(|| stdio(word))
+            .or_else(|| robust(word))
+            .or_else(|| barrier(word)),
         WAIT_BITSET if word.realtime => join(word)
             .or_else(|| semaphore(word))
-            .or_else(|| condition(word))
             .or_else(|| parked(word))
             .or_else(|| rwlock(word))
+            .or_else(|| condition(word))
             .or_else(|| mutex(word))
             .or_else(|| robust(word)),
         _ => None,
@@ -33,7 +38,11 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
 /// The mutex fields behind a lock word: count, owner, users, kind.
 fn fields(word: &Word<'_>) -> Option<(u32, u32, u32, u32)> {
     let [_, count, owner, fourth, fifth, _] = word.ask.words::<6>(word.address)?;
-    let (users, kind) = if narrow(word) { (fifth, fourth) } else { (fourth, fifth) };
+    let (users, kind) = if narrow(word) {
+        (fifth, fourth)
+    } else {
+        (fourth, fifth)
+    };
     (kind & !0x3ff == 0).then_some((count, owner, users, kind))
 }
 
@@ -43,7 +52,13 @@ fn mutex(word: &Word<'_>) -> Option<Need> {
     }
     let (_, owner, users, kind) = fields(word)?;
     let [lock] = word.ask.words::<1>(word.address)?;
-    if owner == 0 || owner >= PID_LIMIT || users == 0 || users > PID_LIMIT || kind & ROBUST != 0 || lock > 2 {
+    if owner == 0
+        || owner >= PID_LIMIT
+        || users == 0
+        || users > PID_LIMIT
+        || kind & ROBUST != 0
+        || lock > 2
+    {
         return None;
     }
     Some(word.owned("mutex", word.address, word.owner(owner)))
@@ -69,7 +84,11 @@ fn priority_inheriting(word: &Word<'_>) -> Option<Need> {
     let [lock] = word.ask.words::<1>(word.address)?;
     let owner = word.owner(lock & TID);
     Some(match owner {
-        Owner::Gone(_) => word.anybody("mutex", "waits for a lock whose owner is not known", "may own it"),
+        Owner::Gone(_) => word.anybody(
+            "mutex",
+            "waits for a lock whose owner is not known",
+            "may own it",
+        ),
         owner => word.owned("mutex", word.address, owner),
     })
 }
@@ -92,12 +111,19 @@ fn parked(word: &Word<'_>) -> Option<Need> {
             let ask = crate::waits::ask::Ask::about(machine, seen, thread);
             ask.sys == crate::waits::abi::Sys::Futex
                 && matches!(ask.arg(1) as u32 & 0x7f, LOCK_PI | LOCK_PI2)
-                && ask.words::<1>(ask.arg(0)).is_some_and(|[lock]| lock & TID == word.ask.thread.tid)
+                && ask
+                    .words::<1>(ask.arg(0))
+                    .is_some_and(|[lock]| lock & TID == word.ask.thread.tid)
         })
         .map(|(_, thread)| Waker::thread(thread.tid).role("waits for a lock of this thread"))
         .collect();
     let why = "locked a priority-inheriting mutex and was refused: that would have been a deadlock";
-    Some(Need::new("mutex", "a priority-inheriting mutex", why, Clause::any(waiters)))
+    Some(Need::new(
+        "mutex",
+        "a priority-inheriting mutex",
+        why,
+        Clause::any(waiters),
+    ))
 }
 
 /// `_IO_lock_t`: lock, count, and a pointer to the owner's `struct pthread`.
@@ -113,7 +139,11 @@ fn stdio(word: &Word<'_>) -> Option<Need> {
 
 /// The thread id in a `struct pthread`, which has a pointer to itself.
 fn thread_of(word: &Word<'_>, pthread: u64) -> Option<u32> {
-    let (own, tid) = if narrow(word) { (0x8, 0x68) } else { (0x10, 0x2d0) };
+    let (own, tid) = if narrow(word) {
+        (0x8, 0x68)
+    } else {
+        (0x10, 0x2d0)
+    };
     if pthread == 0 || word.ask.pointer(pthread + own)? != pthread {
         return None;
     }
@@ -130,8 +160,15 @@ fn join(word: &Word<'_>) -> Option<Need> {
         Owner::Living(tids) if tid == word.expected => tids,
         _ => return None,
     };
-    let wakers = joined.iter().map(|&tid| Waker::thread(tid).role("must end"));
-    Some(Need::new("join", format!("thread {}", joined[0]), "waits for a thread to end", Clause::any(wakers)))
+    let wakers = joined
+        .iter()
+        .map(|&tid| Waker::thread(tid).role("must end"));
+    Some(Need::new(
+        "join",
+        format!("thread {}", joined[0]),
+        "waits for a thread to end",
+        Clause::any(wakers),
+    ))
 }
 
 fn semaphore(word: &Word<'_>) -> Option<Need> {
@@ -149,11 +186,19 @@ fn semaphore(word: &Word<'_>) -> Option<Need> {
     if !fits {
         return None;
     }
-    let need = word.anybody("sem", "waits for a permit; the semaphore is 0 and records no owner", "may post");
+    let need = word.anybody(
+        "sem",
+        "waits for a permit; the semaphore is 0 and records no owner",
+        "may post",
+    );
     Some(need.by_handler())
 }
 
 fn condition(word: &Word<'_>) -> Option<Need> {
+    // A waiter expects that no signal is there; newer versions have the group's number in the word, which is even.
+    if word.expected & 1 != 0 {
+        return None;
+    }
     let base = [40u64, 44].into_iter().find_map(|offset| {
         let base = word.address.checked_sub(offset)?;
         let [references] = word.ask.words::<1>(base + 36)?;
@@ -162,7 +207,11 @@ fn condition(word: &Word<'_>) -> Option<Need> {
         let shared = references & 1 == 1;
         (references >> 3 == waiters && shared != word.private).then_some(base)
     })?;
-    let mut need = word.anybody("condvar", "waits for a signal on a condition variable", "may signal");
+    let mut need = word.anybody(
+        "condvar",
+        "waits for a signal on a condition variable",
+        "may signal",
+    );
     need.resource = word.resource(base);
     Some(need)
 }
@@ -173,12 +222,25 @@ fn rwlock(word: &Word<'_>) -> Option<Need> {
     }
     [8u64, 12].into_iter().find_map(|offset| {
         let base = word.address.checked_sub(offset)?;
-        let [readers, writers, phase, writers_futex, _, _, sixth, seventh, eighth, ..] =
-            word.ask.words::<14>(base)?;
+        let [
+            readers,
+            writers,
+            phase,
+            writers_futex,
+            pad,
+            pad_too,
+            sixth,
+            seventh,
+        ] = word.ask.words::<8>(base)?;
         // The 32-bit one keeps flags and shared in bytes before the writer.
-        let (writer, shared) = if narrow(word) { (seventh, sixth >> 8 & 0xff) } else { (sixth, seventh) };
-        let _ = eighth;
+        let (writer, shared) = if narrow(word) {
+            (seventh, sixth >> 8 & 0xff)
+        } else {
+            (sixth, seventh)
+        };
         let fits = phase <= 3
+            && pad == 0
+            && pad_too == 0
             && writers_futex <= 3
             && shared <= 1
             && (shared == 0) == word.private
@@ -189,14 +251,21 @@ fn rwlock(word: &Word<'_>) -> Option<Need> {
         if !fits {
             return None;
         }
-        let who = if offset == 8 && word.expected == 3 { "reads" } else { "writes" };
+        let who = if offset == 8 && word.expected == 3 {
+            "reads"
+        } else {
+            "writes"
+        };
         if writer != 0 {
             let owner = word.owner(writer);
             let mut need = word.owned("rwlock", base, owner);
             need.why = format!("{who}; the lock {}", need.why);
             return Some(need);
         }
-        let why = format!("{who}; {} readers have the lock, which does not record them", readers >> 3);
+        let why = format!(
+            "{who}; {} readers have the lock, which does not record them",
+            readers >> 3
+        );
         let mut need = word.anybody("rwlock", &why, "may be a reader");
         need.resource = word.resource(base);
         Some(need)

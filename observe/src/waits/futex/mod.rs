@@ -62,7 +62,10 @@ pub(super) const TID: u32 = 0x3fff_ffff;
 pub(super) fn waiting(ask: &Ask<'_>) -> State {
     let operation = ask.arg(1) as u32;
     let command = operation & !(PRIVATE | REALTIME);
-    if !matches!(command, WAIT | WAIT_BITSET | LOCK_PI | LOCK_PI2 | WAIT_REQUEUE_PI) {
+    if !matches!(
+        command,
+        WAIT | WAIT_BITSET | LOCK_PI | LOCK_PI2 | WAIT_REQUEUE_PI
+    ) {
         return live("in a futex call that does not wait");
     }
     let word = Word {
@@ -84,9 +87,16 @@ pub(super) fn waiting_new(ask: &Ask<'_>) -> State {
         if ask.arg(3) != 0 {
             return live("waits for futexes with a time limit");
         }
-        let clause = Clause::one(Waker::others(ask.seen.pid).role("may wake it"))
-            .outside(Outside::World("several futexes, any of which may be shared".to_owned()));
-        return Need::new("futex", "several futexes", "waits for any of several futexes", clause).wait();
+        let clause = Clause::one(Waker::others(ask.seen.pid).role("may wake it")).outside(
+            Outside::World("several futexes, any of which may be shared".to_owned()),
+        );
+        return Need::new(
+            "futex",
+            "several futexes",
+            "waits for any of several futexes",
+            clause,
+        )
+        .wait();
     }
     // futex_wait(address, value, mask, flags, limit, clock); FUTEX2_PRIVATE is 128, as before.
     let private = ask.arg(3) & u64::from(PRIVATE) != 0;
@@ -121,14 +131,22 @@ impl<'a> Word<'a> {
         }
         let layout = self.ask.machine.layout(self.ask.seen);
         let need = match layout.libc {
-            Libc::Musl => musl::need(self).or_else(|| rust::need(self)).or_else(|| self.owned_word()),
-            Libc::Glibc => glibc::need(self).or_else(|| rust::need(self)).or_else(|| self.owned_word()),
+            Libc::Musl => musl::need(self)
+                .or_else(|| rust::need(self))
+                .or_else(|| self.owned_word()),
+            Libc::Glibc => glibc::need(self)
+                .or_else(|| rust::need(self))
+                .or_else(|| self.owned_word()),
             Libc::Unknown => glibc::need(self)
                 .or_else(|| musl::need(self))
                 .or_else(|| rust::need(self))
                 .or_else(|| self.owned_word()),
         };
-        need.unwrap_or_else(|| self.anybody("futex", "waits for a word to change", "may wake it").by_handler()).wait()
+        need.unwrap_or_else(|| {
+            self.anybody("futex", "waits for a word to change", "may wake it")
+                .by_handler()
+        })
+        .wait()
     }
 
     /// A word that has its owner's thread id in it, as the kernel's robust and priority-inheriting futexes have: our own
@@ -156,10 +174,20 @@ impl<'a> Word<'a> {
             for holder in self.ask.machine.all_named() {
                 let reaches = holder.pid != me
                     && !self.ask.machine.mappers(file).contains(&holder.pid)
-                    && self.ask.machine.same_name(holder, self.mapping.as_ref().map_or("", |(name, _)| name))
-                    && self.ask.machine.facts(holder.pid, holder.fd).is_some_and(|facts| facts.id.ino == file.ino);
+                    && self
+                        .ask
+                        .machine
+                        .same_name(holder, self.mapping.as_ref().map_or("", |(name, _)| name))
+                    && self
+                        .ask
+                        .machine
+                        .facts(holder.pid, holder.fd)
+                        .is_some_and(|facts| facts.id.ino == file.ino);
                 if reaches {
-                    super::ask::add(&mut clause.wakers, Waker::process(holder.pid).role("has it open"));
+                    super::ask::add(
+                        &mut clause.wakers,
+                        Waker::process(holder.pid).role("has it open"),
+                    );
                 }
             }
             if self.mapping.as_ref().is_some_and(|(_, named)| *named) {
@@ -189,27 +217,53 @@ impl<'a> Word<'a> {
     /// The place some bytes further.
     pub(super) fn beside(&self, distance: i64) -> Place {
         match self.place {
-            Place::Private { pid, address } => Place::Private { pid, address: address.wrapping_add_signed(distance) },
-            Place::Shared { file, offset } => Place::Shared { file, offset: offset.wrapping_add_signed(distance) },
+            Place::Private { pid, address } => Place::Private {
+                pid,
+                address: address.wrapping_add_signed(distance),
+            },
+            Place::Shared { file, offset } => Place::Shared {
+                file,
+                offset: offset.wrapping_add_signed(distance),
+            },
         }
     }
 }
 
-fn place(machine: &Machine, ask: &Ask<'_>, address: u64, private: bool) -> (Place, Option<(String, bool)>) {
-    let alone = Place::Private { pid: ask.seen.pid, address };
+fn place(
+    machine: &Machine,
+    ask: &Ask<'_>,
+    address: u64,
+    private: bool,
+) -> (Place, Option<(String, bool)>) {
+    let alone = Place::Private {
+        pid: ask.seen.pid,
+        address,
+    };
     if private {
         return (alone, None);
     }
-    let Some(mapping) = machine.layout(ask.seen).mapping(address).filter(|mapping| mapping.shared) else {
+    let Some(mapping) = machine
+        .layout(ask.seen)
+        .mapping(address)
+        .filter(|mapping| mapping.shared)
+    else {
         return (alone, None);
     };
-    let Some(offset) = mapping.offset_of(address) else { return (alone, None) };
+    let Some(offset) = mapping.offset_of(address) else {
+        return (alone, None);
+    };
     let name = String::from_utf8_lossy(&mapping.name).into_owned();
     // The file of a System V segment shows as deleted, too, but its key lets strangers in.
     let named = !mapping.deleted || name.starts_with("/SYSV") && !name.starts_with("/SYSV00000000");
     // sem_open makes its file under a passing name and renames it: deleted is only the name it had.
     let named = named || name.starts_with("/dev/shm/sem.");
-    (Place::Shared { file: mapping.file, offset }, Some((name, named)))
+    (
+        Place::Shared {
+            file: mapping.file,
+            offset,
+        },
+        Some((name, named)),
+    )
 }
 
 fn crowd(machine: &Machine) -> &Crowd {
@@ -217,7 +271,9 @@ fn crowd(machine: &Machine) -> &Crowd {
         let mut crowd = Crowd::new();
         for seen in machine.processes.values() {
             for thread in &seen.threads {
-                let Some(Syscall::In(_)) = thread.syscall else { continue };
+                let Some(Syscall::In(_)) = thread.syscall else {
+                    continue;
+                };
                 let ask = Ask::about(machine, seen, thread);
                 if ask.sys != Sys::Futex {
                     continue;

@@ -16,7 +16,9 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     if word.command != WAIT {
         return None;
     }
-    mutex(word).or_else(|| join(word)).or_else(|| semaphore(word))
+    mutex(word)
+        .or_else(|| join(word))
+        .or_else(|| semaphore(word))
 }
 
 fn mutex(word: &Word<'_>) -> Option<Need> {
@@ -26,11 +28,19 @@ fn mutex(word: &Word<'_>) -> Option<Need> {
     // Type and lock word; the thread sleeps on the second.
     let base = word.address.checked_sub(4)?;
     let [kind, lock, waiters] = word.ask.words::<3>(base)?;
-    if kind & !0xff != 0 || waiters == 0 || waiters > 1 << 22 || lock & WAITERS == 0 && lock & TID == 0 {
+    if kind & !0xff != 0
+        || waiters == 0
+        || waiters > 1 << 22
+        || lock & WAITERS == 0 && lock & TID == 0
+    {
         return None;
     }
     if word.expected == NORMAL_LOCKED && kind & 3 == 0 {
-        let mut need = word.anybody("mutex", "is locked; a normal mutex of musl does not record by whom", "may own it");
+        let mut need = word.anybody(
+            "mutex",
+            "is locked; a normal mutex of musl does not record by whom",
+            "may own it",
+        );
         need.resource = word.resource(base);
         return Some(need);
     }
@@ -48,9 +58,18 @@ fn join(word: &Word<'_>) -> Option<Need> {
         return None;
     }
     let [tid] = word.ask.words::<1>(base + tid)?;
-    let super::owner::Owner::Living(joined) = word.living_owner(tid)? else { return None };
-    let wakers = joined.iter().map(|&tid| Waker::thread(tid).role("must end"));
-    Some(Need::new("join", format!("thread {tid}"), "waits for a thread to end", Clause::any(wakers)))
+    let super::owner::Owner::Living(joined) = word.living_owner(tid)? else {
+        return None;
+    };
+    let wakers = joined
+        .iter()
+        .map(|&tid| Waker::thread(tid).role("must end"));
+    Some(Need::new(
+        "join",
+        format!("thread {tid}"),
+        "waits for a thread to end",
+        Clause::any(wakers),
+    ))
 }
 
 /// Value (all ones: none, and somebody waits; newer versions set the top bit), number of waiters, private flag.
@@ -63,5 +82,12 @@ fn semaphore(word: &Word<'_>) -> Option<Need> {
     if !fits {
         return None;
     }
-    Some(word.anybody("sem", "waits for a permit; the semaphore is 0 and records no owner", "may post").by_handler())
+    Some(
+        word.anybody(
+            "sem",
+            "waits for a permit; the semaphore is 0 and records no owner",
+            "may post",
+        )
+        .by_handler(),
+    )
 }

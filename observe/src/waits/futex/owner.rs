@@ -34,10 +34,16 @@ impl Word<'_> {
         }
         let mut found = Vec::new();
         for &pid in &reach {
-            let Some(seen) = machine.processes.get(&pid) else { continue };
+            let Some(seen) = machine.processes.get(&pid) else {
+                continue;
+            };
             let nested = machine.status(seen).ns_pids.len() > 1;
             for thread in &seen.threads {
-                let same = if nested { machine.inner_number(pid, thread.tid) == Some(number) } else { thread.tid == number };
+                let same = if nested {
+                    machine.inner_number(pid, thread.tid) == Some(number)
+                } else {
+                    thread.tid == number
+                };
                 if same {
                     found.push(thread.tid);
                 }
@@ -49,14 +55,21 @@ impl Word<'_> {
         // A process that may not be looked into shows no mappings: if it has the thread, it may be the one.
         if let Some(&pid) = machine.process_of.get(&number)
             && matches!(self.place, Place::Shared { .. })
-            && machine.processes.get(&pid).is_some_and(|seen| seen.refused.is_some())
+            && machine
+                .processes
+                .get(&pid)
+                .is_some_and(|seen| seen.refused.is_some())
         {
             return Owner::Living(vec![number]);
         }
         if matches!(self.place, Place::Private { .. }) {
             let parent = self.ask.seen.stat.ppid;
             if let Some(&pid) = machine.process_of.get(&number)
-                && (pid == parent || machine.processes.get(&pid).is_some_and(|seen| seen.stat.comm == self.ask.seen.stat.comm))
+                && (pid == parent
+                    || machine
+                        .processes
+                        .get(&pid)
+                        .is_some_and(|seen| seen.stat.comm == self.ask.seen.stat.comm))
             {
                 return Owner::AtFork { pid, tid: number };
             }
@@ -73,20 +86,43 @@ impl Word<'_> {
                 let why = match tids[..] {
                     [owner] if owner == me => "is locked by this thread itself".to_owned(),
                     [owner] => format!("is locked by thread {owner}"),
-                    _ => format!("is locked by one of the threads {tids:?}, in different pid namespaces"),
+                    _ => format!(
+                        "is locked by one of the threads {tids:?}, in different pid namespaces"
+                    ),
                 };
-                Need::new(facility, resource, why, Clause::any(tids.into_iter().map(|tid| Waker::thread(tid).role("owner"))))
+                Need::new(
+                    facility,
+                    resource,
+                    why,
+                    Clause::any(tids.into_iter().map(|tid| Waker::thread(tid).role("owner"))),
+                )
             }
             Owner::AtFork { pid, tid } => Need::new(
                 facility,
                 resource,
-                format!("was locked by thread {tid} of process {pid} at fork(); its copy here nobody can unlock"),
+                format!(
+                    "was locked by thread {tid} of process {pid} at fork(); its copy here nobody can unlock"
+                ),
                 Clause::default(),
             ),
             Owner::Gone(number) => {
-                let zombie = self.ask.machine.processes.get(&number).is_some_and(|seen| seen.is_zombie());
-                let fate = if zombie { "has ended (its process is a zombie)" } else { "has ended" };
-                Need::new(facility, resource, format!("is locked by thread {number}, which {fate}"), Clause::default())
+                let zombie = self
+                    .ask
+                    .machine
+                    .processes
+                    .get(&number)
+                    .is_some_and(|seen| seen.is_zombie());
+                let fate = if zombie {
+                    "has ended (its process is a zombie)"
+                } else {
+                    "has ended"
+                };
+                Need::new(
+                    facility,
+                    resource,
+                    format!("is locked by thread {number}, which {fate}"),
+                    Clause::default(),
+                )
             }
         }
     }
@@ -96,7 +132,13 @@ impl crate::waits::machine::Machine {
     /// The number of a thread in its own pid namespace.
     fn inner_number(&self, pid: u32, tid: u32) -> Option<u32> {
         let process = self.proc.process(pid).ok()?;
-        process.task(tid).status(&mut self.scratch()).ok()?.ns_pids.last().copied()
+        process
+            .task(tid)
+            .status(&mut self.scratch())
+            .ok()?
+            .ns_pids
+            .last()
+            .copied()
     }
 
     /// Whether a descriptor's name is the last part of this path.
@@ -105,7 +147,9 @@ impl crate::waits::machine::Machine {
         let wanted = path.rsplit('/').next().unwrap_or(path).as_bytes();
         let wanted = wanted.strip_prefix(b"memfd:").unwrap_or(wanted);
         match self.fd(holder.pid, holder.fd).map(|fd| &fd.link) {
-            Some(Link::Path { path, .. }) => path.rsplit(|&byte| byte == b'/').next() == Some(wanted),
+            Some(Link::Path { path, .. }) => {
+                path.rsplit(|&byte| byte == b'/').next() == Some(wanted)
+            }
             Some(Link::Memfd(name)) => **name == *wanted,
             _ => false,
         }

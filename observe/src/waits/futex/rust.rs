@@ -10,19 +10,35 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     if word.command == WAIT_BITSET && !word.realtime {
         let [value] = word.ask.words::<1>(word.address)?;
         return Some(match (word.expected, value) {
-            (2, 2) => word.anybody("mutex", "is locked; Rust's Mutex does not record by whom", "may own it"),
-            (expected, _) if expected & TAKEN == TAKEN => {
-                word.anybody("rwlock", "is locked for writing; Rust's RwLock does not record by whom", "may own it")
-            }
-            (expected, _) if expected & WAITING != 0 && expected & TAKEN != 0 => {
-                word.anybody("rwlock", "is locked for reading; Rust's RwLock does not record by whom", "may own it")
-            }
+            (2, 2) => word.anybody(
+                "mutex",
+                "is locked; Rust's Mutex does not record by whom",
+                "may own it",
+            ),
+            (expected, _) if expected & TAKEN == TAKEN => word.anybody(
+                "rwlock",
+                "is locked for writing; Rust's RwLock does not record by whom",
+                "may own it",
+            ),
+            (expected, _) if expected & WAITING != 0 && expected & TAKEN != 0 => word.anybody(
+                "rwlock",
+                "is locked for reading; Rust's RwLock does not record by whom",
+                "may own it",
+            ),
             (u32::MAX, _) => word.anybody("park", "is parked", "may unpark it"),
-            _ => word.anybody("condvar", "waits for a signal on a Condvar, or for another thread", "may signal"),
+            _ => word.anybody(
+                "condvar",
+                "waits for a signal on a Condvar, or for another thread",
+                "may signal",
+            ),
         });
     }
     if word.command == WAIT && word.private && word.expected == 1 {
-        return Some(word.anybody("futex", "is parked, by parking_lot or a lock like it", "may own the lock"));
+        return Some(word.anybody(
+            "futex",
+            "is parked, by parking_lot or a lock like it",
+            "may own the lock",
+        ));
     }
     None
 }
