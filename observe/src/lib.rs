@@ -6,6 +6,8 @@ mod leaks;
 pub mod object;
 pub mod proc;
 pub mod waits;
+pub mod watchdog;
+pub mod why;
 
 mod remove;
 mod snapshot;

@@ -23,7 +23,7 @@
 //!
 //! | need | use |
 //! |---|---|
-//! | the graph of this machine | `WaitGraph::capture` |
+//! | the graph of this machine | [`WaitGraph::capture`] |
 //! | what is wrong | [`WaitGraph::findings`] |
 //! | a picture | [`WaitGraph::to_dot`], [`WaitGraph::to_svg`] |
 //! | for programs | [`WaitGraph::to_json`] |

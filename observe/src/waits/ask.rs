@@ -234,6 +234,11 @@ impl Need {
         self
     }
 
+    pub(super) fn limited(mut self, limited: bool) -> Need {
+        self.limited |= limited;
+        self
+    }
+
     /// As the only thing waited for.
     pub(super) fn wait(self) -> State {
         let mut wait = Wait::new(self.facility, self.resource, self.why)

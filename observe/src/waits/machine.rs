@@ -4,7 +4,7 @@
 //! A process none of whose threads ran kept its descriptor table, so only the others are read again.
 
 use crate::proc::{
-    Access, Fd, Link, ProcFs, Process, SchedStat, Scratch, Stat, Status, Syscall, TaskState, denied,
+    Access, Fd, Link, ProcFs, SchedStat, Scratch, Stat, Status, Syscall, TaskState, denied,
 };
 use std::cell::{OnceCell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,6 +18,7 @@ pub(super) struct Machine {
     /// Process of each thread.
     pub(super) process_of: HashMap<u32, u32>,
     index: Index,
+    bystanders: Vec<u32>,
     pub(super) cache: super::cache::Cache,
     /// Say how full things are and look for unusual wakers: costs more, for candidates only.
     pub(super) detail: bool,
@@ -67,12 +68,12 @@ struct Index {
 
 impl Machine {
     /// The first look.
-    pub(super) fn look() -> io::Result<Machine> {
+    pub(super) fn look(bystanders: &[u32]) -> io::Result<Machine> {
         let proc = ProcFs::open()?;
         let mut scratch = Scratch::new();
         let mut processes = BTreeMap::new();
         for pid in proc.pids()? {
-            if let Some(seen) = visit(&proc, pid, &mut scratch) {
+            if let Some(seen) = visit(&proc, pid, bystanders, &mut scratch) {
                 processes.insert(pid, seen);
             }
         }
@@ -82,6 +83,7 @@ impl Machine {
             processes,
             process_of: HashMap::new(),
             index: Index::default(),
+            bystanders: bystanders.to_vec(),
             cache: super::cache::Cache::default(),
             detail: false,
         };
@@ -122,7 +124,7 @@ impl Machine {
                     now.insert(pid, seen);
                 }
                 before => {
-                    if let Some(fresh) = visit(&self.proc, pid, scratch) {
+                    if let Some(fresh) = visit(&self.proc, pid, &self.bystanders, scratch) {
                         let reused = before
                             .as_ref()
                             .is_some_and(|(seen, _)| seen.stat.start != fresh.stat.start);
@@ -212,13 +214,6 @@ impl Machine {
         self.scratch.borrow_mut()
     }
 
-    /// The process's directory, if it is still the process that was seen.
-    pub(super) fn open(&self, pid: u32) -> Option<Process> {
-        let seen = self.processes.get(&pid)?;
-        let process = self.proc.process(pid).ok()?;
-        (process.stat(&mut self.scratch()).ok()?.start == seen.stat.start).then_some(process)
-    }
-
     pub(super) fn thread(&self, tid: u32) -> Option<&SeenThread> {
         let seen = self.processes.get(self.process_of.get(&tid)?)?;
         seen.threads.iter().find(|thread| thread.tid == tid)
@@ -287,7 +282,7 @@ impl Seen {
 }
 
 /// Everything about one process; `None` if it is gone.
-fn visit(proc: &ProcFs, pid: u32, scratch: &mut Scratch) -> Option<Seen> {
+fn visit(proc: &ProcFs, pid: u32, bystanders: &[u32], scratch: &mut Scratch) -> Option<Seen> {
     let process = proc.process(pid).ok()?;
     let stat = process.stat(scratch).ok()?;
     let mut seen = Seen {
@@ -308,6 +303,9 @@ fn visit(proc: &ProcFs, pid: u32, scratch: &mut Scratch) -> Option<Seen> {
         process.tids().ok()?
     };
     for tid in tids {
+        if bystanders.contains(&tid) {
+            continue;
+        }
         let task = process.task(tid);
         // The counters first: if they are the same later, everything read in between is true of one sleep.
         let sched = task.schedstat(scratch).ok();

@@ -63,6 +63,8 @@ pub struct Options {
     pub only: Vec<u32>,
     /// Find out for every waiting thread how long it has slept, not only for the stuck ones.
     pub ages: bool,
+    /// Threads that count as absent, because they will never wake anybody: a watchdog in the observed process.
+    pub bystanders: Vec<u32>,
 }
 
 impl Default for Options {
@@ -72,6 +74,7 @@ impl Default for Options {
             interval: Duration::from_millis(50),
             only: Vec::new(),
             ages: false,
+            bystanders: Vec::new(),
         }
     }
 }
@@ -91,7 +94,7 @@ impl WaitGraph {
 /// The graph, and what it was derived from.
 pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     let began = Instant::now();
-    let mut machine = Machine::look()?;
+    let mut machine = Machine::look(&options.bystanders)?;
     let looked = Instant::now();
     let mut graph = WaitGraph::new();
     let wanted = |pid: u32| options.only.is_empty() || options.only.contains(&pid);
@@ -232,8 +235,7 @@ impl Evidence {
         let Some(pid) = self.machine.process_of.get(&tid) else {
             return;
         };
-        let Some(State::Waiting(wait)) = graph.thread_mut(tid).map(|thread| &mut thread.state)
-        else {
+        let Some(State::Waiting(wait)) = graph.thread_mut(tid).map(|thread| &mut thread.state) else {
             return;
         };
         let last_ran = self.machine.proc.process(*pid);
@@ -242,5 +244,24 @@ impl Evidence {
         if let (Some(clock), Ok(last_ran)) = (self.clock, last_ran) {
             wait.since = Some(clock.since(last_ran));
         }
+    }
+
+    /// Finds out once more, and in full, what a thread that slept through the looks waits for.
+    pub(crate) fn refine(&mut self, graph: &mut WaitGraph, tid: u32) {
+        let steady = graph.thread(tid).is_some_and(|thread| match &thread.state {
+            State::Waiting(_) => true,
+            // A limit that was not looked behind.
+            State::Live(why) => why.contains("time limit"),
+        });
+        let Some(&pid) = self.machine.process_of.get(&tid).filter(|_| steady) else {
+            return;
+        };
+        if let (Some(seen), Some(thread)) = (self.machine.processes.get(&pid), self.machine.thread(tid)) {
+            let state = Ask::about(&self.machine, seen, thread).state(graph);
+            if let (State::Waiting(_), Some(known)) = (&state, graph.thread_mut(tid)) {
+                known.state = state;
+            }
+        }
+        self.age(graph, tid);
     }
 }

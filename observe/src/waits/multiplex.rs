@@ -45,7 +45,10 @@ pub(super) fn any_of(facility: &'static str, needs: Vec<Need>) -> Need {
 }
 
 /// Nothing is waited for: this is a pause.
-fn pause(facility: &'static str) -> State {
+fn pause(facility: &'static str, limited: bool) -> State {
+    if limited {
+        return live("sleeps for a time");
+    }
     Need::world(
         facility,
         "nothing",
@@ -61,12 +64,12 @@ pub(super) fn poll(ask: &Ask<'_>) -> State {
         Sys::Poll => ask.int(2) >= 0,
         _ => ask.arg(2) != 0,
     };
-    if limited {
+    if limited && !ask.machine.detail {
         return live("polls with a time limit");
     }
     let count = usize::try_from(ask.arg(1)).unwrap_or(usize::MAX);
     if count == 0 {
-        return pause("poll");
+        return pause("poll", limited);
     }
     if count > MOST {
         return live("polls more descriptors than can be looked at");
@@ -92,9 +95,9 @@ pub(super) fn poll(ask: &Ask<'_>) -> State {
         }
     }
     if needs.is_empty() {
-        pause("poll")
+        pause("poll", limited)
     } else {
-        any_of("poll", needs).wait()
+        any_of("poll", needs).limited(limited).wait()
     }
 }
 
@@ -115,7 +118,8 @@ pub(super) fn select(ask: &Ask<'_>) -> State {
         }
     };
     let [count, read, write, except, limit, _] = arguments.map(narrow);
-    if limit != 0 {
+    let limited = limit != 0;
+    if limited && !ask.machine.detail {
         return live("selects with a time limit");
     }
     let count = count as u32 as usize;
@@ -144,9 +148,9 @@ pub(super) fn select(ask: &Ask<'_>) -> State {
         }
     }
     if needs.is_empty() {
-        pause("select")
+        pause("select", limited)
     } else {
-        any_of("select", needs).wait()
+        any_of("select", needs).limited(limited).wait()
     }
 }
 
@@ -156,10 +160,10 @@ pub(super) fn epoll(ask: &Ask<'_>) -> State {
         Sys::EpollWait => ask.int(3) >= 0,
         _ => ask.arg(3) != 0,
     };
-    if limited {
+    if limited && !ask.machine.detail {
         return live("waits for epoll with a time limit");
     }
-    let mut need = watched(ask.machine, ask.seen.pid, ask.fd(0));
+    let mut need = watched(ask.machine, ask.seen.pid, ask.fd(0)).limited(limited);
     // Another thread may add a descriptor that is ready.
     add(
         &mut need.clause.wakers,

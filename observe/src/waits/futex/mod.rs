@@ -126,7 +126,7 @@ impl<'a> Word<'a> {
     }
 
     fn state(&self) -> State {
-        if self.limited {
+        if self.limited && !self.ask.machine.detail {
             return live("waits for a futex with a time limit");
         }
         let layout = self.ask.machine.layout(self.ask.seen);
@@ -142,11 +142,8 @@ impl<'a> Word<'a> {
                 .or_else(|| rust::need(self))
                 .or_else(|| self.owned_word()),
         };
-        need.unwrap_or_else(|| {
-            self.anybody("futex", "waits for a word to change", "may wake it")
-                .by_handler()
-        })
-        .wait()
+        let need = need.unwrap_or_else(|| self.anybody("futex", "waits for a word to change", "may wake it").by_handler());
+        need.limited(self.limited).wait()
     }
 
     /// A word that has its owner's thread id in it, as the kernel's robust and priority-inheriting futexes have: our own
