@@ -17,5 +17,9 @@ fn main() -> std::io::Result<()> {
             println!("{answer}");
         }
     }
-    std::process::exit(if answers.iter().any(|answer| answer.standing.is_alarm()) { 3 } else { 0 })
+    std::process::exit(if answers.iter().any(|answer| answer.standing.is_alarm()) {
+        3
+    } else {
+        0
+    })
 }

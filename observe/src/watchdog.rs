@@ -47,7 +47,10 @@ impl Watchdog {
         let told = Arc::clone(&ended);
         let watch = move || {
             let me = rustix::thread::gettid().as_raw_pid().cast_unsigned();
-            let options = Options { bystanders: vec![me], ..Options::default() };
+            let options = Options {
+                bystanders: vec![me],
+                ..Options::default()
+            };
             let mut known: HashSet<Vec<u32>> = HashSet::new();
             loop {
                 let (ended, wake) = &*told;
@@ -56,18 +59,30 @@ impl Watchdog {
                 if *waited.unwrap_or_else(PoisonError::into_inner).0 {
                     return;
                 }
-                let Ok(graph) = WaitGraph::capture(&options) else { continue };
-                let ours = |tid: &u32| graph.thread(*tid).is_some_and(|thread| thread.pid == std::process::id());
+                let Ok(graph) = WaitGraph::capture(&options) else {
+                    continue;
+                };
+                let ours = |tid: &u32| {
+                    graph
+                        .thread(*tid)
+                        .is_some_and(|thread| thread.pid == std::process::id())
+                };
                 for finding in graph.findings() {
                     let concerns = finding.core.iter().chain(&finding.behind).any(ours);
-                    if concerns && finding.verdict.is_alarm() && known.insert(finding.core.clone()) {
+                    if concerns && finding.verdict.is_alarm() && known.insert(finding.core.clone())
+                    {
                         bark(&graph, &finding);
                     }
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("wigwag-watchdog".to_owned()).spawn(watch)?;
-        Ok(Watchdog { ended, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("wigwag-watchdog".to_owned())
+            .spawn(watch)?;
+        Ok(Watchdog {
+            ended,
+            thread: Some(thread),
+        })
     }
 }
 

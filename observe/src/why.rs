@@ -36,9 +36,15 @@ pub fn why(target: &str, options: &Options) -> io::Result<Vec<Why>> {
     let findings = graph.findings();
     let asked = threads_of(&graph, target, &findings);
     if asked.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("no process, thread or name {target}")));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no process, thread or name {target}"),
+        ));
     }
-    Ok(asked.into_iter().map(|tid| explain(&mut graph, &mut evidence, &findings, tid)).collect())
+    Ok(asked
+        .into_iter()
+        .map(|tid| explain(&mut graph, &mut evidence, &findings, tid))
+        .collect())
 }
 
 /// The thread that stands for each process that is asked about: one that is stuck, or else the first.
@@ -51,13 +57,21 @@ fn threads_of(graph: &WaitGraph, target: &str, findings: &[Finding]) -> Vec<u32>
         }
     } else {
         let comm: String = target.chars().take(15).collect();
-        pids.extend(graph.threads().iter().filter(|thread| thread.comm == comm).map(|thread| thread.pid));
+        pids.extend(
+            graph
+                .threads()
+                .iter()
+                .filter(|thread| thread.comm == comm)
+                .map(|thread| thread.pid),
+        );
         pids.sort_unstable();
         pids.dedup();
     }
     let representative = |pid: u32| {
         let rank = |thread: &&Thread| {
-            let found = findings.iter().position(|finding| finding.involves(thread.tid));
+            let found = findings
+                .iter()
+                .position(|finding| finding.involves(thread.tid));
             (found.unwrap_or(usize::MAX), thread.tid != pid, thread.tid)
         };
         graph.process(pid).min_by_key(rank).map(|thread| thread.tid)
@@ -66,7 +80,10 @@ fn threads_of(graph: &WaitGraph, target: &str, findings: &[Finding]) -> Vec<u32>
 }
 
 fn explain(graph: &mut WaitGraph, evidence: &mut Evidence, findings: &[Finding], tid: u32) -> Why {
-    let finding = findings.iter().find(|finding| finding.involves(tid)).cloned();
+    let finding = findings
+        .iter()
+        .find(|finding| finding.involves(tid))
+        .cloned();
     let mut chain = Vec::new();
     let mut visited = HashSet::from([tid]);
     let mut work = std::collections::VecDeque::from([tid]);
@@ -75,7 +92,9 @@ fn explain(graph: &mut WaitGraph, evidence: &mut Evidence, findings: &[Finding],
             break;
         }
         evidence.refine(graph, at);
-        let Some(thread) = graph.thread(at) else { continue };
+        let Some(thread) = graph.thread(at) else {
+            continue;
+        };
         let link = link(graph, thread, tid);
         // A thread that can go on by itself ends the chain; who else could wake it does not matter.
         let root = at != tid && link.awaits.is_some();
@@ -137,7 +156,12 @@ fn link(graph: &WaitGraph, thread: &Thread, start: u32) -> Link {
                 }
                 if link.holders.len() < NAMED {
                     let (pid, tid, comm) = (member.pid, member.tid, member.comm.clone());
-                    link.holders.push(Waking { pid, tid, comm, role });
+                    link.holders.push(Waking {
+                        pid,
+                        tid,
+                        comm,
+                        role,
+                    });
                 } else {
                     link.more += 1;
                 }
@@ -148,7 +172,9 @@ fn link(graph: &WaitGraph, thread: &Thread, start: u32) -> Link {
             Outside::Named if clause.wakers.is_empty() => {
                 link.awaits = Some("waits for whoever opens it by name".to_owned());
             }
-            Outside::Anyone if clause.wakers.is_empty() => link.awaits = Some("waits for anybody".to_owned()),
+            Outside::Anyone if clause.wakers.is_empty() => {
+                link.awaits = Some("waits for anybody".to_owned())
+            }
             _ => {}
         }
     }
@@ -156,21 +182,37 @@ fn link(graph: &WaitGraph, thread: &Thread, start: u32) -> Link {
 }
 
 /// Of a process, the thread most likely to act: one that can run before one that waits.
-fn representatives<'g>(graph: &'g WaitGraph, waker: &Waker, except: u32) -> Vec<(&'g Thread, String)> {
+fn representatives<'g>(
+    graph: &'g WaitGraph,
+    waker: &Waker,
+    except: u32,
+) -> Vec<(&'g Thread, String)> {
     match waker.who {
-        Who::Group(group) => {
-            graph.group(group).iter().flat_map(|waker| representatives(graph, waker, except)).collect()
-        }
+        Who::Group(group) => graph
+            .group(group)
+            .iter()
+            .flat_map(|waker| representatives(graph, waker, except))
+            .collect(),
         Who::Process(pid) => {
-            let best = graph.process(pid).min_by_key(|thread| (thread.wait().is_some(), thread.tid));
-            best.into_iter().map(|thread| (thread, waker.role.clone())).collect()
+            let best = graph
+                .process(pid)
+                .min_by_key(|thread| (thread.wait().is_some(), thread.tid));
+            best.into_iter()
+                .map(|thread| (thread, waker.role.clone()))
+                .collect()
         }
-        _ => graph.members(waker, except).into_iter().map(|thread| (thread, waker.role.clone())).collect(),
+        _ => graph
+            .members(waker, except)
+            .into_iter()
+            .map(|thread| (thread, waker.role.clone()))
+            .collect(),
     }
 }
 
 fn standing(graph: &WaitGraph, finding: Option<&Finding>, tid: u32) -> Standing {
-    let Some(thread) = graph.thread(tid) else { return Standing::Unknown };
+    let Some(thread) = graph.thread(tid) else {
+        return Standing::Unknown;
+    };
     let wait = match &thread.state {
         State::Live(why) if why.contains("may not be read") => return Standing::Unknown,
         State::Live(why) if why.starts_with("sleeps") => return Standing::Sleeping,
@@ -178,7 +220,11 @@ fn standing(graph: &WaitGraph, finding: Option<&Finding>, tid: u32) -> Standing 
         State::Waiting(wait) => wait,
     };
     if wait.halted {
-        return if wait.facility == "freezer" { Standing::Frozen } else { Standing::Stopped };
+        return if wait.facility == "freezer" {
+            Standing::Frozen
+        } else {
+            Standing::Stopped
+        };
     }
     if let Some(finding) = finding {
         let in_core = finding.core.binary_search(&tid).is_ok();
@@ -190,13 +236,21 @@ fn standing(graph: &WaitGraph, finding: Option<&Finding>, tid: u32) -> Standing 
         }
     }
     match wait.awaits_world() {
-        Some(_) if wait.clauses.iter().all(|clause| clause.wakers.is_empty()) => Standing::WaitingForInput,
-        Some(_) if wait.facility == "poll" || wait.facility == "epoll" || wait.facility == "select" => {
+        Some(_) if wait.clauses.iter().all(|clause| clause.wakers.is_empty()) => {
+            Standing::WaitingForInput
+        }
+        Some(_)
+            if wait.facility == "poll" || wait.facility == "epoll" || wait.facility == "select" =>
+        {
             Standing::WaitingForInput
         }
         _ => {
             let nobody = wait.clauses.iter().all(|clause| clause.wakers.is_empty());
-            if nobody { Standing::WaitingForInput } else { Standing::Blocked }
+            if nobody {
+                Standing::WaitingForInput
+            } else {
+                Standing::Blocked
+            }
         }
     }
 }

@@ -156,9 +156,26 @@ impl Wait {
 
     /// Same object, same wakers: the text and the time do not count.
     pub(crate) fn agrees(&self, other: &Wait) -> bool {
+        // Unusual wakers are looked for in the second look only.
+        let usual = |clause: &Clause| -> Vec<(Who, Tier)> {
+            let usual = clause
+                .wakers
+                .iter()
+                .filter(|waker| waker.tier != Tier::Possible);
+            usual.map(|waker| (waker.who, waker.tier)).collect()
+        };
+        let same = |one: &Clause, other: &Clause| {
+            one.outside == other.outside && usual(one) == usual(other)
+        };
         self.facility == other.facility
             && self.limited == other.limited
-            && self.clauses == other.clauses
+            && self.halted == other.halted
+            && self.clauses.len() == other.clauses.len()
+            && self
+                .clauses
+                .iter()
+                .zip(&other.clauses)
+                .all(|(one, other)| same(one, other))
     }
 }
 

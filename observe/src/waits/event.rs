@@ -63,7 +63,7 @@ fn eventfd(machine: &Machine, pid: u32, fd: i32, direction: Direction) -> Need {
         Direction::Read => "reads the count, which is 0",
         Direction::Write => "adds to the count, which is at its limit",
     };
-    let mut clause = Clause::any(wakers(&holders, "descriptor", |_| true));
+    let mut clause = Clause::any(wakers(&holders, "may add to it", |_| true));
     let own = clause
         .wakers
         .iter_mut()

@@ -72,8 +72,7 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
                     || kcmp::same_file((pid, fd), (pid, holder.fd)).unwrap_or(false))
         });
         if request.conflicts(&held.line) && !own {
-            let wakers =
-                super::descriptor::wakers(&held.holders, "holds it by descriptor", |_| true);
+            let wakers = super::descriptor::wakers(&held.holders, "holds it", |_| true);
             clauses.push(Clause::any(wakers));
         }
     }

@@ -37,10 +37,10 @@ pub(super) fn need(machine: &Machine, ino: u64, direction: Direction) -> Need {
         );
     }
     let (why, what) = match direction {
-        Direction::Read => ("receives; nothing has been sent", "may send, by descriptor"),
+        Direction::Read => ("receives; nothing has been sent", "may send"),
         Direction::Write => (
             "sends; the other has not read what was sent before",
-            "must read, by descriptor",
+            "must read",
         ),
     };
     // The same loopback addresses exist in each network namespace.
@@ -101,11 +101,7 @@ pub(super) fn need(machine: &Machine, ino: u64, direction: Direction) -> Need {
             "the other end is in no visible process",
         );
     }
-    for waker in wakers(
-        machine.socket(ino),
-        "could shut it down by descriptor",
-        |_| true,
-    ) {
+    for waker in wakers(machine.socket(ino), "could shut it down", |_| true) {
         if !clause.wakers.iter().any(|known| known.who == waker.who) {
             let waker = match waker.who {
                 crate::graph::Who::Process(pid)

@@ -82,7 +82,7 @@ pub(super) fn served(ask: &Ask<'_>) -> Option<State> {
         Some(device) => format!("FUSE file system 0:{device}"),
         None => "FUSE file system".to_owned(),
     };
-    let clause = Clause::any(wakers(&servers, "serves it, descriptor", |_| true));
+    let clause = Clause::any(wakers(&servers, "serves it", |_| true));
     let why = "waits for the answer of a FUSE server";
     Some(if clause.wakers.is_empty() {
         Need::world("fuse", resource, why, "a server that cannot be seen").wait()
@@ -104,7 +104,7 @@ fn userfault(ask: &Ask<'_>) -> State {
         .filter(pending)
         .copied()
         .collect();
-    let clause = Clause::any(wakers(&handlers, "userfaultfd, descriptor", |_| true));
+    let clause = Clause::any(wakers(&handlers, "handles it", |_| true));
     let why = "touched a page that another thread has to fill";
     if clause.wakers.is_empty() {
         return Need::world("userfaultfd", "page", why, "a handler that cannot be seen").wait();

@@ -235,7 +235,8 @@ impl Evidence {
         let Some(pid) = self.machine.process_of.get(&tid) else {
             return;
         };
-        let Some(State::Waiting(wait)) = graph.thread_mut(tid).map(|thread| &mut thread.state) else {
+        let Some(State::Waiting(wait)) = graph.thread_mut(tid).map(|thread| &mut thread.state)
+        else {
             return;
         };
         let last_ran = self.machine.proc.process(*pid);
@@ -256,7 +257,9 @@ impl Evidence {
         let Some(&pid) = self.machine.process_of.get(&tid).filter(|_| steady) else {
             return;
         };
-        if let (Some(seen), Some(thread)) = (self.machine.processes.get(&pid), self.machine.thread(tid)) {
+        if let (Some(seen), Some(thread)) =
+            (self.machine.processes.get(&pid), self.machine.thread(tid))
+        {
             let state = Ask::about(&self.machine, seen, thread).state(graph);
             if let (State::Waiting(_), Some(known)) = (&state, graph.thread_mut(tid)) {
                 known.state = state;

@@ -51,14 +51,8 @@ pub(super) fn need(
         resource.push_str(&fill);
     }
     let (why, what) = match direction {
-        Direction::Read => (
-            "receives; the queue is empty",
-            "opened for sending, descriptor",
-        ),
-        Direction::Write => (
-            "sends; the queue is full",
-            "opened for receiving, descriptor",
-        ),
+        Direction::Read => ("receives; the queue is empty", "may send"),
+        Direction::Write => ("sends; the queue is full", "may receive"),
     };
     let wakers = wakers(&holders, what, |holder| match direction {
         Direction::Read => holder.access.writes(),

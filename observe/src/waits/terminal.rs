@@ -21,11 +21,8 @@ pub(super) fn need(
     let device = facts.stands_for;
     let path = String::from_utf8_lossy(path).into_owned();
     let (verb, whom) = match direction {
-        Direction::Read => ("reads the terminal", "writes to it, by descriptor"),
-        Direction::Write => (
-            "writes to the terminal; it is full",
-            "reads from it, by descriptor",
-        ),
+        Direction::Read => ("reads the terminal", "may write to it"),
+        Direction::Write => ("writes to the terminal; it is full", "may read from it"),
     };
     // /dev/ptmx is 5:2; its fdinfo tells which terminal it is the master of.
     if device.major == 5 && device.minor == 2 {

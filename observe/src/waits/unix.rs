@@ -36,10 +36,10 @@ pub(super) fn need(
         ));
     }
     let (why, what) = match direction {
-        Direction::Read => ("receives; nothing has been sent", "may send, by"),
+        Direction::Read => ("receives; nothing has been sent", "may send"),
         Direction::Write => (
             "sends; the other has not read what was sent before",
-            "must read, by",
+            "must read",
         ),
     };
     let peer = match socket.peer {
@@ -63,7 +63,7 @@ pub(super) fn need(
 
 /// Whoever has the waiter's own end could shut it down.
 fn add_own_end(machine: &Machine, pid: u32, ino: u64, clause: &mut Clause) {
-    for mut waker in wakers(machine.socket(ino), "could shut it down by", |_| true) {
+    for mut waker in wakers(machine.socket(ino), "could shut it down", |_| true) {
         if waker.who == crate::graph::Who::Process(pid) {
             waker.who = crate::graph::Who::Others(pid);
         }
@@ -105,11 +105,7 @@ fn unaccepted(
         Direction::Read => "receives, but the server has not accepted the connection",
         Direction::Write => "sends, but the server has not accepted the connection",
     };
-    let clause = Clause::any(wakers(
-        machine.socket(listener.ino),
-        "listener, descriptor",
-        |_| true,
-    ));
+    let clause = Clause::any(wakers(machine.socket(listener.ino), "listener", |_| true));
     let resource = format!("{resource} to {}", name(listener));
     if clause.wakers.is_empty() {
         return Need::world(
@@ -130,7 +126,7 @@ pub(super) fn connecting(ask: &Ask<'_>) -> State {
     let resource = format!("unix:{}", shown(&address));
     match listeners(ask.machine, &address, UnixState::Listening) {
         Some((holders, backlog)) => {
-            let clause = Clause::any(wakers(&holders, "listener, descriptor", |_| true));
+            let clause = Clause::any(wakers(&holders, "listener", |_| true));
             let why = format!(
                 "connects, but {backlog} connections wait to be accepted and there is room for no more"
             );
@@ -159,7 +155,7 @@ pub(super) fn sending_to(ask: &Ask<'_>, fd: i32) -> Option<Need> {
     };
     let address = address(ask, at, length)?;
     let (holders, _) = listeners(ask.machine, &address, UnixState::Unconnected)?;
-    let clause = Clause::any(wakers(&holders, "must read, by descriptor", |_| true));
+    let clause = Clause::any(wakers(&holders, "must read", |_| true));
     let resource = format!("unix-dgram:{}", shown(&address));
     Some(Need::new(
         "unix-dgram",

@@ -1,6 +1,6 @@
 //! Answer: verdict, chain and advice, for people ([`Display`](std::fmt::Display)) and for programs ([`Why::to_json`]).
 
-use crate::graph::{Finding, Unseen, quoted};
+use crate::graph::{Finding, Unseen, Verdict, quoted};
 use std::fmt;
 use std::time::Duration;
 
@@ -133,27 +133,44 @@ impl Standing {
 impl Why {
     /// The roots of the chain: threads that wait for nobody here.
     pub fn roots(&self) -> impl Iterator<Item = &Link> {
-        self.chain.iter().filter(|link| link.awaits.is_some() || link.holders.is_empty())
+        self.chain
+            .iter()
+            .filter(|link| link.awaits.is_some() || link.holders.is_empty())
     }
 
     /// The verdict in one line.
     #[must_use]
     pub fn headline(&self) -> String {
         let word = self.standing.headline();
-        let certainty = self.finding.as_ref().map_or("", |finding| finding.certainty.word());
-        let size = self.finding.as_ref().map_or(0, |finding| finding.core.len());
+        let certainty = self
+            .finding
+            .as_ref()
+            .map_or("", |finding| finding.certainty.word());
+        let size = self
+            .finding
+            .as_ref()
+            .map_or(0, |finding| finding.core.len());
         let first = self.chain.first();
         match self.standing {
             Standing::Deadlock if size == 1 => format!("{word}: it waits for itself ({certainty})"),
-            Standing::Deadlock => format!("{word}: {size} threads wait for each other ({certainty})"),
+            Standing::Deadlock => {
+                format!("{word}: {size} threads wait for each other ({certainty})")
+            }
             Standing::DeadEnd => format!("{word}: nobody is left who could wake it ({certainty})"),
             Standing::Blocked => {
-                let stuck = match &self.finding {
-                    Some(finding) => format!(", which is part of a {} ({certainty})", finding.verdict.word().replace('_', " ")),
+                let stuck = match self.finding.as_ref().map(|finding| finding.verdict) {
+                    Some(Verdict::Stopped) => ", which is stopped".to_owned(),
+                    Some(verdict) => format!(
+                        ", and that by a {} ({certainty})",
+                        verdict.word().replace('_', " ")
+                    ),
                     None => String::new(),
                 };
                 let by = first.map(Link::held_by).unwrap_or_default();
-                let root = self.roots().find(|root| !root.start).filter(|_| self.finding.is_none());
+                let root = self
+                    .roots()
+                    .find(|root| !root.start)
+                    .filter(|_| self.finding.is_none());
                 let root = root.map_or(String::new(), |root| match &root.awaits {
                     Some(does) => format!("; at the root {} {does}", root.name()),
                     None => String::new(),
@@ -161,14 +178,18 @@ impl Why {
                 format!("{word} {by}{stuck}{root}")
             }
             Standing::WaitingForInput => {
-                let whom = first.and_then(|link| link.awaits.clone()).unwrap_or_else(|| "waits for somebody to come".to_owned());
+                let whom = first
+                    .and_then(|link| link.awaits.clone())
+                    .unwrap_or_else(|| "waits for somebody to come".to_owned());
                 format!("{word}: {whom}")
             }
             Standing::Stopped => format!("{word}: it goes on with SIGCONT"),
             Standing::Frozen => format!("{word}: its control group is frozen"),
             Standing::Sleeping => format!("{word}: for a time that it chose"),
             Standing::Running => {
-                let how = first.and_then(|link| link.awaits.clone()).unwrap_or_default();
+                let how = first
+                    .and_then(|link| link.awaits.clone())
+                    .unwrap_or_default();
                 format!("{word}: {how}")
             }
             Standing::Unknown => format!("{word}: it may not be looked into"),
@@ -181,8 +202,16 @@ impl Why {
         let list = |items: Vec<String>| format!("[{}]", items.join(","));
         let chain = self.chain.iter().map(Link::to_json).collect();
         let advice = self.advice.iter().map(|text| quoted(text)).collect();
-        let certainty = self.finding.as_ref().map_or("null".to_owned(), |finding| quoted(finding.certainty.word()));
-        let unseen = self.unseen.iter().map(|unseen| format!(r#"{{"pid":{},"reason":{}}}"#, unseen.pid, quoted(&unseen.reason)));
+        let certainty = self.finding.as_ref().map_or("null".to_owned(), |finding| {
+            quoted(finding.certainty.word())
+        });
+        let unseen = self.unseen.iter().map(|unseen| {
+            format!(
+                r#"{{"pid":{},"reason":{}}}"#,
+                unseen.pid,
+                quoted(&unseen.reason)
+            )
+        });
         format!(
             r#"{{"version":1,"pid":{},"tid":{},"comm":{},"verdict":"{}","certainty":{certainty},"headline":{},"chain":{},"advice":{},"unseen":{}}}"#,
             self.pid,
@@ -213,7 +242,11 @@ impl Link {
                 role => format!("{} ({role})", name(&holder.comm, holder.pid, holder.tid)),
             })
             .collect();
-        let more = if self.more > 0 { format!(" and {} more", self.more) } else { String::new() };
+        let more = if self.more > 0 {
+            format!(" and {} more", self.more)
+        } else {
+            String::new()
+        };
         format!("{}{more}", holders.join(" or "))
     }
 
@@ -239,7 +272,10 @@ impl Link {
             self.facility.map_or("null".to_owned(), quoted),
             quoted(&self.resource),
             quoted(&self.why),
-            self.since.map_or("null".to_owned(), |since| format!("{:.3}", since.as_secs_f64())),
+            self.since.map_or("null".to_owned(), |since| format!(
+                "{:.3}",
+                since.as_secs_f64()
+            )),
             self.limited,
             self.awaits.as_deref().map_or("null".to_owned(), quoted),
             holders.join(","),
@@ -249,8 +285,15 @@ impl Link {
 }
 
 fn name(comm: &str, pid: u32, tid: u32) -> String {
-    let comm: String = comm.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if pid == tid { format!("{comm}[{pid}]") } else { format!("{comm}[{pid}] thread {tid}") }
+    let comm: String = comm
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if pid == tid {
+        format!("{comm}[{pid}]")
+    } else {
+        format!("{comm}[{pid}] thread {tid}")
+    }
 }
 
 impl fmt::Display for Link {
@@ -291,14 +334,22 @@ impl fmt::Display for Why {
             writeln!(f, "  {advice}")?;
         }
         if !self.unseen.is_empty() {
-            writeln!(f, "\nnot seen: {} that may not be read", processes(self.unseen.len()))?;
+            writeln!(
+                f,
+                "\nnot seen: {} that may not be read",
+                processes(self.unseen.len())
+            )?;
         }
         Ok(())
     }
 }
 
 fn processes(count: usize) -> String {
-    if count == 1 { "1 process".to_owned() } else { format!("{count} processes") }
+    if count == 1 {
+        "1 process".to_owned()
+    } else {
+        format!("{count} processes")
+    }
 }
 
 fn duration(time: Duration) -> String {

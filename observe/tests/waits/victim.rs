@@ -71,8 +71,19 @@ impl Victim {
         self
     }
 
+    /// The compiled victim.
+    pub fn program(source: &str, flavour: Flavour) -> PathBuf {
+        compiled(source, flavour)
+    }
+
     /// Waits until all these roles have been told and their threads sleep for good.
     pub fn settled(mut self, roles: &[&str]) -> Victim {
+        self.hear_all(roles);
+        self.rest(roles)
+    }
+
+    /// Waits until all these roles have been told.
+    pub fn hear_all(&mut self, roles: &[&str]) {
         let end = Instant::now() + PATIENCE;
         while roles.iter().any(|role| !self.roles.contains_key(*role)) {
             let left = end.saturating_duration_since(Instant::now());
@@ -84,6 +95,11 @@ impl Victim {
             };
             self.hear(&line);
         }
+    }
+
+    /// Waits until the threads of these roles sleep for good.
+    pub fn rest(self, roles: &[&str]) -> Victim {
+        let end = Instant::now() + PATIENCE;
         let tids: Vec<(u32, u32)> = roles.iter().map(|role| self.roles[*role]).collect();
         let mut before = Vec::new();
         loop {
@@ -94,12 +110,11 @@ impl Victim {
             let now: Vec<Option<String>> =
                 tids.iter().map(|&(pid, tid)| at_rest(pid, tid)).collect();
             if now == before && now.iter().all(Option::is_some) {
-                break;
+                return self;
             }
             before = now;
             std::thread::sleep(Duration::from_millis(40));
         }
-        self
     }
 
     fn hear(&mut self, line: &str) {
@@ -164,6 +179,7 @@ impl Victim {
             only: self.processes(),
             interval: Duration::from_millis(30),
             ages: true,
+            ..Options::default()
         };
         WaitGraph::capture(&options).expect("/proc")
     }

@@ -142,7 +142,10 @@ impl<'a> Word<'a> {
                 .or_else(|| rust::need(self))
                 .or_else(|| self.owned_word()),
         };
-        let need = need.unwrap_or_else(|| self.anybody("futex", "waits for a word to change", "may wake it").by_handler());
+        let need = need.unwrap_or_else(|| {
+            self.anybody("futex", "waits for a word to change", "may wake it")
+                .by_handler()
+        });
         need.limited(self.limited).wait()
     }
 

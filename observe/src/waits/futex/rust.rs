@@ -9,12 +9,17 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     // std waits with a mask and the monotonic clock; glibc with no time limit always says real time.
     if word.command == WAIT_BITSET && !word.realtime {
         let [value] = word.ask.words::<1>(word.address)?;
+        if let Some(need) = writer(word) {
+            return Some(need);
+        }
         return Some(match (word.expected, value) {
             (2, 2) => word.anybody(
                 "mutex",
                 "is locked; Rust's Mutex does not record by whom",
                 "may own it",
             ),
+            // A reader behind a writer may expect the same, if others wait, too; being parked is more usual.
+            (u32::MAX, _) => word.anybody("park", "is parked", "may unpark it"),
             (expected, _) if expected & TAKEN == TAKEN => word.anybody(
                 "rwlock",
                 "is locked for writing; Rust's RwLock does not record by whom",
@@ -25,7 +30,6 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
                 "is locked for reading; Rust's RwLock does not record by whom",
                 "may own it",
             ),
-            (u32::MAX, _) => word.anybody("park", "is parked", "may unpark it"),
             _ => word.anybody(
                 "condvar",
                 "waits for a signal on a Condvar, or for another thread",
@@ -43,6 +47,24 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     None
 }
 
+/// A writer sleeps on a counter behind the lock's state, which says that writers wait.
+fn writer(word: &Word<'_>) -> Option<Need> {
+    let base = word.address.checked_sub(4)?;
+    let [state, counter] = word.ask.words::<2>(base)?;
+    if state & WRITERS_WAIT == 0 || state & TAKEN == 0 || counter != word.expected {
+        return None;
+    }
+    let why = match state & TAKEN {
+        TAKEN => "is locked for writing; Rust's RwLock does not record by whom".to_owned(),
+        readers => format!("is locked by {readers} readers; Rust's RwLock does not record by whom"),
+    };
+    let mut need = word.anybody("rwlock", &why, "may own it");
+    need.resource = word.resource(base);
+    Some(need)
+}
+
+/// A writer waits.
+const WRITERS_WAIT: u32 = 0x8000_0000;
 /// The reader count of an RwLock; all ones: a writer.
 const TAKEN: u32 = 0x3fff_ffff;
 /// Readers or writers wait.
