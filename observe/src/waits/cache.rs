@@ -8,6 +8,9 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// By process and descriptor; `None`: could not be read.
+type ByDescriptor<T> = HashMap<(u32, i32), Option<T>>;
+
 /// What was read since the last look.
 #[derive(Default)]
 pub(super) struct Cache {
@@ -15,8 +18,8 @@ pub(super) struct Cache {
     unix: OnceCell<HashMap<u64, UnixSocket>>,
     inet: OnceCell<Vec<(u64, InetSocket)>>,
     mappers: OnceCell<HashMap<FileId, Vec<u32>>>,
-    infos: RefCell<HashMap<(u32, i32), Option<Rc<FdInfo>>>>,
-    facts: RefCell<HashMap<(u32, i32), Option<FileFacts>>>,
+    infos: RefCell<ByDescriptor<Rc<FdInfo>>>,
+    facts: RefCell<ByDescriptor<FileFacts>>,
     namespaces: OnceCell<Vec<(u32, u64)>>,
     pub(super) anything_frozen: OnceCell<bool>,
     pub(super) futexes: OnceCell<super::futex::Crowd>,

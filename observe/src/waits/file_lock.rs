@@ -222,7 +222,7 @@ fn request(ask: &Ask<'_>, facts: FileFacts) -> Option<Request> {
             Some(u64::try_from(first.checked_sub(1)?).ok()?),
         ),
     };
-    let exclusive = i32::from(short(0)) == libc::F_WRLCK as i32;
+    let exclusive = i32::from(short(0)) == libc::F_WRLCK;
     Some(Request {
         kind,
         exclusive,

@@ -245,19 +245,6 @@ impl Victim {
             assert!(graph.findings().is_empty(), "{}", graph.to_json());
         }
     }
-
-    /// Requires that no alarm is raised; information is allowed.
-    pub fn no_alarm(&self) {
-        for _ in 0..4 {
-            let graph = self.look();
-            let alarms: Vec<Finding> = graph
-                .findings()
-                .into_iter()
-                .filter(|finding| finding.verdict.is_alarm())
-                .collect();
-            assert!(alarms.is_empty(), "{}", graph.to_json());
-        }
-    }
 }
 
 /// A finding that was as expected.
