@@ -12,6 +12,7 @@ pub mod why;
 mod remove;
 mod snapshot;
 
+pub use graph::WaitGraph;
 pub use object::Object;
 
 pub use remove::{Removed, remove};

@@ -20,6 +20,9 @@ pub struct Wait {
     pub clauses: Vec<Clause>,
     /// The wait ends by itself after this time limit, or is known to be limited.
     pub limited: bool,
+    /// The thread wakes from time to time to look around and goes on waiting. Whether it has a time limit besides cannot be
+    /// seen, which rules out *proven*.
+    pub naps: bool,
     /// A signal handler of the process could end this wait (post the semaphore, write the pipe).
     pub by_handler: bool,
     /// The thread does not wait but is held: stopped, or frozen.
@@ -105,6 +108,7 @@ impl Wait {
             since: None,
             clauses: Vec::new(),
             limited: false,
+            naps: false,
             by_handler: false,
             halted: false,
         }

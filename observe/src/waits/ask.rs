@@ -30,6 +30,8 @@ pub(super) struct Need {
     /// A signal handler of the same process could do it.
     pub(super) by_handler: bool,
     pub(super) limited: bool,
+    /// It wakes by itself and goes on waiting.
+    pub(super) naps: bool,
 }
 
 /// Groups with fewer members are written out at each waiter.
@@ -163,7 +165,7 @@ impl<'m> Ask<'m> {
         if address == 0 {
             return None;
         }
-        memory::read_words(self.seen.pid, address).ok()
+        memory::read_words(self.thread.tid, address).ok()
     }
 
     /// A pointer or `long` of its memory.
@@ -181,7 +183,7 @@ impl<'m> Ask<'m> {
             return None;
         }
         let mut bytes = vec![0; length];
-        let count = memory::read(self.seen.pid, address, &mut bytes).ok()?;
+        let count = memory::read(self.thread.tid, address, &mut bytes).ok()?;
         (count == length).then_some(bytes)
     }
 
@@ -211,6 +213,7 @@ impl Need {
             clause,
             by_handler: false,
             limited: false,
+            naps: false,
         }
     }
 
@@ -245,6 +248,7 @@ impl Need {
             .clause(self.clause)
             .limited(self.limited);
         wait.by_handler = self.by_handler;
+        wait.naps = self.naps;
         State::Waiting(wait)
     }
 }

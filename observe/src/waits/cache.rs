@@ -39,7 +39,7 @@ impl Machine {
         if let Some(known) = self.cache.infos.borrow().get(&(pid, fd)) {
             return known.clone();
         }
-        let process = self.proc.process(pid).ok();
+        let process = self.open(pid).ok();
         let info = process
             .and_then(|process| process.fdinfo(fd, &mut self.scratch()).ok())
             .map(Rc::new);
@@ -55,7 +55,7 @@ impl Machine {
         if let Some(known) = self.cache.facts.borrow().get(&(pid, fd)) {
             return *known;
         }
-        let process = self.proc.process(pid).ok();
+        let process = self.open(pid).ok();
         let facts = process.and_then(|process| process.fd_file(fd).ok());
         self.cache.facts.borrow_mut().insert((pid, fd), facts);
         facts
@@ -72,7 +72,7 @@ impl Machine {
                 if seen.threads.is_empty() || seen.refused.is_some() {
                     continue;
                 }
-                let Ok(process) = self.proc.process(pid) else {
+                let Ok(process) = self.open(pid) else {
                     continue;
                 };
                 let Ok(space) = namespace::of(&process, Kind::Network) else {
@@ -94,7 +94,7 @@ impl Machine {
                 let sockets = if pid == 0 {
                     unix_diag::sockets()
                 } else {
-                    match self.proc.process(pid) {
+                    match self.open(pid) {
                         Ok(process) => {
                             namespace::inside(&process, Kind::Network, unix_diag::sockets)
                         }
@@ -121,7 +121,7 @@ impl Machine {
                 let sockets = if pid == 0 {
                     inet_diag::sockets()
                 } else {
-                    match self.proc.process(pid) {
+                    match self.open(pid) {
                         Ok(process) => inet_diag::sockets_of(&process, &mut self.scratch()),
                         Err(error) => Err(error),
                     }
@@ -140,7 +140,7 @@ impl Machine {
                 if seen.threads.is_empty() {
                     continue;
                 }
-                let Ok(process) = self.proc.process(pid) else {
+                let Ok(process) = self.open(pid) else {
                     continue;
                 };
                 let _ = process.for_each_mapping(&mut self.scratch(), |line| {

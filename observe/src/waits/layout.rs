@@ -43,7 +43,7 @@ impl Machine {
                 libc: Libc::Unknown,
                 mappings: Vec::new(),
             };
-            let Ok(process) = self.proc.process(seen.pid) else {
+            let Ok(process) = self.open(seen.pid) else {
                 return layout;
             };
             layout.mappings = process

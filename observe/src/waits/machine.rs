@@ -4,7 +4,7 @@
 //! A process none of whose threads ran kept its descriptor table, so only the others are read again.
 
 use crate::proc::{
-    Access, Fd, Link, ProcFs, SchedStat, Scratch, Stat, Status, Syscall, TaskState, denied,
+    Access, Fd, Link, ProcFs, Process, SchedStat, Scratch, Stat, Status, Syscall, TaskState, denied,
 };
 use std::cell::{OnceCell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -214,6 +214,12 @@ impl Machine {
         self.scratch.borrow_mut()
     }
 
+    /// The directory by which to look into a process.
+    pub(super) fn open(&self, pid: u32) -> std::io::Result<Process> {
+        self.proc
+            .process(self.processes.get(&pid).map_or(pid, Seen::door))
+    }
+
     pub(super) fn thread(&self, tid: u32) -> Option<&SeenThread> {
         let seen = self.processes.get(self.process_of.get(&tid)?)?;
         seen.threads.iter().find(|thread| thread.tid == tid)
@@ -275,6 +281,15 @@ impl Machine {
 }
 
 impl Seen {
+    /// The thread by which to look into the process: the first, or another if that has ended.
+    pub(super) fn door(&self) -> u32 {
+        if self.stat.state != TaskState::Zombie {
+            self.pid
+        } else {
+            self.threads.first().map_or(self.pid, |thread| thread.tid)
+        }
+    }
+
     /// Whether nothing of it runs any more; it only waits to be waited for.
     pub(super) fn is_zombie(&self) -> bool {
         self.threads.is_empty()
@@ -338,7 +353,12 @@ fn visit(proc: &ProcFs, pid: u32, bystanders: &[u32], scratch: &mut Scratch) -> 
         });
     }
     if !seen.threads.is_empty() {
-        match process.fds(scratch) {
+        // Where the first thread has ended, only the others still have the descriptors.
+        let fds = match seen.door() {
+            door if door == pid => process.fds(scratch),
+            other => process.fds_of_task(other, scratch),
+        };
+        match fds {
             Ok(mut fds) => {
                 fds.sort_unstable_by_key(|fd| fd.fd);
                 seen.fds = fds;

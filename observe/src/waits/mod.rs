@@ -91,9 +91,25 @@ impl WaitGraph {
     }
 }
 
+/// Captures in a row when threads that nap were awake just then.
+const TRIES: u32 = 5;
+
 /// The graph, and what it was derived from.
 pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     let began = Instant::now();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (mut graph, evidence, awake) = capture_once(options)?;
+        if !awake || tries == TRIES {
+            graph.info.elapsed = began.elapsed();
+            return Ok((graph, evidence));
+        }
+    }
+}
+
+/// Two looks; also tells whether a thread was awake in between that naps, so that it pays to look once more.
+fn capture_once(options: &Options) -> io::Result<(WaitGraph, Evidence, bool)> {
     let mut machine = Machine::look(&options.bystanders)?;
     let looked = Instant::now();
     let mut graph = WaitGraph::new();
@@ -118,8 +134,13 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     std::thread::sleep(options.interval.saturating_sub(looked.elapsed()));
     let steady = machine.look_again()?;
     let threads: Vec<u32> = graph.threads().iter().map(|thread| thread.tid).collect();
+    let mut awake = false;
     for tid in threads {
         if !steady.contains(&tid) {
+            awake |= graph
+                .thread(tid)
+                .and_then(Thread::wait)
+                .is_some_and(|wait| wait.naps);
             let why = if machine.process_of.contains_key(&tid) {
                 "ran between the looks"
             } else {
@@ -150,6 +171,10 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     confirm(&machine, &mut graph, &candidates);
     let asleep = machine.still_asleep(&candidates);
     for &tid in candidates.iter().filter(|tid| !asleep.contains(tid)) {
+        awake |= graph
+            .thread(tid)
+            .and_then(Thread::wait)
+            .is_some_and(|wait| wait.naps);
         set_live(&mut graph, tid, "ran meanwhile");
     }
 
@@ -186,8 +211,7 @@ pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {
     graph.info.candidates = candidates.len();
     graph.info.dismissed = candidates.len() - stuck.len().min(candidates.len());
     graph.info.interval = options.interval;
-    graph.info.elapsed = began.elapsed();
-    Ok((graph, evidence))
+    Ok((graph, evidence, awake))
 }
 
 /// Derives the waits of the candidates once more, with everything that is known only now.

@@ -20,7 +20,7 @@ pub(super) fn opening(ask: &Ask<'_>) -> State {
         Sys::Open => (ask.arg(0), ask.int(1)),
         _ => (ask.arg(1), ask.int(2)),
     };
-    let path = memory::read_c_string(ask.seen.pid, path, 4096).unwrap_or_default();
+    let path = memory::read_c_string(ask.thread.tid, path, 4096).unwrap_or_default();
     let shown = String::from_utf8_lossy(&path).into_owned();
     if wchan.contains("break_lease") {
         return lease(ask, shown);
@@ -46,11 +46,11 @@ pub(super) fn opening(ask: &Ask<'_>) -> State {
 /// Number of names and inode of a file that the thread was able to look up itself.
 fn file(ask: &Ask<'_>, path: Vec<u8>) -> Option<(u32, u64)> {
     let base = if path.starts_with(b"/") {
-        format!("/proc/{}/root/.", ask.seen.pid)
+        format!("/proc/{}/root/.", ask.thread.tid)
     } else if ask.sys == Sys::OpenAt && ask.fd(0) >= 0 {
-        format!("/proc/{}/fd/{}", ask.seen.pid, ask.fd(0))
+        format!("/proc/{}/fd/{}", ask.thread.tid, ask.fd(0))
     } else {
-        format!("/proc/{}/cwd", ask.seen.pid)
+        format!("/proc/{}/cwd", ask.thread.tid)
     };
     let mut full = PathBuf::from(base).into_os_string().into_vec();
     full.push(b'/');

@@ -12,6 +12,7 @@ mod namespaces;
 mod processes;
 mod python;
 mod quiet;
+mod rare;
 mod rust;
 mod streams;
 mod sync;

@@ -59,6 +59,20 @@ fn cases() {
             met.wait();
             let _b = locks.1.write();
         }
+        "parking_lot" => {
+            let locks = Arc::new((parking_lot::Mutex::new(()), parking_lot::Mutex::new(())));
+            let (there, met_there) = (Arc::clone(&locks), Arc::clone(&met));
+            std::thread::spawn(move || {
+                role("B");
+                let _b = there.1.lock();
+                met_there.wait();
+                let _a = there.0.lock();
+            });
+            role("A");
+            let _a = locks.0.lock();
+            met.wait();
+            let _b = locks.1.lock();
+        }
         "condvar" => {
             role("A");
             let pair = (Mutex::new(()), Condvar::new());
@@ -113,6 +127,11 @@ fn a_whole_process_stuck_in_std_mutexes_is_proven() {
 #[test]
 fn a_whole_process_stuck_in_std_rwlocks_is_proven() {
     is_stuck("rwlock", "rwlock", &["A", "B"]);
+}
+
+#[test]
+fn a_whole_process_stuck_in_parking_lot_mutexes_is_proven() {
+    is_stuck("parking_lot", "mutex", &["A", "B"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod glibc;
 mod musl;
 mod owner;
 mod rust;
+mod wigwag;
 
 use super::abi::{Abi, Sys};
 use super::ask::{Ask, Need, live};
@@ -126,6 +127,9 @@ impl<'a> Word<'a> {
     }
 
     fn state(&self) -> State {
+        if let Some(need) = wigwag::need(self) {
+            return need.wait();
+        }
         if self.limited && !self.ask.machine.detail {
             return live("waits for a futex with a time limit");
         }

@@ -2,6 +2,7 @@
 
 use super::{Place, Word};
 use crate::graph::{Clause, Waker};
+use crate::proc::kcmp;
 use crate::waits::ask::Need;
 
 /// Who has a lock.
@@ -62,15 +63,20 @@ impl Word<'_> {
         {
             return Owner::Living(vec![number]);
         }
-        if matches!(self.place, Place::Private { .. }) {
-            let parent = self.ask.seen.stat.ppid;
-            if let Some(&pid) = machine.process_of.get(&number)
-                && (pid == parent
-                    || machine
-                        .processes
-                        .get(&pid)
-                        .is_some_and(|seen| seen.stat.comm == self.ask.seen.stat.comm))
-            {
+        if matches!(self.place, Place::Private { .. })
+            && let Some(&pid) = machine.process_of.get(&number)
+        {
+            // A child of vfork has its parent's memory, not a copy of it.
+            if kcmp::same_memory(me, pid).unwrap_or(false) {
+                return Owner::Living(vec![number]);
+            }
+            let same_program = || {
+                machine
+                    .processes
+                    .get(&pid)
+                    .is_some_and(|seen| seen.stat.comm == self.ask.seen.stat.comm)
+            };
+            if pid == self.ask.seen.stat.ppid || same_program() {
                 return Owner::AtFork { pid, tid: number };
             }
         }

@@ -38,14 +38,49 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
         });
     }
     if word.command == WAIT && word.private && word.expected == 1 {
-        return Some(word.anybody(
-            "futex",
-            "is parked, by parking_lot or a lock like it",
-            "may own the lock",
-        ));
+        return Some(parked(word));
     }
     None
 }
+
+/// A thread parked by parking_lot sleeps on a word of its own, beside which it keeps the address of what it waits for. That is
+/// a mutex if the byte there says locked, with threads parked.
+fn parked(word: &Word<'_>) -> Need {
+    let around = word.address.wrapping_sub(AROUND as u64 / 2);
+    let near = word.ask.bytes(around & !7, AROUND).unwrap_or_default();
+    let lock = near
+        .chunks_exact(8)
+        .filter_map(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)))
+        .find(|&address| {
+            address > 0xffff
+                && word
+                    .ask
+                    .bytes(address, 1)
+                    .is_some_and(|byte| byte == [LOCKED | PARKED])
+        });
+    match lock {
+        Some(lock) => {
+            let mut need = word.anybody(
+                "mutex",
+                "is locked; parking_lot's Mutex does not record by whom",
+                "may own it",
+            );
+            need.resource = format!("{lock:#x} in process {}", word.ask.seen.pid);
+            need
+        }
+        None => word.anybody(
+            "futex",
+            "is parked, by parking_lot or a lock like it",
+            "may wake it",
+        ),
+    }
+}
+
+/// Bytes looked at around the word.
+const AROUND: usize = 128;
+/// The bits of parking_lot's mutex.
+const LOCKED: u8 = 1;
+const PARKED: u8 = 2;
 
 /// A writer sleeps on a counter behind the lock's state, which says that writers wait.
 fn writer(word: &Word<'_>) -> Option<Need> {
