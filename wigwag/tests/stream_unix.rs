@@ -626,3 +626,26 @@ fn odd_bytes_in_a_path_are_a_path() {
     let abstract_mode = unix::Options::new().mode(0o600).listen("@x").unwrap_err();
     assert_eq!(abstract_mode.kind(), Kind::BadInput, "{abstract_mode}");
 }
+
+#[test]
+fn a_server_killed_while_it_takes_over_leaves_a_path_that_can_be_taken_over() {
+    let name = "a_server_killed_while_it_takes_over_leaves_a_path_that_can_be_taken_over";
+    let over = unix::Options::new().take_over(true);
+    if part().is_some() {
+        say("here");
+        loop {
+            drop(over.listen(argument("PATH")).unwrap());
+        }
+    }
+    let directory = Directory::new();
+    let path = directory.file("socket");
+    for round in 0..30 {
+        let mut child = play(name, "serve", &[("PATH", path.to_str().unwrap())]).start();
+        child.says("here");
+        std::thread::sleep(Duration::from_micros(round * 37));
+        child.kill();
+        let listener = over.listen(&path).unwrap();
+        unix::Stream::connect(&path).unwrap();
+        listener.accept_timeout(process::PATIENCE).unwrap();
+    }
+}
