@@ -40,9 +40,9 @@ pub struct Finding {
     /// The facilities of the core's waits, sorted, each once.
     pub facilities: Vec<&'static str>,
     /// Thread ids of those that wait for each other, sorted.
-    pub core: Vec<i32>,
+    pub core: Vec<u32>,
     /// Thread ids of those that wait for the core without being waited for, sorted.
-    pub behind: Vec<i32>,
+    pub behind: Vec<u32>,
 }
 
 impl Verdict {
@@ -80,7 +80,7 @@ impl Certainty {
 impl Finding {
     /// Whether the thread is in the core or behind it.
     #[must_use]
-    pub fn involves(&self, tid: i32) -> bool {
+    pub fn involves(&self, tid: u32) -> bool {
         self.core.binary_search(&tid).is_ok() || self.behind.binary_search(&tid).is_ok()
     }
 }
@@ -123,7 +123,7 @@ impl WaitGraph {
     }
 
     /// The threads that seem stuck under the weakest assumptions: candidates for a second look.
-    pub(crate) fn stuck(&self) -> Vec<i32> {
+    pub(crate) fn stuck(&self) -> Vec<u32> {
         let mut dead = vec![false; self.threads.len()];
         for certainty in [Certainty::Proven, Certainty::Likely, Certainty::Suspect] {
             let live = Edges::of(self, certainty).reduce(&dead);
@@ -168,7 +168,7 @@ impl WaitGraph {
         let mut facilities: Vec<&'static str> = waits().map(|wait| wait.facility).collect();
         facilities.sort_unstable();
         facilities.dedup();
-        let mut core: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
+        let mut core: Vec<u32> = threads.iter().map(|thread| thread.tid).collect();
         core.sort_unstable();
         Finding {
             verdict,
@@ -220,8 +220,8 @@ impl WaitGraph {
     /// A stopped process is one finding, with those of its threads that somebody waits for.
     fn merge_stopped(&self, findings: Vec<Finding>) -> Vec<Finding> {
         let mut merged = Vec::new();
-        let mut by_process: BTreeMap<i32, Finding> = BTreeMap::new();
-        let pid_of: HashMap<i32, i32> = self
+        let mut by_process: BTreeMap<u32, Finding> = BTreeMap::new();
+        let pid_of: HashMap<u32, u32> = self
             .threads
             .iter()
             .map(|thread| (thread.tid, thread.pid))

@@ -4,7 +4,7 @@ use super::{Finding, Thread, WaitGraph, Waker};
 use std::fmt::Write as _;
 
 /// Wakers written out for one wait; a pool of ten thousand threads is counted, not listed.
-const LISTED: usize = 64;
+const LISTED: usize = 16;
 
 impl WaitGraph {
     /// The findings as one JSON object, version 1: `{"version":1,"findings":[…],"unseen":[…],"info":{…}}`.

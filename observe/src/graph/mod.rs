@@ -23,7 +23,7 @@
 //!
 //! | need | use |
 //! |---|---|
-//! | the graph of this machine | `WaitGraph::capture` |
+//! | the graph of this machine | [`WaitGraph::capture`] |
 //! | what is wrong | [`WaitGraph::findings`] |
 //! | a picture | [`WaitGraph::to_dot`], [`WaitGraph::to_svg`] |
 //! | for programs | [`WaitGraph::to_json`] |
@@ -44,15 +44,17 @@ pub use thread::{State, Thread};
 pub use wait::{Clause, GroupId, Outside, Tier, Wait, Waker, Who};
 
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
 /// Every thread that was looked at, what it waits for, and who could end that.
 #[derive(Debug, Default)]
 pub struct WaitGraph {
     threads: Vec<Thread>,
-    index: HashMap<i32, usize>,
-    processes: HashMap<i32, Vec<usize>>,
+    index: HashMap<u32, usize>,
+    processes: HashMap<u32, Vec<usize>>,
     groups: Vec<Vec<Waker>>,
+    group_index: HashMap<u64, Vec<usize>>,
     unseen: Vec<Unseen>,
     /// How the graph was made.
     pub info: Info,
@@ -62,7 +64,7 @@ pub struct WaitGraph {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unseen {
     /// Its id.
-    pub pid: i32,
+    pub pid: u32,
     /// Its name.
     pub comm: String,
     /// What was refused, and what to change.
@@ -120,6 +122,21 @@ impl WaitGraph {
         GroupId(self.groups.len() - 1)
     }
 
+    /// The group with exactly these wakers, made if there is none.
+    pub(crate) fn shared_group(&mut self, wakers: Vec<Waker>) -> GroupId {
+        let mut hasher = std::hash::DefaultHasher::new();
+        wakers.iter().for_each(|waker| waker.who.hash(&mut hasher));
+        let key = hasher.finish();
+        for &known in self.group_index.get(&key).into_iter().flatten() {
+            if self.groups[known] == wakers {
+                return GroupId(known);
+            }
+        }
+        let group = self.add_group(wakers);
+        self.group_index.entry(key).or_default().push(group.0);
+        group
+    }
+
     /// Notes a process that could not be looked into. That it may wake anybody is for the waits to say.
     pub fn add_unseen(&mut self, unseen: Unseen) {
         self.unseen.push(unseen);
@@ -133,17 +150,17 @@ impl WaitGraph {
 
     /// The thread with this id.
     #[must_use]
-    pub fn thread(&self, tid: i32) -> Option<&Thread> {
+    pub fn thread(&self, tid: u32) -> Option<&Thread> {
         self.index.get(&tid).map(|&at| &self.threads[at])
     }
 
     /// For a later look that knows better.
-    pub(crate) fn thread_mut(&mut self, tid: i32) -> Option<&mut Thread> {
+    pub(crate) fn thread_mut(&mut self, tid: u32) -> Option<&mut Thread> {
         self.index.get(&tid).map(|&at| &mut self.threads[at])
     }
 
     /// The threads of a process.
-    pub fn process(&self, pid: i32) -> impl Iterator<Item = &Thread> {
+    pub fn process(&self, pid: u32) -> impl Iterator<Item = &Thread> {
         self.processes
             .get(&pid)
             .into_iter()
@@ -188,7 +205,7 @@ impl WaitGraph {
     /// The threads that a waker stands for: itself, all of its process, the members of the group; never `except`, if the
     /// waker means *other* threads.
     #[must_use]
-    pub fn members(&self, waker: &Waker, except: i32) -> Vec<&Thread> {
+    pub fn members(&self, waker: &Waker, except: u32) -> Vec<&Thread> {
         let mut found = Vec::new();
         let mut work = vec![waker];
         let mut visited = Vec::new();

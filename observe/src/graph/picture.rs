@@ -49,7 +49,7 @@ impl Picture {
     /// The findings with those behind them; without findings, all waits for somebody who is here.
     pub(super) fn of(graph: &WaitGraph, findings: &[Finding]) -> Picture {
         let mut picture = Picture::default();
-        let mut place: HashMap<i32, usize> = HashMap::new();
+        let mut place: HashMap<u32, usize> = HashMap::new();
         let mut objects: HashMap<(String, String), usize> = HashMap::new();
         let shown: Vec<&Thread> = if findings.is_empty() {
             let inside = |thread: &&Thread| {
@@ -150,7 +150,7 @@ impl Picture {
         picture
     }
 
-    fn thread(&mut self, place: &mut HashMap<i32, usize>, thread: &Thread, kind: Kind) -> usize {
+    fn thread(&mut self, place: &mut HashMap<u32, usize>, thread: &Thread, kind: Kind) -> usize {
         *place.entry(thread.tid).or_insert_with(|| {
             let id = if thread.pid == thread.tid {
                 format!("[{}]", thread.pid)

@@ -19,9 +19,9 @@ impl Edges {
     /// The edges of a graph as they count for findings of this certainty.
     pub(super) fn of(graph: &WaitGraph, certainty: Certainty) -> Edges {
         let threads = graph.threads.len();
-        let mut pids: Vec<i32> = graph.processes.keys().copied().collect();
+        let mut pids: Vec<u32> = graph.processes.keys().copied().collect();
         pids.sort_unstable();
-        let process_node: HashMap<i32, usize> = pids
+        let process_node: HashMap<u32, usize> = pids
             .iter()
             .enumerate()
             .map(|(at, &pid)| (pid, threads + at))
@@ -55,7 +55,7 @@ impl Edges {
                 let State::Waiting(wait) = &thread.state else {
                     return None;
                 };
-                if wait.limited {
+                if wait.limited || wait.naps && certainty == Certainty::Proven {
                     return None;
                 }
                 let mut needed = Vec::new();

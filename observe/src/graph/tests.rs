@@ -3,17 +3,17 @@
 use super::*;
 use std::time::Instant;
 
-fn waits(tid: i32, clauses: impl IntoIterator<Item = Clause>) -> Thread {
+fn waits(tid: u32, clauses: impl IntoIterator<Item = Clause>) -> Thread {
     of_process(tid, tid, clauses)
 }
 
-fn of_process(pid: i32, tid: i32, clauses: impl IntoIterator<Item = Clause>) -> Thread {
+fn of_process(pid: u32, tid: u32, clauses: impl IntoIterator<Item = Clause>) -> Thread {
     let mut wait = Wait::new("pipe", format!("object of {tid}"), "test");
     wait.clauses.extend(clauses);
     Thread::waiting(pid, tid, "t", wait)
 }
 
-fn any(tids: &[i32]) -> Clause {
+fn any(tids: &[u32]) -> Clause {
     Clause::any(tids.iter().map(|&tid| Waker::thread(tid)))
 }
 
@@ -107,7 +107,7 @@ fn two_deadlocks_are_two_findings() {
         waits(8, [any(&[9])]),
         waits(9, [any(&[8])]),
     ]);
-    let cores: Vec<Vec<i32>> = graph
+    let cores: Vec<Vec<u32>> = graph
         .findings()
         .into_iter()
         .map(|finding| finding.core)
@@ -148,7 +148,7 @@ fn a_barrier_that_lacks_a_party_is_a_deadlock_of_those_who_came() {
 
 #[test]
 fn a_stranger_makes_it_likely_and_alone_only_open() {
-    let named = |tid, to: &[i32]| waits(tid, [any(to).outside(Outside::Named)]);
+    let named = |tid, to: &[u32]| waits(tid, [any(to).outside(Outside::Named)]);
     let ring = graph([named(1, &[2]), named(2, &[1])]);
     let findings = ring.findings();
     assert_eq!(

@@ -6,9 +6,9 @@ use super::Wait;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thread {
     /// Its process, as the observer's pid namespace numbers it.
-    pub pid: i32,
+    pub pid: u32,
     /// Its own id, in the same namespace.
-    pub tid: i32,
+    pub tid: u32,
     /// Its name (at most 15 bytes; odd bytes replaced).
     pub comm: String,
     /// What it does.
@@ -29,7 +29,7 @@ pub enum State {
 impl Thread {
     /// A thread that can run.
     #[must_use]
-    pub fn live(pid: i32, tid: i32, comm: impl Into<String>, why: impl Into<String>) -> Thread {
+    pub fn live(pid: u32, tid: u32, comm: impl Into<String>, why: impl Into<String>) -> Thread {
         Thread {
             pid,
             tid,
@@ -41,7 +41,7 @@ impl Thread {
 
     /// A thread that waits.
     #[must_use]
-    pub fn waiting(pid: i32, tid: i32, comm: impl Into<String>, wait: Wait) -> Thread {
+    pub fn waiting(pid: u32, tid: u32, comm: impl Into<String>, wait: Wait) -> Thread {
         Thread {
             pid,
             tid,

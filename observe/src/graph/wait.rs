@@ -20,6 +20,9 @@ pub struct Wait {
     pub clauses: Vec<Clause>,
     /// The wait ends by itself after this time limit, or is known to be limited.
     pub limited: bool,
+    /// The thread wakes from time to time to look around and goes on waiting. Whether it has a time limit besides cannot be
+    /// seen, which rules out *proven*.
+    pub naps: bool,
     /// A signal handler of the process could end this wait (post the semaphore, write the pipe).
     pub by_handler: bool,
     /// The thread does not wait but is held: stopped, or frozen.
@@ -50,11 +53,11 @@ pub struct Waker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Who {
     /// This thread.
-    Thread(i32),
+    Thread(u32),
     /// Any thread of this process, the waiting one included.
-    Process(i32),
+    Process(u32),
     /// Any *other* thread of this process.
-    Others(i32),
+    Others(u32),
     /// Any of a set shared by many waits.
     Group(GroupId),
 }
@@ -105,6 +108,7 @@ impl Wait {
             since: None,
             clauses: Vec::new(),
             limited: false,
+            naps: false,
             by_handler: false,
             halted: false,
         }
@@ -156,9 +160,26 @@ impl Wait {
 
     /// Same object, same wakers: the text and the time do not count.
     pub(crate) fn agrees(&self, other: &Wait) -> bool {
+        // Unusual wakers are looked for in the second look only.
+        let usual = |clause: &Clause| -> Vec<(Who, Tier)> {
+            let usual = clause
+                .wakers
+                .iter()
+                .filter(|waker| waker.tier != Tier::Possible);
+            usual.map(|waker| (waker.who, waker.tier)).collect()
+        };
+        let same = |one: &Clause, other: &Clause| {
+            one.outside == other.outside && usual(one) == usual(other)
+        };
         self.facility == other.facility
             && self.limited == other.limited
-            && self.clauses == other.clauses
+            && self.halted == other.halted
+            && self.clauses.len() == other.clauses.len()
+            && self
+                .clauses
+                .iter()
+                .zip(&other.clauses)
+                .all(|(one, other)| same(one, other))
     }
 }
 
@@ -213,19 +234,19 @@ impl Waker {
 
     /// This thread.
     #[must_use]
-    pub fn thread(tid: i32) -> Waker {
+    pub fn thread(tid: u32) -> Waker {
         Waker::new(Who::Thread(tid))
     }
 
     /// Any thread of this process.
     #[must_use]
-    pub fn process(pid: i32) -> Waker {
+    pub fn process(pid: u32) -> Waker {
         Waker::new(Who::Process(pid))
     }
 
     /// Any other thread of this process.
     #[must_use]
-    pub fn others(pid: i32) -> Waker {
+    pub fn others(pid: u32) -> Waker {
         Waker::new(Who::Others(pid))
     }
 
