@@ -46,7 +46,9 @@ pub fn say(line: &str) {
 /// Waits for one line of the test; empty when it is gone.
 pub fn hear() -> String {
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).expect("standard input");
+    std::io::stdin()
+        .read_line(&mut line)
+        .expect("standard input");
     line.trim_end().to_owned()
 }
 
@@ -56,11 +58,16 @@ pub struct Play(Command);
 /// This test binary again, running only `test` and playing `part` in it.
 pub fn play(test: &str, part: &str, arguments: &[(&str, &str)]) -> Play {
     let mut command = Command::new(std::env::current_exe().expect("own path"));
-    command.args(["--exact", test, "--nocapture", "--include-ignored"]).env(PART, part);
+    command
+        .args(["--exact", test, "--nocapture", "--include-ignored"])
+        .env(PART, part);
     for (name, value) in arguments {
         command.env(format!("WIGWAG_TEST_{name}"), value);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     Play(command)
 }
 
@@ -112,7 +119,8 @@ impl Child {
 
     /// Says one line to it.
     pub fn tell(&mut self, line: &str) {
-        writeln!(self.stdin.as_mut().expect("its standard input"), "{line}").expect("tell the child");
+        writeln!(self.stdin.as_mut().expect("its standard input"), "{line}")
+            .expect("tell the child");
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -182,7 +190,11 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// A name no other test uses: letters, digits and dashes.
 pub fn unique(stem: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("wigwag-{stem}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "wigwag-{stem}-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// A directory of its own, removed when dropped.
@@ -212,7 +224,10 @@ impl Drop for Directory {
 pub fn foreign(program: &str, package: &str) -> Command {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    assert!(found, "{program} is missing: install the package {package} (./test does)");
+    assert!(
+        found,
+        "{program} is missing: install the package {package} (./test does)"
+    );
     Command::new(program)
 }
 
@@ -223,14 +238,22 @@ pub fn python(module: &str, script: &str) -> Command {
         .stderr(Stdio::null())
         .status()
         .expect("run python3");
-    assert!(has.success(), "Python's {module} is missing: pip install {module} (./test does)");
+    assert!(
+        has.success(),
+        "Python's {module} is missing: pip install {module} (./test does)"
+    );
     let mut command = Command::new("python3");
     command.args(["-c", script]);
     command
 }
 
 /// Compiles a C program into `directory` and returns the path of the result.
-pub fn compiled(directory: &Directory, name: &str, source: &str, flags: &[&str]) -> std::path::PathBuf {
+pub fn compiled(
+    directory: &Directory,
+    name: &str,
+    source: &str,
+    flags: &[&str],
+) -> std::path::PathBuf {
     let (input, output) = (directory.file(&format!("{name}.c")), directory.file(name));
     std::fs::write(&input, source).expect("write the C program");
     let result = foreign("cc", "gcc")
@@ -240,6 +263,10 @@ pub fn compiled(directory: &Directory, name: &str, source: &str, flags: &[&str])
         .args(flags)
         .output()
         .expect("run cc");
-    assert!(result.status.success(), "cc: {}", String::from_utf8_lossy(&result.stderr));
+    assert!(
+        result.status.success(),
+        "cc: {}",
+        String::from_utf8_lossy(&result.stderr)
+    );
     output
 }
