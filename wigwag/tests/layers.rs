@@ -18,6 +18,7 @@ const LEVELS: &[&[&str]] = &[
         "opening",
     ],
     &["sys"],
+    &["shared"],
     &["stream", "message", "gate", "signal"],
     // It places gates inside itself.
     &["memory"],

@@ -195,13 +195,8 @@ impl Mapping {
         &self.name
     }
 
-    /// Its first byte. Valid for `len` bytes as long as the mapping lives; not for references to anything but atomics.
-    #[inline]
-    pub(crate) fn base(&self) -> NonNull<u8> {
-        self.base
-    }
-
-    /// Where a `T` would lie at `offset`: inside, aligned, and writable.
+    /// Where a `T` would lie at `offset`: inside, aligned, and writable. Valid as long as the mapping lives; for
+    /// references to nothing but atomics and cells.
     pub(crate) fn place<T>(&self, offset: usize) -> Result<NonNull<T>> {
         if self.access != Access::ReadWrite {
             return Err(self.read_only());

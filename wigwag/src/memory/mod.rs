@@ -7,6 +7,7 @@
 //! | contents that survive a reboot | [`file`] |
 //! | no name: passed as a descriptor, sealed against a peer that shrinks it | [`memfd`] |
 //! | a parent and its children only | [`anonymous`] |
+//! | one typed value in any of these, with its gates | [`segment`] |
 //!
 //! All members promise what memory promises: a write is seen by all, in no order and with no
 //! notice; what must be whole needs a gate beside it. A safe program never gets a `&[u8]`
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 
+pub(crate) mod address;
 pub mod anonymous;
 pub mod file;
 pub mod huge;
@@ -23,11 +25,13 @@ mod mapping;
 pub mod memfd;
 mod object;
 pub mod posix;
-mod semaphore;
+pub mod segment;
+pub(crate) mod semaphore;
 pub mod sysv;
 
 pub use mapping::{Access, Mapping};
 pub use object::Stat;
+pub use segment::Segment;
 pub use semaphore::SEMAPHORE_SIZE;
 
 /// A mapped piece of memory, whatever it is made of.

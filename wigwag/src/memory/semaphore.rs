@@ -15,8 +15,13 @@
 //! `sem_init(3)` with pshared, `sem_overview(7)`
 
 use super::Region;
-use crate::error::Result;
+use super::anonymous::Anonymous;
+use super::memfd::Memfd;
+use crate::error::{Kind, Result};
+use crate::gate::Gate;
 use crate::gate::posix::{Options, Semaphore, UNNAMED};
+use crate::opening::{Opening, Target};
+use crate::sys::inherited;
 use crate::sys::posix_sem::{Sem, sem_t};
 
 /// How many bytes an unnamed semaphore takes; its offset is a multiple of 8.
@@ -80,4 +85,41 @@ fn place(region: &(impl Region + ?Sized), offset: usize) -> Result<Sem> {
     let place = region.mapping().place::<sem_t>(offset)?;
     // SAFETY: inside the mapping, aligned and writable, as `place` checked; the semaphore keeps the mapping.
     Ok(unsafe { Sem::at(place) })
+}
+
+/// From an address: `sem-unnamed:?fd=5&offset=64`, in the memory of an inherited descriptor.
+pub(crate) fn open(target: &Target, _: Opening) -> Result<Box<dyn Gate>> {
+    let options = Options::new().binary(target.options.flag("binary")?);
+    let value = target.options.value::<u32>("value")?;
+    let offset = target.options.bytes("offset")?.unwrap_or(0);
+    let offset =
+        usize::try_from(offset).map_err(|_| target.options.bad("offset", "it is too great"))?;
+    let Some(number) = target.options.value::<i32>("fd")? else {
+        return Err(UNNAMED
+            .error(
+                Kind::BadInput,
+                "open",
+                "",
+                "it lies in memory, which an address does not name",
+            )
+            .with_hint(
+                "give the number of a descriptor of that memory: sem-unnamed:?fd=5&offset=64",
+            ));
+    };
+    let object =
+        inherited::duplicate(number).map_err(|errno| UNNAMED.failed("inherit", number, errno))?;
+    let region = Memfd::from_unsealed_fd(object)?;
+    let semaphore = match value {
+        Some(value) => options.init(&region, offset, value),
+        None => options.attach(&region, offset),
+    };
+    Ok(Box::new(semaphore?))
+}
+
+/// Makes one in anonymous memory and goes through it.
+pub(crate) fn probe() -> Result<()> {
+    let region = Anonymous::create(SEMAPHORE_SIZE as u64)?;
+    let semaphore = Semaphore::init(&region, 0, 0)?;
+    semaphore.release()?;
+    semaphore.acquire().map(drop)
 }

@@ -5,14 +5,24 @@
 //! `EINTR` unless its documentation says that it reports it, and never allocates on behalf of a peer.
 
 pub(crate) mod ancillary;
+pub(crate) mod atomic;
 pub(crate) mod connect;
 pub(crate) mod copy;
+pub(crate) mod fcntl;
+pub(crate) mod futex;
+pub(crate) mod holder;
 pub(crate) mod inherited;
 pub(crate) mod mq;
 pub(crate) mod msg;
+pub(crate) mod ofd;
 pub(crate) mod patience;
 pub(crate) mod peer;
 pub(crate) mod posix_sem;
+pub(crate) mod process;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) mod pthread;
+pub(crate) mod robust;
+pub(crate) mod sem;
 pub(crate) mod session;
 pub(crate) mod shm;
 pub(crate) mod signal;

@@ -11,6 +11,8 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use rustix::io::Errno;
+
+use super::last_error;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(crate) use libc::sem_t;
@@ -61,7 +63,7 @@ impl Sem {
             }
         };
         // SEM_FAILED is null in glibc and musl.
-        NonNull::new(sem).map(Sem).ok_or_else(last)
+        NonNull::new(sem).map(Sem).ok_or_else(last_error)
     }
 
     /// Gives back what `open` gave.
@@ -185,19 +187,18 @@ fn from_now(limit: Duration) -> Option<libc::timespec> {
 }
 
 fn done(result: libc::c_int) -> Result<(), Errno> {
-    if result == 0 { Ok(()) } else { Err(last()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(last_error())
+    }
 }
 
 /// `Ok` when the call is to be made again.
 #[cold]
 fn retry() -> Result<(), Errno> {
-    match last() {
+    match last_error() {
         Errno::INTR => Ok(()),
         errno => Err(errno),
     }
-}
-
-#[cold]
-fn last() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 
 use rustix::io::Errno;
 
+use super::last_error;
+
 /// What `shmctl(IPC_STAT)` says.
 pub(crate) type Stat = libc::shmid_ds;
 
@@ -14,7 +16,7 @@ pub(crate) type Stat = libc::shmid_ds;
 pub(crate) fn get(key: i32, len: usize, flags: i32) -> Result<i32, Errno> {
     // SAFETY: takes numbers only.
     match unsafe { libc::shmget(key, len, flags) } {
-        -1 => Err(last()),
+        -1 => Err(last_error()),
         id => Ok(id),
     }
 }
@@ -25,7 +27,7 @@ pub(crate) fn attach(id: i32, read_only: bool) -> Result<NonNull<u8>, Errno> {
     // SAFETY: with a null address the kernel takes one where nothing is.
     let base = unsafe { libc::shmat(id, std::ptr::null(), flags) };
     if base.addr() == usize::MAX {
-        return Err(last());
+        return Err(last_error());
     }
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
@@ -37,7 +39,7 @@ pub(crate) fn attach(id: i32, read_only: bool) -> Result<NonNull<u8>, Errno> {
 pub(crate) unsafe fn detach(base: *mut c_void) -> Result<(), Errno> {
     // SAFETY: as the caller promises.
     match unsafe { libc::shmdt(base) } {
-        -1 => Err(last()),
+        -1 => Err(last_error()),
         _ => Ok(()),
     }
 }
@@ -48,7 +50,7 @@ pub(crate) fn stat(id: i32) -> Result<Stat, Errno> {
     let mut stat: Stat = unsafe { std::mem::zeroed() };
     // SAFETY: `stat` is live and writable.
     match unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut stat) } {
-        -1 => Err(last()),
+        -1 => Err(last_error()),
         _ => Ok(stat),
     }
 }
@@ -57,11 +59,7 @@ pub(crate) fn stat(id: i32) -> Result<Stat, Errno> {
 pub(crate) fn remove(id: i32) -> Result<(), Errno> {
     // SAFETY: IPC_RMID does not use the pointer.
     match unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) } {
-        -1 => Err(last()),
+        -1 => Err(last_error()),
         _ => Ok(()),
     }
-}
-
-fn last() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -78,6 +78,25 @@ impl Play {
         self
     }
 
+    /// Starts it through another program: `unshare`, with its arguments.
+    pub fn through(self, package: &str, wrapper: &[&str]) -> Self {
+        let mut command = foreign(wrapper[0], package);
+        command
+            .args(&wrapper[1..])
+            .arg(self.0.get_program())
+            .args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Play(command)
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Child {
         let mut process = self.0.spawn().expect("start the test binary again");
@@ -112,6 +131,14 @@ impl Child {
         line.trim_end().to_owned()
     }
 
+    /// The next line it says; empty when it ended.
+    pub fn line_or_end(&mut self) -> String {
+        let mut line = String::new();
+        let lines = self.lines.as_mut().expect("its standard error");
+        lines.read_line(&mut line).expect("its standard error");
+        line.trim_end().to_owned()
+    }
+
     /// Waits until it says exactly this.
     pub fn says(&mut self, expected: &str) {
         assert_eq!(self.line(), expected);
@@ -121,6 +148,12 @@ impl Child {
     pub fn tell(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().expect("its standard input"), "{line}")
             .expect("tell the child");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("its process id");
+        rustix::process::kill_process(pid, signal).expect("send a signal");
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -175,6 +208,44 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Makes the whole process somebody else's, who may do nothing that is not allowed to all; only root can. For
+/// others, a mode of 0 keeps them out of their own objects just as well.
+pub fn become_nobody() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // SAFETY: these take numbers, and setgroups no groups at all.
+    let done = unsafe {
+        libc::setgroups(0, std::ptr::null()) == 0
+            && libc::setgid(65534) == 0
+            && libc::setuid(65534) == 0
+    };
+    assert!(done, "become nobody");
+}
+
+/// What this process does about a signal from now on: nothing, but a system call that sleeps is interrupted by it.
+pub fn notice(signal: rustix::process::Signal) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: an all-zero sigaction is valid; the handler does nothing, which is async-signal-safe. Without SA_RESTART.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        assert_eq!(
+            libc::sigaction(signal.as_raw(), &action, std::ptr::null_mut()),
+            0
+        );
+    }
+}
+
+/// A wrapper for [`Play::through`]: namespaces of its own, in which it is root.
+pub fn unshared(flags: &'static str) -> Vec<&'static str> {
+    if rustix::process::geteuid().is_root() {
+        vec!["unshare", flags]
+    } else {
+        vec!["unshare", "-Ur", flags]
     }
 }
 
@@ -269,4 +340,26 @@ pub fn compiled(
         String::from_utf8_lossy(&result.stderr)
     );
     output
+}
+
+/// Lets this process open only descriptors below `most`.
+pub fn limit_open_files(most: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: `limit` is live and initialised.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(done, 0, "setrlimit");
+}
+
+/// Runs `test` again in a process where it is alone, unless this is that process. In a test
+/// binary other tests start processes, which between fork and exec have copies of all our
+/// descriptors: what is closed here may be open there for a moment.
+pub fn alone(test: &str) -> bool {
+    if part().is_some() {
+        return true;
+    }
+    play(test, "alone", &[]).start().succeeds();
+    false
 }
