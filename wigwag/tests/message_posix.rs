@@ -570,8 +570,9 @@ fn python_sends_and_receives_at_the_other_end() {
 #[tokio::test]
 async fn it_wakes_an_async_task() {
     let name = name();
-    let queue = tokio::io::unix::AsyncFd::register(small().create(&name).expect("create"))
-        .expect("register");
+    let queue = small().create(&name).expect("create");
+    // SAFETY: a queue keeps its one descriptor open as long as it lives.
+    let queue = unsafe { tokio::io::unix::AsyncFd::register(queue) }.expect("register");
     let sender = Queue::open(&name).expect("open");
     let thread = std::thread::spawn(move || {
         std::thread::sleep(SHORT);

@@ -335,7 +335,7 @@ fn the_state_agrees_with_ipcs_and_lsipc() {
         "{ipcs}"
     );
     let lsipc = foreign("lsipc", "util-linux")
-        .args(["-q", "--raw", "-o", "ID,USEDBYTES,MSGS,LSPID"])
+        .args(["-q", "--raw", "-b", "-o", "ID,USEDBYTES,MSGS,LSPID"])
         .output();
     let lsipc = String::from_utf8(lsipc.expect("run lsipc").stdout).expect("text");
     let line = format!("{} 9 1 {}", queue.id(), std::process::id());
