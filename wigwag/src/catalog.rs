@@ -11,8 +11,9 @@
 
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
-use crate::facility::Facility;
+use crate::facility::{Facility, Naming};
 use crate::gate::{self, Gate};
+use crate::key::Key;
 use crate::memory::{self, Region};
 use crate::message::{self, Messages};
 use crate::name::Name;
@@ -86,187 +87,628 @@ pub struct Resolved {
 pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &stream::pipe::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "fd",
+                value: "NUMBER",
+                what: "the descriptor that was inherited; required",
+            },
+            OptionFact {
+                key: "capacity",
+                value: "BYTES",
+                what: "makes room for at least so many bytes; 65536 by default",
+            },
+        ],
+        open: Some(Open::Stream(stream::pipe::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: stream::pipe::probe,
     },
     Entry {
         facility: &stream::fifo::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "permissions of a new one; 0600 by default",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "removes the name when both ends have it open",
+            },
+            OptionFact {
+                key: "capacity",
+                value: "BYTES",
+                what: "makes room for at least so many bytes; 65536 by default",
+            },
+        ],
+        open: Some(Open::Stream(stream::fifo::open)),
+        create: Some(stream::fifo::create),
+        unlink: Some(stream::fifo::unlink),
+        probe: stream::fifo::probe,
     },
     Entry {
         facility: &stream::unix::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "permissions of the path; 0777 less the umask by default",
+            },
+            OptionFact {
+                key: "backlog",
+                value: "CONNECTIONS",
+                what: "how many may wait to be accepted; net.core.somaxconn by default",
+            },
+            OptionFact {
+                key: "take-over",
+                value: "",
+                what: "replaces a path whose process is gone",
+            },
+        ],
+        open: Some(Open::Stream(stream::unix::open)),
         create: None,
-        unlink: None,
-        probe: || Ok(()),
+        unlink: Some(stream::unix::unlink_name),
+        probe: stream::unix::probe,
     },
     Entry {
         facility: &stream::tcp::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "nodelay",
+                value: "",
+                what: "sends small writes at once",
+            },
+            OptionFact {
+                key: "backlog",
+                value: "CONNECTIONS",
+                what: "how many may wait to be accepted; net.core.somaxconn by default",
+            },
+        ],
+        open: Some(Open::Stream(stream::tcp::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: stream::tcp::probe,
     },
     Entry {
         facility: &stream::pty::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "raw",
+                value: "",
+                what: "turns the line discipline off: bytes pass as they are",
+            },
+            OptionFact {
+                key: "rows",
+                value: "LINES",
+                what: "height of the terminal",
+            },
+            OptionFact {
+                key: "columns",
+                value: "CHARACTERS",
+                what: "width of the terminal",
+            },
+            OptionFact {
+                key: "link",
+                value: "PATH",
+                what: "a symbolic link to the new terminal, while it is open",
+            },
+        ],
+        open: Some(Open::Stream(stream::pty::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: stream::pty::probe,
     },
     Entry {
         facility: &message::posix::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "depth",
+                value: "MESSAGES",
+                what: "how many messages it may hold (fs.mqueue.msg_default)",
+            },
+            OptionFact {
+                key: "max_len",
+                value: "BYTES",
+                what: "how long a message may be (fs.mqueue.msgsize_default)",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may open it, whatever the umask (0600)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+        ],
+        open: Some(Open::Messages(message::posix::address::open)),
+        create: Some(message::posix::address::create),
+        unlink: Some(message::posix::unlink),
+        probe: message::posix::address::probe,
     },
     Entry {
         facility: &message::sysv::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may receive (read) and send (write) (0600)",
+            },
+            OptionFact {
+                key: "capacity",
+                value: "BYTES",
+                what: "how much a new queue may hold (kernel.msgmnb)",
+            },
+            OptionFact {
+                key: "project",
+                value: "NUMBER",
+                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so is done",
+            },
+        ],
+        open: Some(Open::Messages(message::sysv::address::open)),
+        create: Some(message::sysv::address::create),
+        unlink: Some(message::sysv::address::unlink),
+        probe: message::sysv::address::probe,
     },
     Entry {
-        facility: &message::datagram::DATAGRAM,
-        options: &[],
-        open: None,
+        facility: &message::datagram::FACILITY,
+        options: &[
+            OptionFact {
+                key: "take-over",
+                value: "",
+                what: "replace the path of a process that is gone",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may send: those with write permission (0777 less the umask)",
+            },
+        ],
+        open: Some(Open::Messages(message::datagram::open)),
         create: None,
-        unlink: None,
-        probe: || Ok(()),
+        unlink: Some(message::datagram::unlink_name),
+        probe: message::datagram::probe,
     },
     Entry {
-        facility: &message::datagram::SEQPACKET,
-        options: &[],
-        open: None,
+        facility: &message::seqpacket::FACILITY,
+        options: &[
+            OptionFact {
+                key: "take-over",
+                value: "",
+                what: "replace the path of a process that is gone",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may connect: those with write permission (0777 less the umask)",
+            },
+        ],
+        open: Some(Open::Messages(message::seqpacket::open)),
         create: None,
-        unlink: None,
-        probe: || Ok(()),
+        unlink: Some(message::seqpacket::unlink_name),
+        probe: message::seqpacket::probe,
     },
     Entry {
         facility: &message::udp::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "group",
+                value: "ADDRESS",
+                what: "join this multicast group to receive (the host, if it is one)",
+            },
+            OptionFact {
+                key: "interface",
+                value: "ADDRESS or INDEX",
+                what: "for multicast: the IPv4 address or the index of the interface (the system chooses)",
+            },
+            OptionFact {
+                key: "ttl",
+                value: "HOPS",
+                what: "how far multicast goes (1)",
+            },
+            OptionFact {
+                key: "loop",
+                value: "YES or NO",
+                what: "whether receivers of this machine get our multicast (yes)",
+            },
+            OptionFact {
+                key: "broadcast",
+                value: "",
+                what: "allow sending to all hosts of a network",
+            },
+            OptionFact {
+                key: "reuse",
+                value: "",
+                what: "several receivers of a group on one port",
+            },
+        ],
+        open: Some(Open::Messages(message::udp::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: message::udp::probe,
     },
     Entry {
         facility: &memory::posix::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "size",
+                value: "BYTES",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a new one, whatever the umask (0600)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+        ],
+        open: Some(Open::Region(memory::address::open_posix)),
+        create: Some(memory::address::create_posix),
+        unlink: Some(memory::posix::SharedMemory::unlink_named),
+        probe: memory::address::probe::posix,
     },
     Entry {
         facility: &memory::sysv::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "size",
+                value: "BYTES",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a new one (0600)",
+            },
+            OptionFact {
+                key: "huge",
+                value: "BYTES",
+                what: "make it of huge pages of this size, such as 2M",
+            },
+            OptionFact {
+                key: "project",
+                value: "NUMBER",
+                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+        ],
+        open: Some(Open::Region(memory::address::open_sysv)),
+        create: Some(memory::address::create_sysv),
+        unlink: Some(memory::address::unlink_sysv),
+        probe: memory::address::probe::sysv,
     },
     Entry {
         facility: &memory::file::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "size",
+                value: "BYTES",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a new one, whatever the umask (0600)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+            OptionFact {
+                key: "trust-size",
+                value: "",
+                what: "nobody truncates the file, so do not ask for its size after each copy",
+            },
+        ],
+        open: Some(Open::Region(memory::address::open_file)),
+        create: Some(memory::address::create_file),
+        unlink: Some(memory::address::unlink_file),
+        probe: memory::address::probe::file,
     },
     Entry {
         facility: &memory::memfd::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "fd",
+                value: "NUMBER",
+                what: "take an inherited descriptor",
+            },
+            OptionFact {
+                key: "size",
+                value: "BYTES",
+                what: "how large a new one is",
+            },
+            OptionFact {
+                key: "huge",
+                value: "BYTES",
+                what: "make it of huge pages of this size, such as 2M",
+            },
+            OptionFact {
+                key: "unsealed",
+                value: "",
+                what: "leave a new one unsealed; take one that is not sealed against shrinking",
+            },
+        ],
+        open: Some(Open::Region(memory::address::open_memfd)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: memory::address::probe::memfd,
     },
     Entry {
         facility: &memory::anonymous::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "size",
+                value: "BYTES",
+                what: "how large it is",
+            },
+            OptionFact {
+                key: "huge",
+                value: "BYTES",
+                what: "make it of huge pages of this size, such as 2M",
+            },
+        ],
+        open: Some(Open::Region(memory::address::open_anonymous)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: memory::address::probe::anonymous,
     },
     Entry {
         facility: &gate::posix::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "value",
+                value: "PERMITS",
+                what: "how many permits a new one has (1)",
+            },
+            OptionFact {
+                key: "binary",
+                value: "",
+                what: "never let the count exceed 1",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a new one, whatever the umask (0600)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+        ],
+        open: Some(Open::Gate(gate::address::open_posix)),
+        create: Some(gate::address::create_posix),
+        unlink: Some(gate::posix::Semaphore::unlink_named),
+        probe: gate::address::probe::posix,
     },
     Entry {
         facility: &gate::posix::UNNAMED,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "fd",
+                value: "NUMBER",
+                what: "an inherited descriptor of the memory it lies in",
+            },
+            OptionFact {
+                key: "offset",
+                value: "BYTES",
+                what: "where it lies there, a multiple of 8 (0)",
+            },
+            OptionFact {
+                key: "value",
+                value: "PERMITS",
+                what: "make it anew with so many permits",
+            },
+            OptionFact {
+                key: "binary",
+                value: "",
+                what: "never let the count exceed 1",
+            },
+        ],
+        open: Some(Open::Gate(memory::semaphore::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: memory::semaphore::probe,
     },
     Entry {
         facility: &gate::sysv::FACILITY,
-        options: &[],
-        open: None,
-        create: None,
-        unlink: None,
-        probe: || Ok(()),
+        options: &[
+            OptionFact {
+                key: "value",
+                value: "PERMITS",
+                what: "how many permits each semaphore of a new set has (1)",
+            },
+            OptionFact {
+                key: "count",
+                value: "NUMBER",
+                what: "how many semaphores a new set has (as the index needs)",
+            },
+            OptionFact {
+                key: "index",
+                value: "NUMBER",
+                what: "which semaphore of the set is meant (0)",
+            },
+            OptionFact {
+                key: "undo",
+                value: "",
+                what: "whether the kernel gives permits back when the process ends (yes)",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a new one (0600)",
+            },
+            OptionFact {
+                key: "project",
+                value: "NUMBER",
+                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
+            },
+            OptionFact {
+                key: "exclusive",
+                value: "",
+                what: "fail if it exists",
+            },
+            OptionFact {
+                key: "temporary",
+                value: "",
+                what: "remove it when the one that opened it so closes it",
+            },
+        ],
+        open: Some(Open::Gate(gate::address::open_sysv)),
+        create: Some(gate::address::create_sysv),
+        unlink: Some(gate::address::unlink_sysv),
+        probe: gate::address::probe::sysv,
     },
     Entry {
         facility: &gate::file_lock::FLOCK,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "create",
+                value: "",
+                what: "whether the file is made if there is none (yes)",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a file that is made, whatever the umask (0666 less the umask)",
+            },
+        ],
+        open: Some(Open::Gate(gate::address::open_flock)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: gate::address::probe::flock,
     },
     Entry {
         facility: &gate::file_lock::RECORD,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "range",
+                value: "START..END",
+                what: "which bytes are locked (all)",
+            },
+            OptionFact {
+                key: "create",
+                value: "",
+                what: "whether the file is made if there is none (yes)",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a file that is made, whatever the umask (0666 less the umask)",
+            },
+        ],
+        open: Some(Open::Gate(gate::address::open_record)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: gate::address::probe::record,
     },
     Entry {
         facility: &gate::file_lock::OFD,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "range",
+                value: "START..END",
+                what: "which bytes are locked (all)",
+            },
+            OptionFact {
+                key: "create",
+                value: "",
+                what: "whether the file is made if there is none (yes)",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who else may use a file that is made, whatever the umask (0666 less the umask)",
+            },
+        ],
+        open: Some(Open::Gate(gate::address::open_ofd)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: gate::address::probe::ofd,
     },
     Entry {
         facility: &gate::event::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "fd",
+                value: "NUMBER",
+                what: "take an inherited descriptor",
+            },
+            OptionFact {
+                key: "value",
+                value: "COUNT",
+                what: "the count a new one begins with (0)",
+            },
+            OptionFact {
+                key: "semaphore",
+                value: "",
+                what: "take one at a time instead of all",
+            },
+        ],
+        open: Some(Open::Gate(gate::address::open_event)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: gate::address::probe::event,
     },
     Entry {
         facility: &signal::FACILITY,
-        options: &[],
-        open: None,
+        options: &[OptionFact {
+            key: "signal",
+            value: "NAMES",
+            what: "which to send (one), or to receive: USR1,RTMIN+1",
+        }],
+        open: Some(Open::Messages(signal::address::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: signal::address::probe,
     },
 ];
 
@@ -401,5 +843,15 @@ pub fn unlink(address: &Address) -> Result<()> {
             "it has no name that outlives its processes",
         )
     })?;
+    let project = target.options.value::<u8>("project")?;
+    if let (Naming::Key, Name::Path(path), Some(project)) =
+        (entry.facility.naming, &target.name, project)
+    {
+        // A path alone means its project 1; here it is another key.
+        let key = Key::file(path, project)
+            .number()
+            .map_err(|cause| entry.facility.failed("remove", &target.name, cause))?;
+        return unlink(&key.map_or(Name::None, Name::Key));
+    }
     unlink(&target.name)
 }

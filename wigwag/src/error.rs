@@ -254,6 +254,12 @@ fn kind_of(cause: &io::Error) -> Kind {
 
 /// The system's words without ` (os error N)`, in lower case as part of a sentence.
 fn os_words(cause: &io::Error) -> String {
+    // The system speaks of connections and resources where there are none.
+    match cause.raw_os_error() {
+        Some(libc::ETIMEDOUT) => return "timed out".into(),
+        Some(libc::EAGAIN) => return "it would have to wait".into(),
+        _ => {}
+    }
     let mut words = cause.to_string();
     if let Some(errno) = cause.raw_os_error() {
         let suffix = format!(" (os error {errno})");

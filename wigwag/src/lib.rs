@@ -31,28 +31,40 @@
 //! library needs only `rustix` and `libc`.
 
 mod address;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 pub mod catalog;
 mod error;
 pub mod facility;
 pub mod gate;
 pub mod guarantees;
+mod key;
 pub mod limit;
 pub mod memory;
 pub mod message;
 pub mod name;
 pub mod opening;
 mod options;
+pub mod shared;
 pub mod signal;
 pub mod stream;
 pub(crate) mod sys;
 mod wait;
 
 pub use address::Address;
+#[cfg(feature = "tokio")]
+pub use asynchronous::{Async, WouldBlock};
 pub use catalog::{Endpoint, open};
 pub use error::{Error, Kind, Result};
 pub use facility::Facility;
 pub use guarantees::{Guarantees, Needs};
+pub use key::Key;
 pub use name::Name;
 pub use opening::{Opening, Role, Target, Way};
 pub use options::Options;
 pub use wait::Wait;
+
+/// What the README shows must work as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

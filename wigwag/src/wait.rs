@@ -61,6 +61,15 @@ impl Deadline {
         }
     }
 
+    /// What is left, for a call that takes a [`Wait`].
+    pub(crate) fn wait(self) -> Wait {
+        match self {
+            Deadline::Never => Wait::Forever,
+            Deadline::Now => Wait::Not,
+            Deadline::At(then) => Wait::For(then.saturating_duration_since(Instant::now())),
+        }
+    }
+
     /// Whether nothing is left.
     pub(crate) fn passed(self) -> bool {
         self.remaining() == Some(Duration::ZERO)

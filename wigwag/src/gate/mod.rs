@@ -2,20 +2,51 @@
 //!
 //! | need | use | when its holder dies |
 //! |---|---|---|
+//! | one thread of any process at a time, with the value it guards | [`Mutex`] | the next one is told, and repairs |
+//! | the same, and waiting inside for a change of the value | [`Monitor`] | the next one is told, and repairs |
+//! | many readers or one writer of a value | [`RwLock`] | a reader's lock is freed; after a writer's death the next one is told, and repairs |
+//! | waiting for a change of what a mutex guards | [`Condvar`] | nothing is held |
+//! | all of N meet, round by round | [`Barrier`] | it is reported, and not waited for |
+//! | count free resources or events, in memory | [`Semaphore`] | stays held |
+//! | number free resources, in memory | [`RobustSemaphore`] | given back, and who gets it is told |
+//! | sections of a few instructions on dedicated cores (read its page first) | [`SpinLock`] | the next one is told, and repairs |
 //! | count free resources, by name | [`posix`] semaphore | stays held |
 //! | several counts at once, given back at exit | [`sysv`] semaphore set | given back if asked (undo) |
 //! | protect a file, or a range of it | [`file_lock`]: OFD | given back |
 //! | the same between whole programs, by shell too | [`file_lock`]: flock | given back |
 //! | the same with programs that use `lockf(3)` | [`file_lock`]: POSIX record | given back |
+//! | memory that a C program laid out with POSIX threads objects | [`pthread`] | see there |
 //! | count events, wait for them in an event loop | [`event`] | nothing is held |
 
 use crate::error::Result;
 use crate::wait::Wait;
 
+pub(crate) mod address;
+pub mod barrier;
+pub mod condvar;
 pub mod event;
 pub mod file_lock;
+pub mod monitor;
+pub mod mutex;
 pub mod posix;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod pthread;
+pub mod robust_semaphore;
+pub mod rwlock;
+pub mod semaphore;
+pub mod spin;
 pub mod sysv;
+mod waiters;
+pub mod watch;
+
+pub use barrier::Barrier;
+pub use condvar::Condvar;
+pub use monitor::Monitor;
+pub use mutex::{Lock, Mutex};
+pub use robust_semaphore::RobustSemaphore;
+pub use rwlock::RwLock;
+pub use semaphore::Semaphore;
+pub use spin::SpinLock;
 
 /// Whether others may be inside at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,44 +7,75 @@
 //! | contents that survive a reboot | [`file`] |
 //! | no name: passed as a descriptor, sealed against a peer that shrinks it | [`memfd`] |
 //! | a parent and its children only | [`anonymous`] |
+//! | one typed value in any of these, with its gates | [`segment`] |
 //!
 //! All members promise what memory promises: a write is seen by all, in no order and with no
 //! notice; what must be whole needs a gate beside it. A safe program never gets a `&[u8]`
 //! of memory that another process may write: it copies in and out.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 
+pub(crate) mod address;
 pub mod anonymous;
 pub mod file;
+pub mod huge;
+mod mapping;
 pub mod memfd;
+mod object;
 pub mod posix;
+pub mod segment;
+pub(crate) mod semaphore;
 pub mod sysv;
+
+pub use mapping::{Access, Mapping};
+pub use object::Stat;
+pub use segment::Segment;
+pub use semaphore::SEMAPHORE_SIZE;
 
 /// A mapped piece of memory, whatever it is made of.
 pub trait Region: Send + Sync {
-    /// Its length in bytes as mapped.
-    fn len(&self) -> usize;
+    /// The pages. Whatever lies inside keeps them by a clone of the `Arc`.
+    fn mapping(&self) -> &Arc<Mapping>;
 
-    /// Whether nothing is mapped.
+    /// Its length in bytes as mapped.
+    #[inline]
+    fn len(&self) -> usize {
+        self.mapping().len()
+    }
+
+    /// Whether nothing is mapped: never, an empty object is not mapped.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Copies bytes out. A peer that writes meanwhile makes them a mixture, never undefined.
+    /// Copies bytes out. A peer that writes meanwhile makes them a mixture, never undefined; 1, 2,
+    /// 4 or 8 bytes at a multiple of their number are never torn.
     ///
     /// # Errors
-    /// `BadInput` when the range is not inside; `Corrupt` when the memory behind it is gone.
-    fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<()>;
+    /// `BadInput` when the range is not inside; `Corrupt` when somebody truncated the object, `Limit`
+    /// when the file system behind it is full: then `bytes` hold an unknown part of the copy.
+    #[inline]
+    fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        self.mapping().read_at(offset, bytes)
+    }
 
     /// Copies bytes in.
     ///
     /// # Errors
     /// As for reading; `PermissionDenied` on a read-only map.
-    fn write_at(&self, offset: usize, bytes: &[u8]) -> Result<()>;
+    #[inline]
+    fn write_at(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        self.mapping().write_at(offset, bytes)
+    }
 
     /// Waits until the contents are where they will survive: on the disk for a file, nothing elsewhere.
     ///
     /// # Errors
-    /// What `msync(2)` says.
-    fn flush(&self) -> Result<()>;
+    /// What `msync(2)` says; `Corrupt` when somebody truncated the file, so that part of it is not there.
+    #[doc(alias = "msync")]
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
 }

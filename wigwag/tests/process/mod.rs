@@ -46,7 +46,9 @@ pub fn say(line: &str) {
 /// Waits for one line of the test; empty when it is gone.
 pub fn hear() -> String {
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).expect("standard input");
+    std::io::stdin()
+        .read_line(&mut line)
+        .expect("standard input");
     line.trim_end().to_owned()
 }
 
@@ -56,11 +58,16 @@ pub struct Play(Command);
 /// This test binary again, running only `test` and playing `part` in it.
 pub fn play(test: &str, part: &str, arguments: &[(&str, &str)]) -> Play {
     let mut command = Command::new(std::env::current_exe().expect("own path"));
-    command.args(["--exact", test, "--nocapture", "--include-ignored"]).env(PART, part);
+    command
+        .args(["--exact", test, "--nocapture", "--include-ignored"])
+        .env(PART, part);
     for (name, value) in arguments {
         command.env(format!("WIGWAG_TEST_{name}"), value);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     Play(command)
 }
 
@@ -69,6 +76,25 @@ impl Play {
     pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
         change(&mut self.0);
         self
+    }
+
+    /// Starts it through another program: `unshare`, with its arguments.
+    pub fn through(self, package: &str, wrapper: &[&str]) -> Self {
+        let mut command = foreign(wrapper[0], package);
+        command
+            .args(&wrapper[1..])
+            .arg(self.0.get_program())
+            .args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Play(command)
     }
 
     /// Starts it.
@@ -105,6 +131,14 @@ impl Child {
         line.trim_end().to_owned()
     }
 
+    /// The next line it says; empty when it ended.
+    pub fn line_or_end(&mut self) -> String {
+        let mut line = String::new();
+        let lines = self.lines.as_mut().expect("its standard error");
+        lines.read_line(&mut line).expect("its standard error");
+        line.trim_end().to_owned()
+    }
+
     /// Waits until it says exactly this.
     pub fn says(&mut self, expected: &str) {
         assert_eq!(self.line(), expected);
@@ -112,7 +146,14 @@ impl Child {
 
     /// Says one line to it.
     pub fn tell(&mut self, line: &str) {
-        writeln!(self.stdin.as_mut().expect("its standard input"), "{line}").expect("tell the child");
+        writeln!(self.stdin.as_mut().expect("its standard input"), "{line}")
+            .expect("tell the child");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("its process id");
+        rustix::process::kill_process(pid, signal).expect("send a signal");
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -170,6 +211,44 @@ impl Drop for Child {
     }
 }
 
+/// Makes the whole process somebody else's, who may do nothing that is not allowed to all; only root can. For
+/// others, a mode of 0 keeps them out of their own objects just as well.
+pub fn become_nobody() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // SAFETY: these take numbers, and setgroups no groups at all.
+    let done = unsafe {
+        libc::setgroups(0, std::ptr::null()) == 0
+            && libc::setgid(65534) == 0
+            && libc::setuid(65534) == 0
+    };
+    assert!(done, "become nobody");
+}
+
+/// What this process does about a signal from now on: nothing, but a system call that sleeps is interrupted by it.
+pub fn notice(signal: rustix::process::Signal) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: an all-zero sigaction is valid; the handler does nothing, which is async-signal-safe. Without SA_RESTART.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        assert_eq!(
+            libc::sigaction(signal.as_raw(), &action, std::ptr::null_mut()),
+            0
+        );
+    }
+}
+
+/// A wrapper for [`Play::through`]: namespaces of its own, in which it is root.
+pub fn unshared(flags: &'static str) -> Vec<&'static str> {
+    if rustix::process::geteuid().is_root() {
+        vec!["unshare", flags]
+    } else {
+        vec!["unshare", "-Ur", flags]
+    }
+}
+
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -182,7 +261,11 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// A name no other test uses: letters, digits and dashes.
 pub fn unique(stem: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("wigwag-{stem}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "wigwag-{stem}-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// A directory of its own, removed when dropped.
@@ -212,7 +295,10 @@ impl Drop for Directory {
 pub fn foreign(program: &str, package: &str) -> Command {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    assert!(found, "{program} is missing: install the package {package} (./test does)");
+    assert!(
+        found,
+        "{program} is missing: install the package {package} (./test does)"
+    );
     Command::new(program)
 }
 
@@ -223,14 +309,22 @@ pub fn python(module: &str, script: &str) -> Command {
         .stderr(Stdio::null())
         .status()
         .expect("run python3");
-    assert!(has.success(), "Python's {module} is missing: pip install {module} (./test does)");
+    assert!(
+        has.success(),
+        "Python's {module} is missing: pip install {module} (./test does)"
+    );
     let mut command = Command::new("python3");
     command.args(["-c", script]);
     command
 }
 
 /// Compiles a C program into `directory` and returns the path of the result.
-pub fn compiled(directory: &Directory, name: &str, source: &str, flags: &[&str]) -> std::path::PathBuf {
+pub fn compiled(
+    directory: &Directory,
+    name: &str,
+    source: &str,
+    flags: &[&str],
+) -> std::path::PathBuf {
     let (input, output) = (directory.file(&format!("{name}.c")), directory.file(name));
     std::fs::write(&input, source).expect("write the C program");
     let result = foreign("cc", "gcc")
@@ -240,6 +334,32 @@ pub fn compiled(directory: &Directory, name: &str, source: &str, flags: &[&str])
         .args(flags)
         .output()
         .expect("run cc");
-    assert!(result.status.success(), "cc: {}", String::from_utf8_lossy(&result.stderr));
+    assert!(
+        result.status.success(),
+        "cc: {}",
+        String::from_utf8_lossy(&result.stderr)
+    );
     output
+}
+
+/// Lets this process open only descriptors below `most`.
+pub fn limit_open_files(most: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: `limit` is live and initialised.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(done, 0, "setrlimit");
+}
+
+/// Runs `test` again in a process where it is alone, unless this is that process. In a test
+/// binary other tests start processes, which between fork and exec have copies of all our
+/// descriptors: what is closed here may be open there for a moment.
+pub fn alone(test: &str) -> bool {
+    if part().is_some() {
+        return true;
+    }
+    play(test, "alone", &[]).start().succeeds();
+    false
 }

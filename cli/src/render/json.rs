@@ -1,0 +1,28 @@
+//! JSON: every report with a version, which changes when a field changes its meaning or goes.
+
+use std::io::{self, Write};
+
+use serde_json::{Map, Value};
+
+use crate::report::Report;
+
+/// The version of the form of everything we print as JSON.
+pub(crate) const VERSION: u32 = 1;
+
+pub(super) fn print(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    let value = match report {
+        Report::Facilities(facilities) => serde_json::to_value(facilities),
+        Report::Checks(checks) => serde_json::to_value(checks),
+        Report::Listing(listing) => serde_json::to_value(listing),
+        Report::Overview(overview) => serde_json::to_value(overview),
+        // They have nothing to say, or have said it.
+        Report::Done | Report::Status(_) | Report::Text(_) => return Ok(()),
+    };
+    let mut object = Map::new();
+    object.insert("version".into(), VERSION.into());
+    if let Value::Object(fields) = value.map_err(io::Error::from)? {
+        object.extend(fields);
+    }
+    serde_json::to_writer_pretty(&mut *out, &object).map_err(io::Error::from)?;
+    writeln!(out)
+}

@@ -1,0 +1,6 @@
+//! signal.
+
+use super::Case;
+
+/// The comparisons.
+pub const CASES: &[Case] = &[];

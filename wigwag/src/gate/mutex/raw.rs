@@ -1,0 +1,461 @@
+//! Raw: the lock without the value, and the one place where its protocol stands.
+//!
+//! | word | state |
+//! |---|---|
+//! | 0 | free |
+//! | id | held by that thread |
+//! | id, `WAITERS` | held, and its unlock must wake one |
+//! | `DIED` (and `WAITERS`) | its holder died or panicked, or nobody repaired it; to be taken like a free one |
+//!
+//! That is the format of the kernel's robust futexes, and the kernel makes the last state of the second and third when a
+//! thread ends. `waiters` counts who is about to sleep or asleep. It repairs what the word alone cannot:
+//! a waiter that is woken and killed takes the wake-up with it, and if meanwhile a third thread took the lock with a
+//! plain CAS, the mark `WAITERS` is gone and the second waiter is stranded for ever (glibc's robust mutex has
+//! that fault). Here the third sees the count and puts the mark back. A kill leaves the count too high, never too low;
+//! an unlock that wakes nobody often enough takes it back to zero.
+//!
+//! Both marks are set before any sleep, the kernel compares the whole word before it lets anybody sleep,
+//! and every sleep ends after [`LONGEST_NAP`](crate::gate::watch::LONGEST_NAP) at most.
+
+use crate::error::{Error, Kind, Result};
+use crate::gate::watch::{self, Watch, Woken};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
+use crate::sys::futex::{self, Scope};
+use crate::sys::holder::Holder;
+use crate::sys::process;
+use crate::sys::robust::{self, Current, Link, NEXT, WORD};
+use crate::wait::{Deadline, Wait};
+
+const TID: u32 = 0x3fff_ffff;
+const DIED: u32 = 0x4000_0000;
+const WAITERS: u32 = 0x8000_0000;
+
+/// `waiters`: the count below, the number of arrivals above, so that two equal values mean that nobody came.
+const COUNT: u32 = 0xffff;
+const ARRIVAL: u32 = 0x1_0001;
+/// So many unlocks that woke nobody, with nobody arriving, and the count is what a killed waiter left.
+const STRIKES: u32 = 1000;
+
+/// `mode`: who shares the lock, and how a death is noticed.
+const PROCESS: u32 = 0;
+const KERNEL: u32 = 1;
+const WATCHED: u32 = 2;
+
+/// `cause`: why `DIED` is set.
+const DEATH: u32 = 0;
+const PANIC: u32 = 1;
+const UNUSABLE: u32 = 2;
+
+pub(super) const NOUN: &str = "mutex";
+
+/// How the lock was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Clean,
+    Orphaned,
+}
+
+/// Why the last holder left it unrepaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its process was killed or ended, or its thread did.
+    Death,
+    /// It panicked.
+    Panic,
+}
+
+/// The lock without the value. Its layout is part of the library's C interface.
+#[repr(C)]
+pub(super) struct Raw {
+    #[cfg(not(target_env = "musl"))]
+    word: AtomicU32,
+    waiters: AtomicU32,
+    #[cfg(target_env = "musl")]
+    word: AtomicU32,
+    mode: AtomicU32,
+    cause: AtomicU32,
+    /// In `WATCHED` mode: the holder with its start time.
+    holder: AtomicU64,
+    link: Link,
+    strikes: AtomicU32,
+    /// How often a waiter went to sleep: contention, for who looks from outside.
+    sleeps: AtomicU32,
+}
+
+#[cfg(not(loom))]
+const _: () = {
+    assert!(std::mem::offset_of!(Raw, word) == WORD);
+    assert!(usize::BITS != 64 || std::mem::offset_of!(Raw, link) == NEXT - 8);
+    assert!(usize::BITS != 64 || size_of::<Raw>() == 48);
+};
+
+impl Raw {
+    const_unless_loom! {
+        pub(super) const fn new() -> Self {
+            Raw {
+                word: AtomicU32::new(0),
+                waiters: AtomicU32::new(0),
+                mode: AtomicU32::new(PROCESS),
+                cause: AtomicU32::new(DEATH),
+                holder: AtomicU64::new(0),
+                link: Link::new(),
+                strikes: AtomicU32::new(0),
+                sleeps: AtomicU32::new(0),
+            }
+        }
+    }
+
+    /// It lies in shared memory now, free whatever it was before.
+    #[cfg(not(loom))]
+    pub(super) fn settle(&self, death: crate::shared::Death) {
+        self.word.store(0, Ordering::Relaxed);
+        self.waiters.store(0, Ordering::Relaxed);
+        self.holder.store(0, Ordering::Relaxed);
+        let mode = match death {
+            crate::shared::Death::Kernel => KERNEL,
+            crate::shared::Death::Watched => WATCHED,
+        };
+        self.mode.store(mode, Ordering::Release);
+    }
+
+    /// Takes it if it is free and nobody waits, with one compare-and-swap.
+    #[inline(always)]
+    pub(super) fn take(&self, me: Current) -> bool {
+        let mode = self.mode.load(Ordering::Relaxed);
+        if self.mark() != 0 {
+            return false;
+        }
+        if mode == KERNEL {
+            if !me.has_room() {
+                return false;
+            }
+            // SAFETY: room means a list. The link is that of this lock, which outlives the call.
+            unsafe { me.begin(&self.link) };
+        }
+        let taken = self.exchange(0, me.tid());
+        if taken {
+            self.taken(me, mode, 0);
+        }
+        if mode == KERNEL {
+            // SAFETY: as above.
+            unsafe { me.end() };
+        }
+        taken
+    }
+
+    /// The mark that the word must have because somebody waits, as far as this thread can see.
+    #[inline(always)]
+    fn mark(&self) -> u32 {
+        if self.waiters.load(Ordering::Relaxed) & COUNT == 0 || mutated("mutex-mark") { 0 } else { WAITERS }
+    }
+
+    #[inline(always)]
+    fn exchange(&self, from: u32, to: u32) -> bool {
+        let order = if mutated("mutex-acquire") { Ordering::Relaxed } else { Ordering::SeqCst };
+        self.word.compare_exchange(from, to, order, Ordering::Relaxed).is_ok()
+    }
+
+    /// What is left to do between the exchange and the end of the bracket.
+    #[inline(always)]
+    fn taken(&self, me: Current, mode: u32, waiters: u32) {
+        // Somebody who came while we took it is served by the unlock; with the mark, also by our death.
+        if waiters == 0 && self.waiters.load(Ordering::SeqCst) & COUNT != 0 && !mutated("mutex-mark") {
+            self.remember();
+        }
+        if mode == KERNEL {
+            // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
+            unsafe { me.link(&self.link) };
+        } else if mode == WATCHED {
+            self.holder.store(Holder::thread().word(), Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn remember(&self) {
+        self.word.fetch_or(WAITERS, Ordering::Relaxed);
+    }
+
+    /// Frees it, if this thread has it; in the child of a `fork` it is still its parent's.
+    #[inline(always)]
+    pub(super) fn free(&self, me: Current) {
+        self.leave(me, 0);
+    }
+
+    /// Frees it as one whose value must be repaired.
+    #[cold]
+    pub(super) fn abandon(&self, me: Current, cause: Option<Cause>) {
+        if self.word.load(Ordering::Relaxed) & TID != me.tid() {
+            return;
+        }
+        let cause = match cause {
+            Some(Cause::Death) => DEATH,
+            Some(Cause::Panic) => PANIC,
+            None => UNUSABLE,
+        };
+        self.cause.store(cause, Ordering::Relaxed);
+        self.leave(me, DIED);
+    }
+
+    #[inline(always)]
+    fn leave(&self, me: Current, word: u32) {
+        if self.word.load(Ordering::Relaxed) & TID != me.tid() {
+            return;
+        }
+        let mode = self.mode.load(Ordering::Relaxed);
+        if mode == KERNEL {
+            // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
+            unsafe {
+                me.begin(&self.link);
+                me.unlink(&self.link);
+            }
+        } else if mode == WATCHED {
+            self.holder.store(0, Ordering::Relaxed);
+        }
+        let order = if mutated("mutex-release") { Ordering::Relaxed } else { Ordering::SeqCst };
+        let old = self.word.swap(word, order);
+        if old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0 {
+            self.wake();
+        }
+        if mode == KERNEL {
+            // SAFETY: as above.
+            unsafe { me.end() };
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        if mutated("mutex-wake") {
+            return;
+        }
+        let before = self.waiters.load(Ordering::SeqCst);
+        if futex::wake(&self.word, 1, Scope::Machine) != 0 || before & COUNT == 0 {
+            self.strikes.store(0, Ordering::Relaxed);
+            return;
+        }
+        // Nobody slept, but somebody counts: on the way to sleep or back, or killed there.
+        if self.strikes.fetch_add(1, Ordering::Relaxed) >= STRIKES {
+            self.strikes.store(0, Ordering::Relaxed);
+            let none = before & !COUNT;
+            // A waiter that lives notices that it counts no longer before its next sleep.
+            let _ = self.waiters.compare_exchange(before, none, Ordering::SeqCst, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes it, waiting if it must.
+    #[cold]
+    pub(super) fn wait(&self, me: Current, wait: Wait) -> Result<Taken> {
+        let mode = self.mode.load(Ordering::Relaxed);
+        if mode == KERNEL {
+            if !me.has_list() {
+                let why = "the kernel has no robust list of this thread";
+                return Err(Error::new(Kind::Unsupported, "lock", NOUN, "", why)
+                    .with_hint("lock it in a thread that libc made, or create the segment with Death::Watched"));
+            }
+            if !me.has_room() {
+                let why = format!("this thread holds {} mutexes already", robust::MOST_HELD);
+                return Err(Error::new(Kind::Limit, "lock", NOUN, "", why));
+            }
+            // SAFETY: it has a list; the link is that of this lock, which outlives the call.
+            unsafe { me.begin(&self.link) };
+        }
+        let mut waiter = Waiter { raw: self, counts: false };
+        let taken = self.wait_inside(me, mode, wait, &mut waiter);
+        waiter.leave();
+        if taken.is_err() {
+            // The wake-up that ended our last sleep may have been meant for the lock; pass it on.
+            let word = self.word.load(Ordering::SeqCst);
+            if word & TID == 0 && (word & WAITERS != 0 || self.mark() != 0) {
+                futex::wake(&self.word, 1, Scope::Machine);
+            }
+        }
+        if mode == KERNEL {
+            // SAFETY: as above.
+            unsafe { me.end() };
+        }
+        taken
+    }
+
+    fn wait_inside(&self, me: Current, mode: u32, wait: Wait, waiter: &mut Waiter<'_>) -> Result<Taken> {
+        let deadline = Deadline::from(wait);
+        let mut watch = Watch::until(deadline);
+        let mut looked = wait == Wait::Not;
+        loop {
+            let word = self.word.load(Ordering::SeqCst);
+            let owner = word & TID;
+            if owner == 0 {
+                if self.cause.load(Ordering::Relaxed) == UNUSABLE && word & DIED != 0 {
+                    return Err(unusable());
+                }
+                let mark = word & WAITERS | waiter.mark_for_others();
+                if self.exchange(word, me.tid() | mark) {
+                    waiter.leave();
+                    self.taken(me, mode, mark);
+                    return Ok(if word & DIED == 0 { Taken::Clean } else { Taken::Orphaned });
+                }
+                continue;
+            }
+            if owner == me.tid() && !self.is_of_a_dead_namesake(mode) {
+                let why = "this thread holds it already";
+                return Err(Error::new(Kind::Deadlock, "lock", NOUN, "", why));
+            }
+            if deadline.passed() {
+                // A dead owner is not waited for, not even for a time.
+                if mode == WATCHED && self.bury(word) {
+                    continue;
+                }
+                return Err(late(wait));
+            }
+            if !looked {
+                looked = true;
+                if watch::look(|| (self.word.load(Ordering::Relaxed) & TID == 0).then_some(())).is_some() {
+                    continue;
+                }
+            }
+            waiter.count();
+            let marked = word | WAITERS;
+            if mutated("mutex-waiters") {
+                // Sleeps without a word to anybody.
+            } else if word != marked
+                && self.word.compare_exchange(word, marked, Ordering::SeqCst, Ordering::Relaxed).is_err()
+            {
+                continue;
+            }
+            let asleep = if mutated("mutex-waiters") { word } else { marked };
+            self.sleeps.fetch_add(1, Ordering::Relaxed);
+            match watch.sleep(&self.word, asleep) {
+                Woken::Perhaps | Woken::TimedOut => {}
+                Woken::LookAround if mode == WATCHED => drop(self.bury(asleep)),
+                Woken::LookAround => {}
+                Woken::Gone => {
+                    let why = "the memory it lies in is gone";
+                    return Err(Error::new(Kind::Corrupt, "lock", NOUN, "", why));
+                }
+            }
+        }
+    }
+
+    /// What the kernel does when the holder is killed.
+    #[cfg(loom)]
+    pub(super) fn die(&self) {
+        let word = self.word.load(Ordering::SeqCst);
+        if self.word.compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return self.die();
+        }
+        if word & WAITERS != 0 {
+            futex::wake(&self.word, 1, Scope::Machine);
+        }
+    }
+
+    /// A waiter that is killed when it has been woken, and what the kernel does about it then.
+    #[cfg(loom)]
+    pub(super) fn wait_and_die(&self) {
+        let mut waiter = Waiter { raw: self, counts: false };
+        loop {
+            let word = self.word.load(Ordering::SeqCst);
+            if word & TID == 0 {
+                return; // too late to sleep; killed before it could take it
+            }
+            waiter.count();
+            if self.word.compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                let slept = futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+                if slept == futex::Sleep::Woken {
+                    break;
+                }
+            }
+        }
+        if self.word.load(Ordering::SeqCst) & TID == 0 {
+            futex::wake(&self.word, 1, Scope::Machine);
+        }
+    }
+
+    /// In `WATCHED` mode, does what the kernel would have done if the holder is dead.
+    fn bury(&self, word: u32) -> bool {
+        let holder = self.holder.load(Ordering::SeqCst);
+        let dead = match Holder::in_word(holder) {
+            Some(who) if who.id() == word & TID => !who.thread_is_alive(),
+            // Killed before it wrote its start time, or after it erased it; or just about to do so.
+            _ => !process::exists(word & TID),
+        };
+        dead && self
+            .word
+            .compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Whether the thread id in the word is ours by reuse only.
+    fn is_of_a_dead_namesake(&self, mode: u32) -> bool {
+        let holder = self.holder.load(Ordering::SeqCst);
+        mode == WATCHED && holder != Holder::thread().word() && self.bury(self.word.load(Ordering::SeqCst))
+    }
+
+    /// The thread that has it.
+    pub(super) fn owner(&self) -> Option<u32> {
+        Some(self.word.load(Ordering::Relaxed) & TID).filter(|tid| *tid != 0)
+    }
+
+    /// Why the last holder did not leave it clean; asked while it is held.
+    pub(super) fn cause(&self) -> Cause {
+        if self.cause.load(Ordering::Relaxed) == PANIC { Cause::Panic } else { Cause::Death }
+    }
+
+    /// The value is whole again; said while it is held.
+    pub(super) fn repaired(&self) {
+        self.cause.store(DEATH, Ordering::Relaxed);
+    }
+
+    /// Whether a thread of this process has it.
+    #[cfg(not(loom))]
+    pub(super) fn is_ours(&self) -> bool {
+        self.owner().is_some_and(process::is_own_thread)
+    }
+
+    /// How many wait or were killed waiting.
+    pub(super) fn waiters(&self) -> u32 {
+        self.waiters.load(Ordering::Relaxed) & COUNT
+    }
+}
+
+/// One thread's part in the count.
+struct Waiter<'a> {
+    raw: &'a Raw,
+    counts: bool,
+}
+
+impl Waiter<'_> {
+    /// Counts before a sleep; again, if it was taken for dead meanwhile.
+    fn count(&mut self) {
+        if !self.counts || self.raw.waiters.load(Ordering::SeqCst) & COUNT == 0 {
+            self.raw.waiters.fetch_add(ARRIVAL, Ordering::SeqCst);
+            self.counts = true;
+        }
+    }
+
+    /// Counts no longer.
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.counts) {
+            // Never below zero: it may have been taken for dead.
+            let less = |waiters: u32| (waiters & COUNT != 0).then(|| waiters - 1);
+            let _ = self.raw.waiters.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
+        }
+    }
+
+    /// The mark that the word must have because others wait.
+    fn mark_for_others(&self) -> u32 {
+        let waiters = self.raw.waiters.load(Ordering::SeqCst) & COUNT;
+        if waiters > u32::from(self.counts) && !mutated("mutex-mark") { WAITERS } else { 0 }
+    }
+}
+
+#[cold]
+fn late(wait: Wait) -> Error {
+    match wait {
+        Wait::Not => Error::new(Kind::WouldBlock, "lock", NOUN, "", "another thread holds it"),
+        _ => Error::new(Kind::TimedOut, "lock", NOUN, "", "timed out"),
+    }
+}
+
+#[cold]
+fn unusable() -> Error {
+    let why = "its holder died or panicked, and who was told did not repair what it guards";
+    Error::new(Kind::Corrupt, "lock", NOUN, "", why)
+}

@@ -1,0 +1,32 @@
+//! Permit: a place behind the semaphore, given back when it is dropped.
+
+use super::Semaphore;
+
+/// A place behind the semaphore, given back when it is dropped.
+#[derive(Debug)]
+#[must_use = "a permit is given back when it is dropped"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+}
+
+impl<'a> Permit<'a> {
+    #[inline]
+    pub(super) fn new(semaphore: &'a Semaphore) -> Self {
+        Permit { semaphore }
+    }
+
+    /// Keeps the place: the count stays one lower until somebody else [releases](Semaphore::release). For
+    /// counting events, or for a permit that another process gives back.
+    #[inline]
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // It fails only when somebody gave back what he did not hold.
+        let _ = self.semaphore.release();
+    }
+}

@@ -1,0 +1,613 @@
+//! Readers-writer lock: many readers or one writer; either may be killed, and readers never write the same cache line.
+//!
+//! Each reader takes a slot of its own, one cache line wide, and writes its name into it; a writer first closes the door,
+//! then waits until all slots are empty. That is the trade-off, and `READERS` is where to choose:
+//!
+//! | | `RwLock<T, 16>` | one counter (`pthread_rwlock_t`) |
+//! |---|---|---|
+//! | size | 1 KiB and the value | 56 bytes and the value |
+//! | readers on different cores | do not disturb each other | take the line from each other |
+//! | writer | looks at all slots | looks at the counter |
+//! | a reader is killed | its slot tells; the writer goes on | the writer waits for ever |
+//! | more readers at once than `READERS` | wait for each other | no bound |
+//!
+//! | `door` | slots | state |
+//! |---|---|---|
+//! | 0 open | any | readers come and go |
+//! | 1 closed | some taken | a writer waits for these readers, or died waiting; no new ones come in |
+//! | 2 inside | empty | a writer writes, or died doing it |
+//!
+//! Writers, and readers that find the door closed, take turns at a [`Mutex`] inside. A writer that dies leaves
+//! that mutex to the next of them; if the door then says 2 the value may be half changed, and who comes first, reader
+//! or writer, gets [`Read::Orphaned`] or [`Write::Orphaned`] and repairs. A reader's death changes nothing.
+//!
+//! A thread may read while it reads. Reading while it writes, or the other way about, is an error and not a hang.
+//!
+//! *Big-reader locks*: W. C. Hsieh, W. E. Weihl, *Scalable reader-writer locks for parallel systems*, 1992.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::mutex::{self, Mutex};
+use super::waiters::Waiters;
+use super::watch::{Watch, Woken, look};
+use crate::error::{Error, Kind, Result};
+#[cfg(not(loom))]
+use crate::shared::{Death, Layout, Plain, Shared, layout};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence, model_fence, mutated};
+use crate::sys::holder::Holder;
+use crate::wait::{Deadline, Wait};
+
+const NOUN: &str = "readers-writer lock";
+const FREE: u64 = 0;
+const OPEN: u32 = 0;
+const CLOSED: u32 = 1;
+const INSIDE: u32 = 2;
+
+/// One reader, on a cache line of its own.
+#[repr(C, align(64))]
+struct Slot(AtomicU64);
+
+/// A value that at most `READERS` threads may read at once, or one may write.
+///
+/// ```
+/// use wigwag::gate::RwLock;
+///
+/// let table = RwLock::<[u32; 4]>::new([0; 4]);
+/// table.write()?.or_repair(|table| *table = [0; 4])[2] = 7;
+/// let one = table.read()?.or_repair(|_| ());
+/// let other = table.read()?.or_repair(|_| ());
+/// assert_eq!(one[2] + other[2], 14);
+/// assert_eq!(table.write().err().map(|error| error.kind()), Some(wigwag::Kind::Deadlock));
+/// # Ok::<(), wigwag::Error>(())
+/// ```
+#[doc(alias = "pthread_rwlock_t")]
+#[repr(C, align(64))]
+pub struct RwLock<T, const READERS: usize = 16> {
+    /// Held while writing, or passing the closed door.
+    turn: Mutex<()>,
+    door: AtomicU32,
+    /// Counts readers who left while somebody waited for that.
+    left: AtomicU32,
+    waiters: Waiters,
+    data: UnsafeCell<T>,
+    slots: [Slot; READERS],
+}
+
+// SAFETY: it gives `&mut T` to one thread at a time, and `&T` to several at once.
+unsafe impl<T: Send + Sync, const READERS: usize> Sync for RwLock<T, READERS> {}
+
+// SAFETY: repr(C): a Mutex that is Shared, atomics of which any values are states, and plain data behind the lock.
+#[cfg(not(loom))]
+unsafe impl<T: Plain, const READERS: usize> Shared for RwLock<T, READERS> {
+    const LAYOUT: Layout = layout::<Self>("RwLock")
+        .with(<Mutex<()> as Shared>::LAYOUT)
+        .with(T::LAYOUT);
+    const WARY: bool = false;
+
+    fn settle(&self, death: Death) {
+        self.turn.settle(death);
+    }
+
+    fn in_use(&self) -> bool {
+        self.turn.in_use()
+    }
+}
+
+impl<T, const READERS: usize> RwLock<T, READERS> {
+    #[cfg(not(loom))]
+    /// A free one.
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        const { assert!(READERS > 0, "there must be a slot for a reader") };
+        RwLock {
+            turn: Mutex::new(()),
+            door: AtomicU32::new(OPEN),
+            left: AtomicU32::new(0),
+            waiters: Waiters::new(),
+            data: UnsafeCell::new(value),
+            slots: [const { Slot(AtomicU64::new(FREE)) }; READERS],
+        }
+    }
+
+    #[cfg(loom)]
+    /// A free one.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        RwLock {
+            turn: Mutex::new(()),
+            door: AtomicU32::new(OPEN),
+            left: AtomicU32::new(0),
+            waiters: Waiters::new(),
+            data: UnsafeCell::new(value),
+            slots: std::array::from_fn(|_| Slot(AtomicU64::new(FREE))),
+        }
+    }
+
+    /// Locks it beside other readers, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// `Deadlock` when this thread writes; `Corrupt` when a writer died and who was told did not repair.
+    #[doc(alias = "pthread_rwlock_rdlock")]
+    #[inline]
+    pub fn read(&self) -> Result<Read<'_, T, READERS>> {
+        self.read_with(Wait::Forever)
+    }
+
+    /// Locks it for reading if no writer has it or waits for it.
+    ///
+    /// # Errors
+    /// `Corrupt` as for [`read`](Self::read).
+    #[doc(alias = "pthread_rwlock_tryrdlock")]
+    pub fn try_read(&self) -> Result<Option<Read<'_, T, READERS>>> {
+        unless_taken(self.read_with(Wait::Not))
+    }
+
+    /// Locks it for reading, waiting at most `limit` of monotonic time.
+    ///
+    /// # Errors
+    /// `TimedOut`; otherwise as for [`read`](Self::read).
+    #[doc(alias = "pthread_rwlock_clockrdlock")]
+    pub fn read_timeout(&self, limit: Duration) -> Result<Read<'_, T, READERS>> {
+        self.read_with(Wait::For(limit))
+    }
+
+    /// Locks it for reading, waiting as long as told.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `TimedOut`; otherwise as for [`read`](Self::read).
+    #[inline]
+    pub fn read_with(&self, wait: Wait) -> Result<Read<'_, T, READERS>> {
+        let me = Holder::thread();
+        match self.slip_in(me) {
+            Some(guard) => Ok(Read::Clean(guard)),
+            None => self.queue_to_read(me, wait),
+        }
+    }
+
+    /// Locks it alone, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// `Deadlock` when this thread reads or writes; `Corrupt` as for [`read`](Self::read).
+    #[doc(alias = "pthread_rwlock_wrlock")]
+    pub fn write(&self) -> Result<Write<'_, T, READERS>> {
+        self.write_with(Wait::Forever)
+    }
+
+    /// Locks it alone if nobody has it.
+    ///
+    /// # Errors
+    /// `Corrupt` as for [`read`](Self::read).
+    #[doc(alias = "pthread_rwlock_trywrlock")]
+    pub fn try_write(&self) -> Result<Option<Write<'_, T, READERS>>> {
+        unless_taken(self.write_with(Wait::Not))
+    }
+
+    /// Locks it alone, waiting at most `limit` of monotonic time.
+    ///
+    /// # Errors
+    /// `TimedOut`; otherwise as for [`write`](Self::write).
+    #[doc(alias = "pthread_rwlock_clockwrlock")]
+    pub fn write_timeout(&self, limit: Duration) -> Result<Write<'_, T, READERS>> {
+        self.write_with(Wait::For(limit))
+    }
+
+    /// Locks it alone, waiting as long as told.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `TimedOut`; otherwise as for [`write`](Self::write).
+    pub fn write_with(&self, wait: Wait) -> Result<Write<'_, T, READERS>> {
+        if self.reads(Holder::thread()) {
+            let cause = "this thread reads it";
+            return Err(Error::new(Kind::Deadlock, "write-lock", NOUN, "", cause));
+        }
+        let deadline = Deadline::from(wait);
+        let turn = self.take_turn("write-lock", deadline)?;
+        self.close(turn, "write-lock", deadline)
+    }
+
+    /// The thread ids of those who read; old by the time they are read.
+    pub fn readers(&self) -> impl Iterator<Item = u32> {
+        let holders = self
+            .slots
+            .iter()
+            .filter_map(|slot| Holder::in_word(slot.0.load(Ordering::Relaxed)));
+        holders.map(Holder::id)
+    }
+
+    /// Reads if the door is open and a slot is free.
+    #[inline]
+    fn slip_in(&self, me: Holder) -> Option<ReadGuard<'_, T, READERS>> {
+        let guard = self.take_slot(me)?;
+        // With the writer's order this is "I store mine, then look at yours".
+        model_fence();
+        if self.door.load(Ordering::SeqCst) == OPEN || mutated("rwlock-door") {
+            return Some(guard);
+        }
+        None
+    }
+
+    #[inline]
+    fn take_slot(&self, me: Holder) -> Option<ReadGuard<'_, T, READERS>> {
+        let start = me.id() as usize;
+        for step in 0..READERS {
+            let slot = &self.slots[start.wrapping_add(step) % READERS].0;
+            if slot.load(Ordering::Relaxed) == FREE
+                && slot
+                    .compare_exchange(FREE, me.word(), Ordering::SeqCst, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return Some(ReadGuard {
+                    lock: self,
+                    slot,
+                    me,
+                    not_send: PhantomData,
+                });
+            }
+        }
+        None
+    }
+
+    fn reads(&self, me: Holder) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| slot.0.load(Ordering::Relaxed) == me.word())
+    }
+
+    #[cold]
+    fn queue_to_read(&self, me: Holder, wait: Wait) -> Result<Read<'_, T, READERS>> {
+        let deadline = Deadline::from(wait);
+        // Who reads already keeps every writer out, the waiting one too: waiting for it would be for ever.
+        if self.reads(me) {
+            return self
+                .await_readers("read-lock", deadline, || self.take_slot(me))
+                .map(Read::Clean);
+        }
+        let is_open = || self.door.load(Ordering::Relaxed) == OPEN;
+        if wait != Wait::Not
+            && let Some(guard) = look(|| is_open().then(|| self.slip_in(me)).flatten())
+        {
+            return Ok(Read::Clean(guard));
+        }
+        let turn = self.take_turn("read-lock", deadline)?;
+        if !is_open() {
+            return Ok(match self.close(turn, "read-lock", deadline)? {
+                Write::Clean(guard) => Read::Clean(guard.downgrade()),
+                Write::Orphaned(orphan) => Read::Orphaned(orphan),
+            });
+        }
+        // Nobody writes as long as this one has the turn.
+        let guard = self.await_readers("read-lock", deadline, || self.take_slot(me))?;
+        drop(turn);
+        Ok(Read::Clean(guard))
+    }
+
+    fn take_turn(&self, action: &'static str, deadline: Deadline) -> Result<mutex::Guard<'_, ()>> {
+        match self.turn.lock_with(deadline.wait()) {
+            // Its death says nothing about the value: the door does.
+            Ok(lock) => Ok(lock.or_repair(|()| ())),
+            Err(error) => {
+                let cause = match error.kind() {
+                    Kind::Deadlock => "this thread writes it",
+                    _ => return Err(given_up(action, deadline, error.kind())),
+                };
+                Err(Error::new(error.kind(), action, NOUN, "", cause))
+            }
+        }
+    }
+
+    /// Closes the door and waits until the readers are out; the turn is ours.
+    fn close<'a>(
+        &'a self,
+        turn: mutex::Guard<'a, ()>,
+        action: &'static str,
+        deadline: Deadline,
+    ) -> Result<Write<'a, T, READERS>> {
+        // Whoever had the turn before opened the door again, or died.
+        let torn = self.door.load(Ordering::Acquire) == INSIDE;
+        if !torn {
+            self.door.store(CLOSED, Ordering::SeqCst);
+            model_fence();
+        }
+        let panicking = std::thread::panicking();
+        let guard = WriteGuard {
+            lock: self,
+            turn: Some(turn),
+            is_whole: !torn,
+            panicking,
+            not_send: PhantomData,
+        };
+        self.await_readers(action, deadline, || self.is_empty().then_some(()))?;
+        // Before the value is touched, so that a death from here on tells that it may be half changed.
+        self.door.store(INSIDE, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        Ok(if torn {
+            Write::Orphaned(Orphan(guard))
+        } else {
+            Write::Clean(guard)
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        // Acquire: what the readers read was before what the writer writes.
+        self.slots
+            .iter()
+            .all(|slot| slot.0.load(Ordering::SeqCst) == FREE)
+    }
+
+    /// Waits for readers to leave until `found`; clears the slots of dead ones.
+    fn await_readers<R>(
+        &self,
+        action: &'static str,
+        deadline: Deadline,
+        mut found: impl FnMut() -> Option<R>,
+    ) -> Result<R> {
+        let first = found();
+        let first = if deadline.passed() {
+            first
+        } else {
+            first.or_else(|| look(&mut found))
+        };
+        if let Some(found) = first {
+            return Ok(found);
+        }
+        let mut watch = Watch::until(deadline);
+        let mut waiter = self.waiters.waiter();
+        loop {
+            waiter.count();
+            let left = self.left.load(Ordering::SeqCst);
+            if let Some(found) = found() {
+                return Ok(found);
+            }
+            match watch.sleep(&self.left, left) {
+                Woken::Perhaps => {}
+                Woken::LookAround => self.bury_readers(),
+                Woken::TimedOut => return Err(given_up(action, deadline, Kind::TimedOut)),
+                Woken::Gone => {
+                    return Err(Error::new(
+                        Kind::Corrupt,
+                        action,
+                        NOUN,
+                        "",
+                        "its memory is gone",
+                    ));
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn bury_readers(&self) {
+        for slot in &self.slots {
+            let word = slot.0.load(Ordering::Relaxed);
+            if Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive()) {
+                let _ = slot
+                    .0
+                    .compare_exchange(word, FREE, Ordering::SeqCst, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cold]
+fn given_up(action: &'static str, deadline: Deadline, kind: Kind) -> Error {
+    match (kind, deadline) {
+        (Kind::WouldBlock | Kind::TimedOut, Deadline::Now) => {
+            Error::new(Kind::WouldBlock, action, NOUN, "", "it is taken")
+        }
+        (Kind::WouldBlock | Kind::TimedOut, _) => {
+            Error::new(Kind::TimedOut, action, NOUN, "", "timed out")
+        }
+        _ => Error::new(kind, action, NOUN, "", "its state cannot be trusted"),
+    }
+}
+
+fn unless_taken<G>(result: Result<G>) -> Result<Option<G>> {
+    match result {
+        Ok(guard) => Ok(Some(guard)),
+        // This thread having it counts as somebody.
+        Err(error) if matches!(error.kind(), Kind::WouldBlock | Kind::Deadlock) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl<T, const READERS: usize> fmt::Debug for RwLock<T, READERS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLock")
+            .field("door", &self.door.load(Ordering::Relaxed))
+            .field("readers", &self.readers().count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A reader's lock, or a dead writer's.
+#[must_use = "it is unlocked at once if it is not kept"]
+pub enum Read<'a, T, const READERS: usize = 16> {
+    /// The value is whole.
+    Clean(ReadGuard<'a, T, READERS>),
+    /// A writer died while it wrote: the value may be half changed, and this thread is alone with it.
+    Orphaned(Orphan<'a, T, READERS>),
+}
+
+/// The writer's lock, and whether another writer died with it.
+#[must_use = "it is unlocked at once if it is not kept"]
+pub enum Write<'a, T, const READERS: usize = 16> {
+    /// The value is whole.
+    Clean(WriteGuard<'a, T, READERS>),
+    /// A writer died while it wrote: the value may be half changed.
+    Orphaned(Orphan<'a, T, READERS>),
+}
+
+impl<'a, T, const READERS: usize> Read<'a, T, READERS> {
+    /// The reader's lock, after `mend` where a writer died.
+    pub fn or_repair(self, mend: impl FnOnce(&mut T)) -> ReadGuard<'a, T, READERS> {
+        match self {
+            Read::Clean(guard) => guard,
+            Read::Orphaned(mut orphan) => {
+                mend(&mut orphan);
+                orphan.repaired().downgrade()
+            }
+        }
+    }
+
+    /// Whether a writer died.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        matches!(self, Read::Orphaned(_))
+    }
+}
+
+impl<'a, T, const READERS: usize> Write<'a, T, READERS> {
+    /// The writer's lock, after `mend` where another writer died.
+    pub fn or_repair(self, mend: impl FnOnce(&mut T)) -> WriteGuard<'a, T, READERS> {
+        match self {
+            Write::Clean(guard) => guard,
+            Write::Orphaned(mut orphan) => {
+                mend(&mut orphan);
+                orphan.repaired()
+            }
+        }
+    }
+
+    /// Whether a writer died.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        matches!(self, Write::Orphaned(_))
+    }
+}
+
+/// A reader's lock, until it is dropped. It stays in its thread.
+#[must_use = "it is unlocked at once if it is not kept"]
+pub struct ReadGuard<'a, T, const READERS: usize = 16> {
+    lock: &'a RwLock<T, READERS>,
+    slot: &'a AtomicU64,
+    me: Holder,
+    not_send: PhantomData<*const ()>,
+}
+
+impl<T, const READERS: usize> Deref for ReadGuard<'_, T, READERS> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: as long as this thread has a slot no writer touches the value.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T, const READERS: usize> Drop for ReadGuard<'_, T, READERS> {
+    #[inline]
+    fn drop(&mut self) {
+        // In the child of a fork the slot is still its parent's.
+        if self.slot.load(Ordering::Relaxed) != self.me.word() || Holder::thread() != self.me {
+            return;
+        }
+        // With the look at `waiters` this is "I store mine, then look at yours"; so is the writer's side.
+        self.slot.store(
+            FREE,
+            if mutated("rwlock-leave") {
+                Ordering::Relaxed
+            } else {
+                Ordering::SeqCst
+            },
+        );
+        if self.lock.waiters.any() {
+            self.lock.left.fetch_add(1, Ordering::SeqCst);
+            if !mutated("rwlock-wake") {
+                self.lock.waiters.wake(&self.lock.left, u32::MAX);
+            }
+        }
+    }
+}
+
+/// The writer's lock, until it is dropped. It stays in its thread.
+#[must_use = "it is unlocked at once if it is not kept"]
+pub struct WriteGuard<'a, T, const READERS: usize = 16> {
+    lock: &'a RwLock<T, READERS>,
+    /// There, except while it is dropped.
+    turn: Option<mutex::Guard<'a, ()>>,
+    /// Whether the door may be opened.
+    is_whole: bool,
+    /// Whether the thread was unwinding already when it took it.
+    panicking: bool,
+    not_send: PhantomData<*const ()>,
+}
+
+impl<'a, T, const READERS: usize> WriteGuard<'a, T, READERS> {
+    /// Goes on as a reader, letting no writer in between.
+    #[must_use = "it is unlocked at once if it is not kept"]
+    pub fn downgrade(self) -> ReadGuard<'a, T, READERS> {
+        let lock = self.lock;
+        let me = Holder::thread();
+        loop {
+            // A reader that found the door closed may be in a slot for an instant; all of them, hardly.
+            if let Some(guard) = lock.take_slot(me) {
+                drop(self);
+                return guard;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl<T, const READERS: usize> Deref for WriteGuard<'_, T, READERS> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the turn is this thread's, the door is closed and the slots were empty after that.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T, const READERS: usize> DerefMut for WriteGuard<'_, T, READERS> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `deref`, and the guard is borrowed alone.
+        unsafe { &mut *self.lock.data.get() }
+    }
+}
+
+impl<T, const READERS: usize> Drop for WriteGuard<'_, T, READERS> {
+    fn drop(&mut self) {
+        // Who panics with it leaves the value half changed, as if it had died.
+        if self.is_whole && (self.panicking || !std::thread::panicking()) {
+            self.lock.door.store(
+                OPEN,
+                if mutated("rwlock-open") {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::Release
+                },
+            );
+        }
+        drop(self.turn.take());
+    }
+}
+
+/// The lock after a writer's death. Dropped without [`repaired`](Self::repaired) it stays closed: the next one is told again.
+#[must_use = "dropping it leaves the repair to the next one"]
+pub struct Orphan<'a, T, const READERS: usize = 16>(WriteGuard<'a, T, READERS>);
+
+impl<'a, T, const READERS: usize> Orphan<'a, T, READERS> {
+    /// Says that the value is whole again.
+    pub fn repaired(self) -> WriteGuard<'a, T, READERS> {
+        let mut guard = self.0;
+        guard.is_whole = true;
+        guard
+    }
+}
+
+impl<T, const READERS: usize> Deref for Orphan<'_, T, READERS> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T, const READERS: usize> DerefMut for Orphan<'_, T, READERS> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}

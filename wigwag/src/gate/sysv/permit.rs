@@ -1,0 +1,33 @@
+//! Permit: one count of a set that is held, given back when it is dropped.
+
+use super::{Op, Set};
+
+/// One count of a set that is held, given back when it is dropped, or by the kernel when the
+/// process ends, unless the set was opened without undo.
+#[derive(Debug)]
+#[must_use = "a permit is given back when it is dropped"]
+pub struct Permit<'a> {
+    set: &'a Set,
+    release: Op,
+}
+
+impl<'a> Permit<'a> {
+    #[inline]
+    pub(super) fn new(set: &'a Set, release: Op) -> Self {
+        Permit { set, release }
+    }
+
+    /// Keeps it; it is still given back at the end of the process if the set undoes.
+    #[inline]
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // It fails only when the set was removed.
+        let _ = self.set.try_apply(&[self.release]);
+    }
+}

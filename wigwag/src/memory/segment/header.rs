@@ -1,0 +1,191 @@
+//! Header: the first bytes of a segment, which say whether a program may understand the rest.
+//!
+//! Fixed numbers, little or big endian as the machine is, never changed after the segment is ready; so they are
+//! read once into a private copy and checked there. What does not match is refused: another type, another version
+//! of this layout, another word size or byte order, a libc whose robust list our locks cannot join, ids counted in
+//! another pid namespace, a boot that is over.
+
+use std::mem::offset_of;
+
+use crate::error::Kind;
+use crate::shared::{Death, Shared};
+use crate::sys::holder::Holder;
+use crate::sys::{process, robust};
+
+/// Where the value begins; a page, so that its alignment is any type's.
+pub(super) const VALUE: usize = 4096;
+/// What a segment begins with.
+const MAGIC: [u8; 8] = *b"wigwag\r\n";
+/// Version of this header and of the gates' layouts.
+const ABI: u32 = 1;
+/// Reads differently on a machine of the other byte order.
+const ORDER: u32 = 0x0102_0304;
+
+/// How far the creator got. Zero is a memory that nobody has begun to use.
+pub(super) const MAKING: u32 = 1;
+pub(super) const READY: u32 = 2;
+
+/// The first bytes of a segment.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub(super) magic: [u8; 8],
+    pub(super) state: u32,
+    abi: u32,
+    /// Who makes or made it.
+    pub(super) creator: u64,
+    order: u32,
+    word_size: u32,
+    layout: u64,
+    size: u64,
+    /// From a lock's node to its word in libc's robust list; 0 for a segment without nodes.
+    robust: i32,
+    trusting: u32,
+    pid_namespace: u64,
+    boot: [u8; 16],
+    type_name: [u8; 96],
+}
+
+pub(super) const STATE: usize = offset_of!(Header, state);
+pub(super) const CREATOR: usize = offset_of!(Header, creator);
+pub(super) const BYTES: usize = size_of::<Header>();
+const _: () = assert!(BYTES == 176 && BYTES <= VALUE && STATE == 8 && CREATOR == 16);
+
+/// What was found at a name.
+pub(super) enum Found {
+    /// Nothing was written there yet.
+    Blank,
+    /// A creator began and did not finish.
+    Unfinished,
+    /// A segment.
+    Ready,
+    /// Something else.
+    Foreign,
+}
+
+impl Header {
+    /// The header of a new segment of `T`, not yet ready.
+    pub(super) fn new<T: Shared>(death: Death, trusting: bool) -> std::io::Result<Self> {
+        let mut type_name = [0; 96];
+        let name = std::any::type_name::<T>().as_bytes();
+        let len = name.len().min(type_name.len());
+        type_name[..len].copy_from_slice(&name[..len]);
+        Ok(Header {
+            magic: MAGIC,
+            state: MAKING,
+            abi: ABI,
+            creator: Holder::process().word(),
+            order: ORDER,
+            word_size: usize::BITS,
+            layout: T::LAYOUT.hash(),
+            size: size_of::<T>() as u64,
+            robust: match death {
+                Death::Kernel => robust::OFFSET as i32,
+                Death::Watched => 0,
+            },
+            trusting: trusting.into(),
+            pid_namespace: process::pid_namespace()?,
+            boot: process::boot_id()?,
+            type_name,
+        })
+    }
+
+    /// Its bytes.
+    pub(super) fn to_bytes(self) -> [u8; BYTES] {
+        // SAFETY: repr(C) of numbers and byte arrays, and their sizes add up to the whole: no padding.
+        unsafe { std::mem::transmute(self) }
+    }
+
+    /// From bytes as they were found.
+    pub(super) fn from_bytes(bytes: [u8; BYTES]) -> Self {
+        // SAFETY: all bit patterns are valid in each field.
+        unsafe { std::mem::transmute(bytes) }
+    }
+
+    /// What these bytes are, of an object that has `len` of them.
+    pub(super) fn found(&self, len: u64) -> Found {
+        match (self.magic, self.state) {
+            _ if len == 0 => Found::Blank,
+            (MAGIC, READY) => Found::Ready,
+            (MAGIC, MAKING) => Found::Unfinished,
+            _ => Found::Foreign,
+        }
+    }
+
+    /// Whether nobody has written what it is; it may have a creator.
+    pub(super) fn is_blank(&self) -> bool {
+        self.magic == [0; 8] && self.state == 0
+    }
+
+    /// Whether this program may use a ready segment of `len` bytes as a `T`; or why not, and what to change.
+    pub(super) fn check<T: Shared>(&self, len: u64, trusting: bool) -> Result<(), (Kind, String, &'static str)> {
+        if self.abi != ABI || self.order != ORDER {
+            let why = format!("it has layout version {:#x}, byte order {:#x}; this program knows {ABI:#x}, {ORDER:#x}", self.abi, self.order);
+            return Err((Kind::Unsupported, why, "build all its programs with one version of wigwag"));
+        }
+        if self.word_size != usize::BITS {
+            let why = format!("it was made by a {}-bit program, this one has {} bits", self.word_size, usize::BITS);
+            return Err((Kind::Unsupported, why, "use programs of one word size"));
+        }
+        if self.layout != T::LAYOUT.hash() || self.size != size_of::<T>() as u64 {
+            let why = format!(
+                "it holds another type: {} of {} bytes, layout {:016x}, and not {} of {} bytes, layout {:016x}",
+                self.type_name(),
+                self.size,
+                self.layout,
+                std::any::type_name::<T>(),
+                size_of::<T>(),
+                T::LAYOUT.hash()
+            );
+            return Err((Kind::BadInput, why, "build all its programs from one declaration of the type, or remove the segment"));
+        }
+        if len < (VALUE + size_of::<T>()) as u64 {
+            let why = format!("it was truncated to {len} bytes, of {}", VALUE + size_of::<T>());
+            return Err((Kind::Corrupt, why, "remove it and create it again"));
+        }
+        if self.robust != 0 && self.robust as isize != robust::OFFSET {
+            let why = format!(
+                "its locks join the robust list of a libc with offset {}, the one of this program has {}",
+                self.robust,
+                robust::OFFSET
+            );
+            return Err((Kind::Unsupported, why, "link all its programs with one libc, or create it with Death::Watched"));
+        }
+        if self.robust != 0 && !robust::current().has_list() {
+            let why = "the kernel has no robust list of this thread that our locks could join".to_owned();
+            return Err((Kind::Unsupported, why, "use a thread that libc made, or create it with Death::Watched"));
+        }
+        if (self.trusting != 0) != trusting {
+            let [made, here] = [self.trusting != 0, trusting].map(|yes| if yes { "trust" } else { "do not trust" });
+            let why = format!("its creator meant for programs that {made} each other, this one was told to {here} them");
+            return Err((Kind::BadInput, why, "open it with the trust it was created with"));
+        }
+        match process::pid_namespace() {
+            Ok(own) if own == self.pid_namespace => {}
+            Ok(own) => {
+                let why = format!("the owners of its locks are counted in pid namespace {}, this process is in {own}", self.pid_namespace);
+                return Err((Kind::Unsupported, why, "start the containers with one pid namespace (docker: --pid, Kubernetes: shareProcessNamespace)"));
+            }
+            Err(error) => return Err((Kind::Unsupported, format!("the pid namespace is unknown: {error}"), "mount /proc")),
+        }
+        match process::boot_id() {
+            Ok(boot) if boot == self.boot => Ok(()),
+            Ok(_) => Err((
+                Kind::Corrupt,
+                "it is from an earlier boot, and nobody knows who held its locks".to_owned(),
+                "copy what you need out of the file, remove it and create it again",
+            )),
+            Err(error) => Err((Kind::Unsupported, format!("the boot is unknown: {error}"), "mount /proc")),
+        }
+    }
+
+    /// The process that makes or made it.
+    pub(super) fn creator_pid(&self) -> u32 {
+        Holder::in_word(self.creator).map_or(0, Holder::id)
+    }
+
+    fn type_name(&self) -> String {
+        let name = self.type_name.iter().take_while(|byte| **byte != 0);
+        name.map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '?' }).collect()
+    }
+}

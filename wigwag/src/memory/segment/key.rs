@@ -1,0 +1,151 @@
+//! By key: segments in System V shared memory, where the creator's name in the memory tells a living one from a dead one.
+//!
+//! There is no descriptor to lock. New memory is all zeros; whoever writes its own name over the zero
+//! makes the value. Who finds a name whose process is dead, and no ready segment, puts its own name there.
+//!
+//! `shmget(2)`, `shmctl(2)`, `ftok(3)`.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::header::{self, Found, Header, VALUE};
+use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Segment, Trust};
+use crate::error::{Kind, Result};
+use crate::memory::sysv::FACILITY;
+use crate::name::Name;
+use crate::shared::Shared;
+use crate::sys::holder::Holder;
+
+/// The segment with a key: the one that exists, if that is wanted, or a new one, if there is a value for it.
+pub(super) fn at<T: Shared>(
+    options: &Options,
+    place: Place,
+    exists: bool,
+    mut value: Option<impl FnOnce() -> T>,
+) -> Result<Segment<T>> {
+    let label = place.name.to_string();
+    let failed = |action, errno: Errno| FACILITY.failed(action, &label, errno);
+    let error = |kind, why: &str| FACILITY.error(kind, "open", &label, why);
+    let len = VALUE + size_of::<T>();
+    let action = if value.is_some() { "create" } else { "open" };
+    let id = id(&place.name, len, options, value.is_some()).map_err(|errno| failed(action, errno))?;
+    let size = size(id).map_err(|errno| failed("open", errno))?;
+    let foreign = || error(Kind::Corrupt, "it is not a segment: its first bytes are not those of one");
+    if size < header::BYTES as u64 {
+        return Err(foreign());
+    }
+    let pages = Pages::of_id(id).map_err(|errno| failed("attach", errno))?;
+    let (since, own) = (Instant::now(), Holder::process().word());
+    loop {
+        let creator = pages.creator().load(Ordering::Acquire);
+        let head = pages.header();
+        match head.found(size) {
+            Found::Ready if !exists => return Err(failed("create", Errno::EXIST)),
+            Found::Ready => {
+                head.check::<T>(size, options.trust == Trust::Peers)
+                    .map_err(|(kind, why, hint)| error(kind, &why).with_hint(hint))?;
+                return Ok(Segment::new(options, pages, None, Some(place)));
+            }
+            Found::Foreign if head.is_blank() && size == len as u64 => {}
+            Found::Foreign => return Err(if exists { foreign() } else { failed("create", Errno::EXIST) }),
+            Found::Blank | Found::Unfinished => {}
+        }
+        let who = Holder::in_word(creator);
+        if who.is_some_and(Holder::process_is_alive) {
+            // Another thread of this process may be the one that is at it, too.
+            if since.elapsed() > PATIENCE {
+                let who = format!("process {} is still making its value", head.creator_pid());
+                return Err(error(Kind::TimedOut, &who));
+            }
+        } else if value.is_none() {
+            if who.is_some() || since.elapsed() > GRACE {
+                let why = "its creator died before it had made the value";
+                return Err(error(Kind::Corrupt, why).with_hint("create takes it over"));
+            }
+        } else if size != len as u64 {
+            let why = format!("an unfinished one has {size} bytes, this type needs {len}");
+            return Err(error(Kind::Corrupt, &why).with_hint("remove it first"));
+        } else if pages.creator().compare_exchange(creator, own, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && let Some(value) = value.take()
+        {
+            // From here until the value is settled an error or a panic leaves our name behind; take it away.
+            let unfinished = Unfinished(&pages);
+            let death = options.way_of_death();
+            let head = Header::new::<T>(death, options.trust == Trust::Peers)
+                .map_err(|cause| FACILITY.failed("create", &label, cause).with_hint("mount /proc"))?;
+            pages.write_header(&head);
+            pages.settle(value(), death);
+            std::mem::forget(unfinished);
+            return Ok(Segment::new(options, pages, None, Some(place)));
+        } else {
+            continue;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Gives up the place of the creator when making the value failed or panicked.
+struct Unfinished<'a>(&'a Pages);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.creator().store(0, Ordering::Release);
+    }
+}
+
+/// Removes the memory with this key; it goes when the last process has detached it.
+pub(super) fn remove(place: &Place) -> Result<()> {
+    let failed = |errno| place.facility.failed("remove", &place.name, errno);
+    let id = id(&place.name, 0, &Options::default(), false).map_err(failed)?;
+    // SAFETY: IPC_RMID ignores the pointer.
+    checked(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop).map_err(failed)
+}
+
+/// The identifier behind a name; the memory is made if it is not there and `make` says so.
+fn id(name: &Name, len: usize, options: &Options, make: bool) -> Result<i32, Errno> {
+    let key = match name {
+        Name::Id(id) => return Ok(*id),
+        Name::Key(key) => *key,
+        Name::Path(path) => ftok(path)?,
+        _ => return Err(Errno::INVAL),
+    };
+    loop {
+        // SAFETY: no pointers. A length of 0 finds one of any length.
+        match checked(unsafe { libc::shmget(key, 0, 0) }) {
+            Err(Errno::NOENT) if make => {}
+            found => return found,
+        }
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | (options.mode & 0o777).cast_signed();
+        // SAFETY: no pointers.
+        match checked(unsafe { libc::shmget(key, len, flags) }) {
+            Err(Errno::EXIST) => {}
+            made => return made,
+        }
+    }
+}
+
+fn ftok(path: &std::path::Path) -> Result<i32, Errno> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    // SAFETY: a valid C string.
+    checked(unsafe { libc::ftok(path.as_ptr(), 1) })
+}
+
+fn size(id: i32) -> Result<u64, Errno> {
+    let mut stat = MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: the pointer is valid for writing.
+    checked(unsafe { libc::shmctl(id, libc::IPC_STAT, stat.as_mut_ptr()) })?;
+    // SAFETY: a structure of numbers, zeroed and then filled in.
+    Ok(unsafe { stat.assume_init() }.shm_segsz as u64)
+}
+
+fn checked(answer: i32) -> Result<i32, Errno> {
+    match answer {
+        -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        answer => Ok(answer),
+    }
+}

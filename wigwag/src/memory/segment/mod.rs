@@ -1,0 +1,309 @@
+//! Segment: one value in many processes, found by name, checked before it is used, and never seen half-made.
+//!
+//! The value is moved into the memory by its creator and stays there; everybody gets `&T`, and what
+//! changes, changes through the atomics and gates in it. **Trust**: a segment is for programs that keep the rules. Any
+//! process that may open it can write anything into it; where that is not acceptable, create it with
+//! [`Trust::Nobody`], which admits only types that stay sound then.
+//!
+//! A creator that is killed half-way leaves an unfinished segment: [`open`](Segment::open) says so,
+//! [`create`](Segment::create) and [`open_or_create`](Segment::open_or_create) take it over.
+//!
+//! ```
+//! use wigwag::gate::Mutex;
+//! use wigwag::memory::segment::{Options, Segment};
+//!
+//! wigwag::shared! { struct Bank { pence: Mutex<i64> } }
+//!
+//! let name = format!("/bank-{}", std::process::id());
+//! let bank = Options::new().temporary(true).create(&name, Bank { pence: Mutex::new(100) })?;
+//! let same = Segment::<Bank>::open(&name)?;               // in another process
+//! *same.pence.lock()?.or_repair(|pence| *pence = 0) += 5; // its owner may have died: repair
+//! assert_eq!(*bank.pence.lock()?.or_repair(|_| {}), 105);
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
+//! `shm_overview(7)`, `memfd_create(2)`, `shmop(2)`, `mmap(2)`.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+mod file;
+mod header;
+mod key;
+mod pages;
+mod place;
+
+
+use self::header::VALUE;
+use self::pages::Pages;
+pub use self::place::Place;
+use crate::error::{Error, Kind, Result};
+use crate::memory::memfd;
+use crate::shared::{Death, Shared};
+use crate::sys::robust;
+
+/// How long the making of a value may take before those who wait for it give up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a name may exist before its creator has written the first byte.
+const GRACE: Duration = Duration::from_millis(500);
+/// How often to look again.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Whether the processes that share the memory rely on each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Trust {
+    /// On each other, as the threads of one program do: only death is survived, not lies.
+    #[default]
+    Peers,
+    /// On nobody: whatever a peer writes and whenever, the others get wrong data or errors and nothing worse.
+    Nobody,
+}
+
+/// How a segment is to be made or opened.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Options {
+    mode: u32,
+    temporary: bool,
+    trust: Trust,
+    death: Option<Death>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { mode: 0o600, temporary: false, trust: Trust::Peers, death: None }
+    }
+}
+
+impl Options {
+    /// The defaults: for this user only, left behind, peers that are trusted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Who may open it, as in `chmod`; 0o600 unless told otherwise. The process's umask is taken off.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether the name is removed when this handle is dropped. Not when the process is killed.
+    pub fn temporary(mut self, temporary: bool) -> Self {
+        self.temporary = temporary;
+        self
+    }
+
+    /// Whom the type must be able to bear; [`Trust::Peers`] unless told otherwise.
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// How the gates in a new segment notice the death of an owner; by the kernel where libc allows it.
+    pub fn death(mut self, death: Death) -> Self {
+        self.death = Some(death);
+        self
+    }
+
+    /// Makes a new one.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `Limit` when there is no room; `PermissionDenied`.
+    pub fn create<T: Shared>(&self, name: impl AsRef<OsStr>, value: T) -> Result<Segment<T>> {
+        self.at(Place::parse(name)?, false, Some(|| value))
+    }
+
+    /// Opens one that exists; waits for a creator that has begun.
+    ///
+    /// # Errors
+    /// `NotFound`; `BadInput` when it holds another type; `Corrupt` when it is no segment, truncated, unfinished by a
+    /// creator that died, or from an earlier boot; `Unsupported` when this program counts otherwise (libc,
+    /// version, word size, pid namespace); `TimedOut` when the creator is still at it after ten seconds.
+    pub fn open<T: Shared>(&self, name: impl AsRef<OsStr>) -> Result<Segment<T>> {
+        self.at(Place::parse(name)?, true, None::<fn() -> T>)
+    }
+
+    /// Opens the one that exists or makes it; of several at once, one makes it and the others open that.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn open_or_create<T: Shared>(&self, name: impl AsRef<OsStr>, value: impl FnOnce() -> T) -> Result<Segment<T>> {
+        self.at(Place::parse(name)?, true, Some(value))
+    }
+
+    /// Makes one without a name, in a sealed memfd.
+    ///
+    /// # Errors
+    /// `Limit` when there is no room.
+    pub fn anonymous<T: Shared>(&self, value: T) -> Result<Segment<T>> {
+        self.fits::<T>("")?;
+        file::anonymous(self, value)
+    }
+
+    /// Opens the one that a descriptor was received for.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), and `Unsupported` for a memfd that a peer could shrink, which would kill this process.
+    pub fn from_fd<T: Shared>(&self, file: impl Into<OwnedFd>) -> Result<Segment<T>> {
+        self.fits::<T>("")?;
+        file::received(self, file.into())
+    }
+
+    fn at<T: Shared>(&self, place: Place, exists: bool, value: Option<impl FnOnce() -> T>) -> Result<Segment<T>> {
+        self.fits::<T>(&place.to_string())?;
+        match place.path() {
+            Some(path) => file::at(self, place, &path, exists, value),
+            None => key::at(self, place, exists, value),
+        }
+    }
+
+    /// Whether a segment of `T` can keep what is asked.
+    fn fits<T: Shared>(&self, label: &str) -> Result<()> {
+        let refuse = |why: String| Error::new(Kind::BadInput, "open", "segment", label, why);
+        if self.trust == Trust::Nobody && !T::WARY {
+            let why = format!(
+                "{} hands out references to memory that a hostile peer could change meanwhile",
+                std::any::type_name::<T>()
+            );
+            return Err(refuse(why).with_hint("with Trust::Nobody use atomics, and gates that copy in and out"));
+        }
+        if align_of::<T>() > VALUE {
+            return Err(refuse(format!("a value in a segment is aligned to at most {VALUE} bytes")));
+        }
+        Ok(())
+    }
+
+    /// How the gates of a new segment notice death.
+    fn way_of_death(&self) -> Death {
+        match self.death {
+            _ if self.trust == Trust::Nobody => Death::Watched,
+            Some(death) => death,
+            None if robust::current().has_list() => Death::Kernel,
+            None => Death::Watched,
+        }
+    }
+}
+
+/// One value in many processes.
+pub struct Segment<T: Shared> {
+    pages: Pages,
+    file: Option<OwnedFd>,
+    place: Option<Place>,
+    temporary: bool,
+    value: PhantomData<T>,
+}
+
+// SAFETY: it gives `&T` and nothing else of what lies in the memory, and `T` is `Sync`.
+unsafe impl<T: Shared> Send for Segment<T> {}
+// SAFETY: as above.
+unsafe impl<T: Shared> Sync for Segment<T> {}
+
+impl<T: Shared> Segment<T> {
+    /// Makes a new one, see [`Options::create`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create(name: impl AsRef<OsStr>, value: T) -> Result<Self> {
+        Options::new().create(name, value)
+    }
+
+    /// Opens one that exists, see [`Options::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(name: impl AsRef<OsStr>) -> Result<Self> {
+        Options::new().open(name)
+    }
+
+    /// Opens the one that exists or makes it, see [`Options::open_or_create`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_or_create(name: impl AsRef<OsStr>, value: impl FnOnce() -> T) -> Result<Self> {
+        Options::new().open_or_create(name, value)
+    }
+
+    /// Makes one without a name, to be inherited or passed as a descriptor.
+    ///
+    /// # Errors
+    /// `Limit` when there is no room.
+    pub fn anonymous(value: T) -> Result<Self> {
+        Options::new().anonymous(value)
+    }
+
+    /// Opens the one that a descriptor was received for, see [`Options::from_fd`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_fd(file: impl Into<OwnedFd>) -> Result<Self> {
+        Options::new().from_fd(file)
+    }
+
+    /// Removes a name. Who has the segment open keeps it.
+    ///
+    /// # Errors
+    /// `NotFound`; `PermissionDenied`.
+    #[doc(alias("shm_unlink", "IPC_RMID"))]
+    pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
+        remove(&Place::parse(name)?)
+    }
+
+    /// Where it lies, if it has a name.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// The descriptor behind it, to be sent to another process; System V memory has none.
+    #[must_use]
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    fn new(options: &Options, pages: Pages, file: Option<OwnedFd>, place: Option<Place>) -> Self {
+        Segment { pages, file, place, temporary: options.temporary, value: PhantomData }
+    }
+}
+
+impl<T: Shared> Deref for Segment<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the pages hold a T at VALUE: the creator wrote it before the state said so, and the header was
+        // checked. They stay mapped as long as this lives. Peers change it only as `Shared` allows.
+        unsafe { self.pages.base().add(VALUE).cast::<T>().as_ref() }
+    }
+}
+
+impl<T: Shared> Drop for Segment<T> {
+    fn drop(&mut self) {
+        if self.in_use() {
+            // A guard was leaked: the kernel will look at its lock when the thread ends.
+            self.pages.keep();
+        }
+        if self.temporary
+            && let Some(place) = &self.place
+        {
+            // Somebody may have removed it already.
+            let _ = remove(place);
+        }
+    }
+}
+
+impl<T: Shared> fmt::Debug for Segment<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Segment");
+        debug.field("of", &std::any::type_name::<T>()).field("at", &self.place).finish_non_exhaustive()
+    }
+}
+
+fn remove(place: &Place) -> Result<()> {
+    match place.path() {
+        Some(path) => std::fs::remove_file(path).map_err(|cause| place.facility.failed("remove", &place.name, cause)),
+        None => key::remove(place),
+    }
+}

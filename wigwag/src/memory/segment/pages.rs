@@ -1,0 +1,115 @@
+//! Pages: the mapping of one segment, in any facility.
+
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::header::{BYTES, CREATOR, Header, READY, STATE, VALUE};
+use crate::shared::{Death, Shared};
+
+/// Mapped pages; unmapped when dropped.
+pub(super) struct Pages {
+    base: NonNull<u8>,
+    how: How,
+}
+
+enum How {
+    /// `mmap`, of so many bytes.
+    Mapped(usize),
+    /// `shmat`.
+    Attached,
+    /// Never unmapped: something still points in.
+    Kept,
+}
+
+impl Pages {
+    /// Maps the first `len` bytes of `file`.
+    pub(super) fn of_file(file: BorrowedFd<'_>, len: usize) -> Result<Self, Errno> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
+        let base = unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, file, 0) }?;
+        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Pages { base, how: How::Mapped(len) })
+    }
+
+    /// Attaches System V memory.
+    pub(super) fn of_id(id: i32) -> Result<Self, Errno> {
+        // SAFETY: as above.
+        let base = unsafe { libc::shmat(id, std::ptr::null(), 0) };
+        if base.addr() == usize::MAX {
+            return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM));
+        }
+        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Pages { base, how: How::Attached })
+    }
+
+    pub(super) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Moves the value to its place, tells its gates where they are, and lets everybody see it.
+    ///
+    /// The pages are long enough, and nobody else looks beyond the header before the state says so.
+    pub(super) fn settle<T: Shared>(&self, value: T, death: Death) {
+        // SAFETY: the pages have VALUE + size_of::<T>() bytes, VALUE is a multiple of T's alignment.
+        let place = unsafe { self.base.add(VALUE).cast::<T>() };
+        // SAFETY: as above, and nobody else writes there.
+        unsafe { place.write(value) };
+        // SAFETY: just written; from here on it is changed as `Shared` allows.
+        unsafe { place.as_ref() }.settle(death);
+        self.word(STATE).store(READY, Ordering::Release);
+    }
+
+    /// A word of the header.
+    pub(super) fn word(&self, offset: usize) -> &AtomicU32 {
+        // SAFETY: in the first page and aligned; this word is only ever changed as an atomic while mapped.
+        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast().as_ptr()) }
+    }
+
+    /// A copy of the header, as it is now.
+    pub(super) fn header(&self) -> Header {
+        // SAFETY: the pages have at least a header. A peer may write meanwhile; the copy is volatile and any bytes
+        // are a header, of which nothing is believed before the state says that it is ready.
+        Header::from_bytes(unsafe { self.base.cast::<[u8; BYTES]>().read_volatile() })
+    }
+
+    /// Writes the header of an unfinished segment; its first eight bytes last, as one.
+    pub(super) fn write_header(&self, header: &Header) {
+        let bytes = header.to_bytes();
+        for at in (0..BYTES / 8).rev() {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at * 8..][..8]);
+            if at * 8 == CREATOR {
+                continue; // it is there
+            }
+            // SAFETY: inside the header and aligned; nobody else writes it, those who look copy it as above.
+            unsafe { self.base.add(at * 8).cast::<[u8; 8]>().as_ptr().cast::<u64>().write_volatile(u64::from_ne_bytes(word)) };
+        }
+    }
+
+    /// The word that names the creator.
+    pub(super) fn creator(&self) -> &AtomicU64 {
+        // SAFETY: as for `word`.
+        unsafe { AtomicU64::from_ptr(self.base.add(CREATOR).cast().as_ptr()) }
+    }
+
+    /// Leaves them mapped for as long as the process lives.
+    pub(super) fn keep(&mut self) {
+        self.how = How::Kept;
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        match self.how {
+            // SAFETY: mapped by `of_file` with this length; nothing refers to it any more. It cannot fail then.
+            How::Mapped(len) => drop(unsafe { munmap(self.base.as_ptr().cast(), len) }),
+            // SAFETY: attached by `of_id`; as above.
+            How::Attached => drop(unsafe { libc::shmdt(self.base.as_ptr().cast()) }),
+            How::Kept => {}
+        }
+    }
+}

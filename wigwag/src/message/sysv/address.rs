@@ -1,0 +1,70 @@
+//! A System V queue from its address: `sysv-mq:0x1234`, `sysv-mq:#7`, `sysv-mq:/path?project=2`.
+
+use super::{Options, Queue, Select};
+use crate::error::{Kind, Result};
+use crate::key::Key;
+use crate::message::Messages;
+use crate::name::Name;
+use crate::opening::{Opening, Role, Target};
+
+/// Whoever serves makes the queue if there is none.
+pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages>> {
+    let options = read(target)?;
+    let queue = match (opening.role, key(target)?) {
+        (Role::Serve, Key::Number(_) | Key::File(..)) => make(target, &options)?,
+        (_, key) => options.open(key).map_err(|error| match error.kind() {
+            Kind::NotFound => error.with_hint("whoever serves or creates it comes first"),
+            _ => error,
+        })?,
+    };
+    Ok(Box::new(queue))
+}
+
+pub(crate) fn create(target: &Target) -> Result<()> {
+    let options = read(target)?;
+    if target.options.flag("temporary")? {
+        return Err(target
+            .options
+            .bad("temporary", "nothing would stay of what is created here"));
+    }
+    make(target, &options).map(drop)
+}
+
+pub(crate) fn unlink(name: &Name) -> Result<()> {
+    Queue::unlink(Key::of(name, Key::PROJECT))
+}
+
+fn make(target: &Target, options: &Options) -> Result<Queue> {
+    if target.options.flag("exclusive")? {
+        options.create(key(target)?)
+    } else {
+        options.open_or_create(key(target)?)
+    }
+}
+
+fn key(target: &Target) -> Result<Key> {
+    let project = target.options.value::<u8>("project")?;
+    if project.is_some() && !matches!(target.name, Name::Path(_)) {
+        return Err(target.options.bad("project", "only a path has a project"));
+    }
+    Ok(Key::of(&target.name, project.unwrap_or(Key::PROJECT)))
+}
+
+fn read(target: &Target) -> Result<Options> {
+    let given = &target.options;
+    let mut options = Options::new().temporary(given.flag("temporary")?);
+    if let Some(mode) = given.mode()? {
+        options = options.mode(mode);
+    }
+    if let Some(bytes) = given.bytes("capacity")? {
+        options = options.capacity(bytes);
+    }
+    Ok(options)
+}
+
+/// Makes a queue, sends a message to itself and removes the queue.
+pub(crate) fn probe() -> Result<()> {
+    let queue = Options::new().temporary(true).private()?;
+    queue.try_send(1, b"probe")?;
+    queue.try_recv(Select::Any, &mut [0; 8]).map(drop)
+}

@@ -1,0 +1,170 @@
+//! Shared: which types may lie in memory that several processes change at once.
+//!
+//! Two traits. [`Plain`] is data: any bytes are a value of it, so what a peer leaves there is at worst wrong. It can
+//! be used only behind a lock. [`Shared`] is what may lie in a [`Segment`](crate::memory::segment::Segment) itself: atomics, gates
+//! with plain data in them, and structures and arrays of those. Neither may hold a pointer, a reference, a `bool`, a
+//! `char` or an enum. Two macros prove it field by field, without `unsafe`:
+//!
+//! ```
+//! use std::sync::atomic::AtomicU64;
+//! use wigwag::gate::Mutex;
+//!
+//! wigwag::plain! {
+//!     /// What the lock guards.
+//!     pub struct Account { pub pence: i64, pub transfers: u64 }
+//! }
+//! wigwag::shared! {
+//!     /// What the processes share.
+//!     pub struct Bank { pub visits: AtomicU64, pub accounts: [Mutex<Account>; 2] }
+//! }
+//! ```
+//!
+//! The layout of a type is hashed at compile time (names, sizes and places of all fields, through all levels) and the
+//! hash is kept in the segment: a program that has another idea of `Bank` is refused when it opens it.
+
+mod layout;
+
+use std::sync::atomic::{
+    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+};
+
+pub use self::layout::{Layout, layout};
+
+/// Data of which any bytes are a value.
+///
+/// # Safety
+/// `repr(C)` or a primitive; every bit pattern is valid; no padding, no pointers, no interior mutability, no drop glue.
+pub unsafe trait Plain: Copy + Send + Sync + 'static {
+    /// Hash of what its bytes mean.
+    const LAYOUT: Layout;
+}
+
+/// What may lie in a segment, changed by several processes at once.
+///
+/// # Safety
+/// `repr(C)`; no pointers that one process sets and another follows; every bit pattern a peer may leave is valid or
+/// checked before use; through `&self` all change goes through atomics or a lock kept beside the data; and
+/// dropping it is not needed, because a segment never drops its value.
+pub unsafe trait Shared: Sync + 'static {
+    /// Hash of what its bytes mean.
+    const LAYOUT: Layout;
+
+    /// Whether it stays sound when a peer writes any bytes at any moment: no reference to its data is ever
+    /// handed out, and no pointer is kept in it. A [`Trust::Nobody`](crate::memory::segment::Trust) segment holds nothing else.
+    const WARY: bool;
+
+    /// Called once by the creator, at the final place and before anybody else sees it: a gate learns that it is
+    /// shared, and how the death of its owner will be noticed.
+    fn settle(&self, _death: Death) {}
+
+    /// Whether a thread of this process is inside a gate in it: then the memory must stay mapped.
+    fn in_use(&self) -> bool {
+        false
+    }
+}
+
+/// How a gate notices that its owner died. One way for a whole segment, fixed at its creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Death {
+    /// The kernel frees the lock at the owner's death and wakes the next, through the robust list of libc.
+    Kernel,
+    /// Those who wait look after the owner from time to time. No pointers in the segment.
+    Watched,
+}
+
+macro_rules! numbers {
+    ($($type:ident)*) => { $(
+        // SAFETY: a number: all bit patterns are valid, and there is nothing else in it.
+        unsafe impl Plain for $type {
+            const LAYOUT: Layout = layout::<$type>(stringify!($type));
+        }
+    )* };
+}
+numbers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
+
+macro_rules! atomics {
+    ($($type:ident)*) => { $(
+        // SAFETY: all bit patterns are valid, and it changes by itself.
+        unsafe impl Shared for $type {
+            const LAYOUT: Layout = layout::<$type>(stringify!($type));
+            const WARY: bool = true;
+        }
+    )* };
+}
+atomics!(AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 AtomicI32 AtomicI64 AtomicIsize);
+
+// SAFETY: an array has no padding between its elements, so it is what they are.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {
+    const LAYOUT: Layout = layout::<[T; N]>("[]").with(T::LAYOUT);
+}
+
+// SAFETY: as above.
+unsafe impl Plain for () {
+    const LAYOUT: Layout = layout::<()>("()");
+}
+
+// SAFETY: as above, for each element.
+unsafe impl<T: Shared, const N: usize> Shared for [T; N] {
+    const LAYOUT: Layout = layout::<[T; N]>("[]").with(T::LAYOUT);
+    const WARY: bool = T::WARY;
+
+    fn settle(&self, death: Death) {
+        self.iter().for_each(|element| element.settle(death));
+    }
+
+    fn in_use(&self) -> bool {
+        self.iter().any(T::in_use)
+    }
+}
+
+/// Declares a structure that is [`Shared`] because each of its fields is.
+#[macro_export]
+macro_rules! shared {
+    ($($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident : $type:ty),* $(,)? })+) => { $(
+        $(#[$meta])*
+        #[repr(C)]
+        $vis struct $name { $($(#[$field_meta])* $field_vis $field: $type),* }
+
+        // SAFETY: repr(C), and every field is Shared, which `LAYOUT` makes the compiler check.
+        unsafe impl $crate::shared::Shared for $name {
+            const LAYOUT: $crate::shared::Layout = $crate::shared::layout::<Self>("struct")
+                $(.field(stringify!($field), ::core::mem::offset_of!($name, $field),
+                    <$type as $crate::shared::Shared>::LAYOUT))*;
+            const WARY: bool = true $(&& <$type as $crate::shared::Shared>::WARY)*;
+
+            fn settle(&self, death: $crate::shared::Death) {
+                let _ = death;
+                $($crate::shared::Shared::settle(&self.$field, death);)*
+            }
+
+            fn in_use(&self) -> bool {
+                false $(|| $crate::shared::Shared::in_use(&self.$field))*
+            }
+        }
+    )+ };
+}
+
+/// Declares a structure that is [`Plain`] because each of its fields is and nothing lies between them.
+#[macro_export]
+macro_rules! plain {
+    ($($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident : $type:ty),* $(,)? })+) => { $(
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        $vis struct $name { $($(#[$field_meta])* $field_vis $field: $type),* }
+
+        // SAFETY: repr(C), every field is Plain, which `LAYOUT` makes the compiler check, and the sum of their
+        // sizes is that of the whole, so there is no padding.
+        unsafe impl $crate::shared::Plain for $name {
+            const LAYOUT: $crate::shared::Layout = {
+                assert!(
+                    ::core::mem::size_of::<Self>() == 0 $(+ ::core::mem::size_of::<$type>())*,
+                    "there is padding between the fields, which would leak memory: order them by size, or name the gap"
+                );
+                $crate::shared::layout::<Self>("struct")
+                    $(.field(stringify!($field), ::core::mem::offset_of!($name, $field),
+                        <$type as $crate::shared::Plain>::LAYOUT))*
+            };
+        }
+    )+ };
+}

@@ -1,0 +1,204 @@
+//! POSIX semaphores: `sem_t` as the C library lays it out, by pointer.
+//!
+//! A semaphore is a futex with a count; without contention no call enters the kernel. All functions retry
+//! `EINTR`, so that a signal handler never counts as a permit. Whatever bytes a peer leaves in a `sem_t`,
+//! the C library does nothing with them but count and sleep: wrong permits and endless waits, nothing worse.
+//!
+//! `sem_overview(7)`; the layout: glibc, `nptl/sem_post.c` and `sysdeps/nptl/internaltypes.h` (`struct new_sem`)
+
+use std::ffi::CStr;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::last_error;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+pub(crate) use libc::sem_t;
+
+unsafe extern "C" {
+    /// glibc 2.30: `sem_timedwait` with a clock that nobody sets.
+    fn sem_clockwait(
+        sem: *mut sem_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> libc::c_int;
+}
+
+/// A semaphore that is there: in mapped, writable memory, for as long as the value lives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sem(NonNull<sem_t>);
+
+// SAFETY: POSIX semaphores are made for any thread of any process.
+unsafe impl Send for Sem {}
+// SAFETY: as above.
+unsafe impl Sync for Sem {}
+
+impl Sem {
+    /// Takes the semaphore at this place.
+    ///
+    /// # Safety
+    /// The memory stays mapped for writing as long as the value (or a copy) is used, and is
+    /// reached only as a semaphore.
+    pub(crate) unsafe fn at(place: NonNull<sem_t>) -> Self {
+        Sem(place)
+    }
+
+    /// Makes it one for processes that share the memory, with so many permits.
+    pub(crate) fn init(self, value: u32) -> Result<(), Errno> {
+        // SAFETY: mapped and writable, as `at` requires.
+        done(unsafe { libc::sem_init(self.0.as_ptr(), 1, value) })
+    }
+
+    /// Opens a named one; with `create` (mode and value) it makes it, and fails if it exists.
+    pub(crate) fn open(name: &CStr, create: Option<(u32, u32)>) -> Result<Self, Errno> {
+        // SAFETY: `name` ends with NUL; the variadic arguments have the types that sem_open(3) documents.
+        let sem = unsafe {
+            match create {
+                Some((mode, value)) => {
+                    libc::sem_open(name.as_ptr(), libc::O_CREAT | libc::O_EXCL, mode, value)
+                }
+                None => libc::sem_open(name.as_ptr(), 0),
+            }
+        };
+        // SEM_FAILED is null in glibc and musl.
+        NonNull::new(sem).map(Sem).ok_or_else(last_error)
+    }
+
+    /// Gives back what `open` gave.
+    ///
+    /// # Safety
+    /// It came from `open`, and neither it nor a copy is used again.
+    pub(crate) unsafe fn close(self) {
+        // SAFETY: as the caller promises.
+        unsafe { libc::sem_close(self.0.as_ptr()) };
+    }
+
+    /// Takes a permit, waiting as long as it takes.
+    #[inline]
+    pub(crate) fn wait(self) -> Result<(), Errno> {
+        loop {
+            // SAFETY: mapped and writable, as `at` requires.
+            if unsafe { libc::sem_wait(self.0.as_ptr()) } == 0 {
+                return Ok(());
+            }
+            retry()?;
+        }
+    }
+
+    /// Takes a permit if there is one, else `EAGAIN`.
+    #[inline]
+    pub(crate) fn try_wait(self) -> Result<(), Errno> {
+        loop {
+            // SAFETY: as above.
+            if unsafe { libc::sem_trywait(self.0.as_ptr()) } == 0 {
+                return Ok(());
+            }
+            retry()?;
+        }
+    }
+
+    /// Takes a permit, waiting so long on the monotonic clock at most, else `ETIMEDOUT`.
+    pub(crate) fn wait_for(self, limit: Duration) -> Result<(), Errno> {
+        let Some(until) = from_now(limit) else {
+            return self.wait();
+        };
+        loop {
+            // SAFETY: as above; `until` lives.
+            let result =
+                unsafe { sem_clockwait(self.0.as_ptr(), libc::CLOCK_MONOTONIC, &raw const until) };
+            if result == 0 {
+                return Ok(());
+            }
+            retry()?;
+        }
+    }
+
+    /// Gives a permit; `EOVERFLOW` when there are as many as can be counted. Async-signal-safe.
+    #[inline]
+    pub(crate) fn post(self) -> Result<(), Errno> {
+        // SAFETY: as above.
+        done(unsafe { libc::sem_post(self.0.as_ptr()) })
+    }
+
+    /// Gives a permit unless there is one: then `EOVERFLOW`, at the same instant.
+    ///
+    /// The C library has no such call; this is its `sem_post` with that condition, on its own layout.
+    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    pub(crate) fn post_if_none(self) -> Result<(), Errno> {
+        use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+        const _: () = assert!(size_of::<sem_t>() == 32 && align_of::<sem_t>() == 8);
+        /// Above the count stands the number of those who wait.
+        const WAITERS: u32 = 32;
+        // SAFETY: mapped and writable, aligned as a sem_t; the first eight bytes are what glibc itself
+        // accesses by 64-bit atomics.
+        let word = unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast()) };
+        let mut seen = word.load(Ordering::Relaxed);
+        loop {
+            if seen as u32 != 0 {
+                return Err(Errno::OVERFLOW);
+            }
+            match word.compare_exchange_weak(seen, seen + 1, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        if seen >> WAITERS != 0 {
+            let low = if cfg!(target_endian = "little") { 0 } else { 1 };
+            // SAFETY: as above; glibc waits on this half of the word with the futex that processes share.
+            let count = unsafe { AtomicU32::from_ptr(self.0.as_ptr().cast::<u32>().add(low)) };
+            let _ = rustix::thread::futex::wake(count, rustix::thread::futex::Flags::empty(), 1);
+        }
+        Ok(())
+    }
+
+    /// Gives a permit unless there is one: not with this C library, whose layout we do not know.
+    #[cfg(not(all(target_env = "gnu", target_pointer_width = "64")))]
+    pub(crate) fn post_if_none(self) -> Result<(), Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    /// How many permits there are.
+    #[inline]
+    pub(crate) fn value(self) -> u32 {
+        let mut value = 0;
+        // SAFETY: as above; `value` is writable.
+        unsafe { libc::sem_getvalue(self.0.as_ptr(), &raw mut value) };
+        // POSIX allows a negative number for those who wait; Linux never gives one.
+        u32::try_from(value).unwrap_or(0)
+    }
+}
+
+/// Removes a name.
+pub(crate) fn unlink(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: `name` ends with NUL.
+    done(unsafe { libc::sem_unlink(name.as_ptr()) })
+}
+
+/// A point on the monotonic clock; `None` when it is beyond the clock's end.
+fn from_now(limit: Duration) -> Option<libc::timespec> {
+    let limit = Timespec::try_from(limit).ok()?;
+    let until = clock_gettime(ClockId::Monotonic).checked_add(limit)?;
+    Some(libc::timespec {
+        tv_sec: until.tv_sec,
+        tv_nsec: until.tv_nsec,
+    })
+}
+
+fn done(result: libc::c_int) -> Result<(), Errno> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(last_error())
+    }
+}
+
+/// `Ok` when the call is to be made again.
+#[cold]
+fn retry() -> Result<(), Errno> {
+    match last_error() {
+        Errno::INTR => Ok(()),
+        errno => Err(errno),
+    }
+}

@@ -1,0 +1,17 @@
+//! Session: lets a program start as the leader of a session whose terminal is its standard input.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Makes the child call `setsid(2)` and take the terminal at its standard input for its own.
+pub(crate) fn lead(command: &mut Command) {
+    // SAFETY: between fork and exec the closure makes two system calls and nothing else: no
+    // memory is allocated, no lock taken. Standard input is open, `Command` has put it there.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+            Ok(())
+        });
+    }
+}

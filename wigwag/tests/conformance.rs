@@ -1,0 +1,545 @@
+//! Conformance: every facility of the catalog keeps what its `guarantees` claim, shown by killing and counting.
+//!
+//! Nothing here names a facility's own types: all goes by address through the catalog, between two processes. A
+//! new entry of the catalog is tested unasked.
+
+mod process;
+
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use process::{Child, PATIENCE, argument, eventually, hear, part, play, say, unique};
+use wigwag::catalog::{self, CATALOG, Entry};
+use wigwag::facility::{Boundary, Family, Naming};
+use wigwag::gate::{Gate, Mode};
+use wigwag::guarantees::{Delivery, Durability, Order, Overflow, PeerDeath};
+use wigwag::message::{Messages, Note};
+use wigwag::stream::Stream;
+use wigwag::{Address, Endpoint, Kind, Opening, Role, Wait, Way};
+
+/// Things sent to count what arrives: more than any default queue holds.
+const COUNT: u32 = 300;
+/// Long enough that whoever could have gone on would have; short, because it is waited for in full.
+const A_WHILE: Duration = Duration::from_millis(150);
+
+/// One object of a facility for one test, removed at its end.
+struct Object {
+    entry: &'static Entry,
+    address: String,
+    /// For facilities without a name: what the child inherits as its descriptor 0, and ours.
+    ours: Option<OwnedFd>,
+    theirs: Option<OwnedFd>,
+}
+
+/// Which end of a thing without a name the child gets.
+#[derive(Clone, Copy, PartialEq)]
+enum ChildIs {
+    Sender,
+    Receiver,
+}
+
+impl Object {
+    fn new(entry: &'static Entry, child: ChildIs) -> Self {
+        let id = entry.facility.id;
+        let name = unique("conform");
+        let (mut ours, mut theirs) = (None, None);
+        let address = match entry.facility.naming {
+            Naming::Path => format!("{id}:{}", std::env::temp_dir().join(&name).display()),
+            Naming::Slash => format!("{id}:/{name}"),
+            Naming::Socket => format!("{id}:@{name}"),
+            Naming::Key => {
+                let start = 2_166_136_261_u32;
+                let hash = name.bytes().fold(start, |hash, byte| {
+                    (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+                });
+                format!("{id}:{:#x}", hash | 1)
+            }
+            Naming::HostPort => {
+                let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+                format!(
+                    "{id}:127.0.0.1:{}",
+                    free.local_addr().expect("its address").port()
+                )
+            }
+            Naming::Unnamed => {
+                let (receiver, sender) = unnamed(id);
+                (ours, theirs) = match child {
+                    ChildIs::Sender => (Some(receiver), Some(sender)),
+                    ChildIs::Receiver => (Some(sender), Some(receiver)),
+                };
+                format!("{id}:?fd=0")
+            }
+            naming => unreachable!("{naming}: not for these tests"),
+        };
+        let object = Object {
+            entry,
+            address,
+            ours,
+            theirs,
+        };
+        if entry.create.is_some() {
+            catalog::create(&object.address()).unwrap_or_else(|error| panic!("{error}"));
+        }
+        object
+    }
+
+    fn address(&self) -> Address {
+        self.address.parse().expect("an address")
+    }
+
+    /// Starts the other process of this test, playing `role`.
+    fn child(&mut self, test: &str, role: &str) -> Child {
+        let theirs = self.theirs.take();
+        play(test, role, &[("ADDRESS", &self.address)])
+            .with(|command| {
+                if let Some(theirs) = theirs {
+                    command.stdin(Stdio::from(theirs));
+                }
+            })
+            .start()
+    }
+
+    /// Our end, by address or kept from the pair.
+    fn open(&self, opening: Opening) -> Endpoint {
+        use std::os::fd::AsRawFd;
+        let address = match &self.ours {
+            Some(fd) => format!("{}:?fd={}", self.entry.facility.id, fd.as_raw_fd()),
+            None => self.address.clone(),
+        };
+        open(&address, opening)
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        if self.entry.unlink.is_some() {
+            let _ = catalog::unlink(&self.address());
+        }
+    }
+}
+
+/// The end to receive at and the end to send to.
+fn unnamed(id: &str) -> (OwnedFd, OwnedFd) {
+    match id {
+        "pipe" => {
+            let (reader, writer) = wigwag::stream::pipe::pair().expect("a pipe");
+            (reader.into(), writer.into())
+        }
+        "memfd" => {
+            let region = wigwag::memory::memfd::Memfd::create("conform", 4096).expect("a memfd");
+            (
+                region.try_clone_fd().expect("its descriptor"),
+                region.try_clone_fd().expect("its descriptor"),
+            )
+        }
+        "eventfd" => {
+            let flags = rustix::event::EventfdFlags::CLOEXEC;
+            let counter = rustix::event::eventfd(0, flags).expect("an eventfd");
+            (counter.try_clone().expect("a copy"), counter)
+        }
+        other => unreachable!("{other}: say how one is made"),
+    }
+}
+
+/// Opens, waiting until the other process has made the name.
+fn open(address: &str, opening: Opening) -> Endpoint {
+    let parsed: Address = address.parse().expect("an address");
+    let start = Instant::now();
+    loop {
+        match catalog::open(&parsed, opening.within(PATIENCE)) {
+            Ok(endpoint) => return endpoint,
+            Err(error) if opening.role == Role::Join && start.elapsed() < PATIENCE => {
+                assert!(
+                    matches!(error.kind(), Kind::NotFound | Kind::Disconnected),
+                    "{error}"
+                );
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn stream(endpoint: Endpoint) -> Box<dyn Stream> {
+    match endpoint {
+        Endpoint::Stream(stream) => stream,
+        _ => panic!("not a stream"),
+    }
+}
+
+fn messages(endpoint: Endpoint) -> Box<dyn Messages> {
+    match endpoint {
+        Endpoint::Messages(messages) => messages,
+        _ => panic!("not messages"),
+    }
+}
+
+fn gate(endpoint: Endpoint) -> Box<dyn Gate> {
+    match endpoint {
+        Endpoint::Gate(gate) => gate,
+        _ => panic!("not a gate"),
+    }
+}
+
+/// The child's own endpoint.
+fn mine(opening: Opening) -> Endpoint {
+    open(&argument("ADDRESS"), opening)
+}
+
+const BOTH: Opening = Opening {
+    role: Role::Join,
+    way: Way::Both,
+    wait: Wait::Forever,
+};
+
+/// The facilities of a family that are opened by an address.
+fn of(family: Family) -> impl Iterator<Item = &'static Entry> {
+    let addressed = |entry: &&Entry| {
+        // A terminal's name is the kernel's choice and a semaphore in memory has none; their own tests cover them.
+        !matches!(entry.facility.naming, Naming::Terminal | Naming::InMemory)
+            && !(entry.facility.naming == Naming::Unnamed && entry.open.is_none())
+    };
+    CATALOG
+        .iter()
+        .filter(move |entry| entry.facility.family == family)
+        .filter(addressed)
+}
+
+#[test]
+fn a_stream_brings_every_byte_in_order_and_then_ends() {
+    const TEST: &str = "a_stream_brings_every_byte_in_order_and_then_ends";
+    let pattern = |len: usize| (0..len).map(|at| (at % 251) as u8).collect::<Vec<u8>>();
+    const LEN: usize = 3_000_001;
+    if part().is_some() {
+        let mut stream = stream(mine(Opening::SEND));
+        stream.write_all(&pattern(LEN)).expect("write");
+        stream.finish().expect("finish");
+        return;
+    }
+    for entry in of(Family::Stream) {
+        let mut object = Object::new(entry, ChildIs::Sender);
+        let child = object.child(TEST, "sender");
+        let mut ours = stream(object.open(Opening::RECEIVE));
+        drop(object.ours.take());
+        let mut bytes = Vec::new();
+        ours.read_to_end(&mut bytes).expect("read");
+        assert!(
+            bytes == pattern(LEN),
+            "{}: {} bytes came",
+            entry.facility.id,
+            bytes.len()
+        );
+        assert_eq!(entry.facility.boundary, Some(Boundary::Byte));
+        child.succeeds();
+    }
+}
+
+#[test]
+fn a_stream_notices_at_once_that_its_peer_was_killed() {
+    const TEST: &str = "a_stream_notices_at_once_that_its_peer_was_killed";
+    if let Some(part) = part() {
+        let opening = if part == "sender" {
+            Opening::SEND
+        } else {
+            Opening::RECEIVE
+        };
+        let _stream = stream(mine(opening));
+        say("open");
+        loop {
+            std::thread::park();
+        }
+    }
+    for entry in of(Family::Stream) {
+        assert_eq!(entry.facility.guarantees.peer_death, PeerDeath::Noticed);
+        let mut object = Object::new(entry, ChildIs::Sender);
+        let mut child = object.child(TEST, "sender");
+        let mut ours = stream(object.open(Opening::RECEIVE));
+        drop(object.ours.take());
+        child.says("open");
+        child.kill();
+        // An end of file, or an error: never a wait.
+        let _ = ours
+            .read(&mut [0; 10])
+            .map(|count| assert_eq!(count, 0, "{}", entry.facility.id));
+
+        let mut object = Object::new(entry, ChildIs::Receiver);
+        let mut child = object.child(TEST, "receiver");
+        let mut ours = stream(object.open(Opening::SEND));
+        drop(object.ours.take());
+        child.says("open");
+        child.kill();
+        // What TCP has sent may be accepted before the answer comes that nobody is there.
+        eventually("writing to a dead reader fails", || {
+            ours.write_all(b"is anybody there?").is_err()
+        });
+    }
+}
+
+/// Whether everything from 0 up is there once, in order.
+fn in_order(numbers: &[u32]) -> bool {
+    numbers.iter().copied().eq(0..numbers.len() as u32)
+}
+
+#[test]
+fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
+    const TEST: &str = "messages_arrive_whole_and_as_often_and_in_the_order_promised";
+    let body = |number: u32| {
+        let mut body = number.to_le_bytes().to_vec();
+        body.resize(4 + number as usize % 60, number as u8);
+        body
+    };
+    if part().is_some() {
+        let sender = messages(mine(Opening::SEND));
+        for number in 0..COUNT {
+            sender
+                .send_with(&body(number), Note::default(), Wait::For(PATIENCE))
+                .expect("send");
+        }
+        return;
+    }
+    for entry in of(Family::Message) {
+        let facility = entry.facility;
+        let mut object = Object::new(entry, ChildIs::Sender);
+        // A datagram needs its receiver first; a connection is made while the child is running.
+        let connects = facility.id == "unix-seqpacket";
+        let early = (!connects).then(|| messages(object.open(Opening::RECEIVE)));
+        let child = object.child(TEST, "sender");
+        let ours = early.unwrap_or_else(|| messages(object.open(Opening::RECEIVE)));
+        let (mut numbers, mut buffer) = (Vec::new(), Vec::new());
+        let patience = if facility.guarantees.delivery == Delivery::BestEffort {
+            A_WHILE * 4
+        } else {
+            PATIENCE
+        };
+        while numbers.len() < COUNT as usize {
+            match ours.recv_with(&mut buffer, None, Wait::For(patience)) {
+                Ok(Some(_)) => {
+                    let number = u32::from_le_bytes(buffer[..4].try_into().expect("four bytes"));
+                    assert_eq!(buffer, body(number), "{}", facility.id);
+                    numbers.push(number);
+                }
+                Ok(None) => break,
+                Err(error) if facility.guarantees.delivery == Delivery::BestEffort => {
+                    assert_eq!(error.kind(), Kind::TimedOut, "{error}");
+                    break;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        if facility.guarantees.delivery >= Delivery::AtMostOnce {
+            assert_eq!(numbers.len(), COUNT as usize, "{}: lost some", facility.id);
+        }
+        if facility.guarantees.order != Order::None {
+            assert!(in_order(&numbers), "{}: {numbers:?}", facility.id);
+        }
+        if !facility.guarantees.duplicates {
+            let mut once = numbers.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(
+                once.len(),
+                numbers.len(),
+                "{}: some came twice",
+                facility.id
+            );
+        }
+        child.succeeds();
+    }
+}
+
+#[test]
+fn a_full_message_facility_does_what_it_says() {
+    const TEST: &str = "a_full_message_facility_does_what_it_says";
+    if part().is_some() {
+        let _ours = messages(mine(Opening::SEND));
+        say("open");
+        hear();
+        return;
+    }
+    for entry in of(Family::Message) {
+        let facility = entry.facility;
+        let mut object = Object::new(entry, ChildIs::Sender);
+        let connects = facility.id == "unix-seqpacket";
+        let mut child = connects.then(|| object.child(TEST, "idle"));
+        let receiver = messages(object.open(Opening::RECEIVE));
+        if let Some(child) = &mut child {
+            child.says("open");
+        }
+        // A connection goes both ways: the end that accepted sends to a child that reads nothing.
+        let other;
+        let sender = if connects {
+            &receiver
+        } else {
+            other = messages(object.open(Opening::SEND));
+            &other
+        };
+        let mut sent = 0;
+        let full = loop {
+            match sender.send_with(&[1; 60], Note::default(), Wait::Not) {
+                Ok(()) if sent == 200_000 => break None,
+                Ok(()) => sent += 1,
+                Err(error) => break Some(error),
+            }
+        };
+        match facility.guarantees.overflow {
+            Overflow::Waits => {
+                let full = full.unwrap_or_else(|| panic!("{}: never full", facility.id));
+                assert_eq!(full.kind(), Kind::WouldBlock, "{full}");
+                let timed = sender
+                    .send_with(&[1; 60], Note::default(), Wait::For(A_WHILE))
+                    .expect_err("full");
+                assert_eq!(timed.kind(), Kind::TimedOut, "{timed}");
+            }
+            Overflow::DropsNewest => assert!(full.is_none(), "{}: {full:?}", facility.id),
+            other => panic!("{}: no test for {other}", facility.id),
+        }
+        if let Some(mut child) = child {
+            child.tell("enough");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
+    const TEST: &str = "what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not";
+    if part().is_some() {
+        messages(mine(Opening::SEND))
+            .send_with(b"a letter", Note::default(), Wait::Not)
+            .expect("send");
+        return;
+    }
+    for entry in of(Family::Message) {
+        let facility = entry.facility;
+        if facility.guarantees.durability < Durability::Kernel {
+            assert!(entry.create.is_none(), "{}", facility.id);
+            continue;
+        }
+        let mut object = Object::new(entry, ChildIs::Sender);
+        object.child(TEST, "sender").succeeds();
+        let mut buffer = Vec::new();
+        let ours = messages(object.open(Opening::RECEIVE));
+        ours.recv_with(&mut buffer, None, Wait::Not)
+            .expect("it is still there");
+        assert_eq!(buffer, b"a letter");
+    }
+}
+
+#[test]
+fn memory_keeps_what_a_dead_process_wrote_as_long_as_it_says() {
+    const TEST: &str = "memory_keeps_what_a_dead_process_wrote_as_long_as_it_says";
+    if part().is_some() {
+        let Endpoint::Region(region) = mine(BOTH) else {
+            panic!("not memory")
+        };
+        region.write_at(100, b"remember").expect("write");
+        region.flush().expect("flush");
+        say("written");
+        loop {
+            std::thread::park();
+        }
+    }
+    for entry in of(Family::Memory) {
+        let mut object = Object::new(entry, ChildIs::Sender);
+        let mut child = object.child(TEST, "writer");
+        child.says("written");
+        child.kill();
+        let Endpoint::Region(region) = object.open(BOTH) else {
+            panic!("not memory")
+        };
+        let mut bytes = [0; 8];
+        region.read_at(100, &mut bytes).expect("read");
+        assert_eq!(&bytes, b"remember", "{}", entry.facility.id);
+        let outside = region
+            .read_at(region.len(), &mut bytes)
+            .expect_err("outside");
+        assert_eq!(outside.kind(), Kind::BadInput);
+        drop(region);
+        if entry.unlink.is_some() {
+            catalog::unlink(&object.address()).expect("remove");
+            let gone = catalog::open(&object.address(), BOTH)
+                .err()
+                .expect("it is gone");
+            assert_eq!(gone.kind(), Kind::NotFound, "{gone}");
+        }
+    }
+}
+
+#[test]
+fn a_gate_lets_one_in_and_after_a_death_does_what_it_says() {
+    const TEST: &str = "a_gate_lets_one_in_and_after_a_death_does_what_it_says";
+    if part().is_some() {
+        let gate = gate(mine(BOTH));
+        gate.acquire_with(Mode::Exclusive, Wait::Forever)
+            .expect("acquire");
+        say("inside");
+        loop {
+            std::thread::park();
+        }
+    }
+    for entry in of(Family::Gate) {
+        let facility = entry.facility;
+        if facility.id == "eventfd" {
+            // It counts events and holds nobody out.
+            assert_eq!(facility.guarantees.peer_death, PeerDeath::Unnoticed);
+            continue;
+        }
+        let mut object = Object::new(entry, ChildIs::Sender);
+        let mut child = object.child(TEST, "holder");
+        child.says("inside");
+        let ours = gate(object.open(BOTH));
+        let busy = ours
+            .acquire_with(Mode::Exclusive, Wait::Not)
+            .expect_err("somebody is inside");
+        assert_eq!(busy.kind(), Kind::WouldBlock, "{busy}");
+        let late = ours
+            .acquire_with(Mode::Exclusive, Wait::For(A_WHILE))
+            .expect_err("somebody is inside");
+        assert_eq!(late.kind(), Kind::TimedOut, "{late}");
+        child.kill();
+        match facility.guarantees.peer_death {
+            PeerDeath::Released => {
+                ours.acquire_with(Mode::Exclusive, Wait::For(PATIENCE))
+                    .unwrap_or_else(|error| panic!("{error}"));
+                ours.release().expect("release");
+            }
+            PeerDeath::StaysHeld => {
+                let held = ours
+                    .acquire_with(Mode::Exclusive, Wait::For(A_WHILE))
+                    .expect_err("still held");
+                assert_eq!(held.kind(), Kind::TimedOut, "{held}");
+                ours.release().expect("release on behalf of the dead");
+                ours.acquire_with(Mode::Exclusive, Wait::Not)
+                    .expect("now it is free");
+            }
+            other => panic!("{}: no test for {other}", facility.id),
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_not_found_and_what_exists_is_not_made_again() {
+    for entry in CATALOG {
+        let (Some(create), true) = (entry.create, entry.unlink.is_some()) else {
+            continue;
+        };
+        let object = Object::new(entry, ChildIs::Sender);
+        let target = catalog::resolve(&object.address())
+            .expect("it resolves")
+            .target;
+        let Err(exists) = create(&target) else {
+            panic!("{} was made a second time", object.address);
+        };
+        assert_eq!(exists.kind(), Kind::AlreadyExists, "{exists}");
+        catalog::unlink(&object.address()).expect("remove");
+        let missing = catalog::unlink(&object.address()).expect_err("it is gone");
+        assert_eq!(missing.kind(), Kind::NotFound, "{missing}");
+        for error in [exists, missing] {
+            assert_eq!(error.to_string().lines().count(), 1);
+            assert!(
+                error.to_string().contains(error.object()) && !error.object().is_empty(),
+                "{error}"
+            );
+        }
+    }
+}

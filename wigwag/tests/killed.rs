@@ -1,0 +1,97 @@
+//! Killed: every operation of every gate is killed after any of its instructions, and the survivors go on.
+//!
+//! `cargo test --release -p wigwag --test killed -- --nocapture` prints one line a scene; it tries a sample
+//! of the points, and all of them when `WIGWAG_FULL` is set. The same harness finds the
+//! known faults of glibc's robust mutex and condition variable, which shows that it can fail.
+
+mod process;
+
+mod killed {
+    pub mod gates;
+    pub mod glibc;
+    pub mod mutex;
+    pub mod scene;
+    pub mod step;
+}
+
+use killed::scene::{Scene, Tally};
+use killed::{gates, glibc, mutex};
+
+/// Every scene of every gate.
+const SCENES: &[&[Scene]] = &[
+    mutex::SCENES,
+    glibc::SCENES,
+    gates::SEMAPHORE,
+    gates::ROBUST_SEMAPHORE,
+    gates::SPIN,
+    gates::CONDVAR,
+    gates::RWLOCK,
+    gates::MONITOR,
+    gates::BARRIER,
+];
+
+/// The parts of the children.
+#[test]
+fn plays() {
+    if process::part().is_some() {
+        Scene::play(SCENES.iter().copied().flatten());
+    }
+}
+
+/// Runs the scenes of a gate that must bear all of it.
+fn survives(scenes: &[Scene]) {
+    let faults: Vec<_> = scenes
+        .iter()
+        .map(|scene| (scene.name, scene.run()))
+        .filter(|(_, Tally { points, stuck, torn, leaked })| *points == 0 || stuck + torn + leaked > 0)
+        .collect();
+    assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn the_mutex_survives() {
+    survives(mutex::SCENES);
+}
+
+#[test]
+fn the_semaphore_survives() {
+    survives(gates::SEMAPHORE);
+}
+
+#[test]
+fn the_robust_semaphore_survives() {
+    survives(gates::ROBUST_SEMAPHORE);
+}
+
+#[test]
+fn the_spin_lock_survives() {
+    survives(gates::SPIN);
+}
+
+#[test]
+fn the_condition_variable_survives() {
+    survives(gates::CONDVAR);
+}
+
+#[test]
+fn the_readers_writer_lock_survives() {
+    survives(gates::RWLOCK);
+}
+
+#[test]
+fn the_monitor_survives() {
+    survives(gates::MONITOR);
+}
+
+#[test]
+fn the_barrier_survives() {
+    survives(gates::BARRIER);
+}
+
+#[test]
+fn glibcs_robust_mutex_strands_a_waiter_and_its_condition_variable_breaks() {
+    for scene in glibc::SCENES {
+        let tally = scene.run();
+        assert!(tally.stuck > 0, "{}: the harness did not find the known fault", scene.name);
+    }
+}
