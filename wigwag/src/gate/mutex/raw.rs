@@ -300,7 +300,7 @@ impl Raw {
             }
             if deadline.passed() {
                 // A dead owner is not waited for, not even for a time.
-                if mode == WATCHED && self.bury(word) {
+                if wait != Wait::Not && self.bury(word) {
                     continue;
                 }
                 return Err(late(wait));
@@ -324,8 +324,7 @@ impl Raw {
             self.sleeps.fetch_add(1, Ordering::Relaxed);
             match watch.sleep(&self.word, asleep) {
                 Woken::Perhaps | Woken::TimedOut => {}
-                Woken::LookAround if mode == WATCHED => drop(self.bury(asleep)),
-                Woken::LookAround => {}
+                Woken::LookAround => drop(self.bury(asleep)),
                 Woken::Gone => {
                     let why = "the memory it lies in is gone";
                     return Err(Error::new(Kind::Corrupt, "lock", NOUN, "", why));
@@ -368,12 +367,13 @@ impl Raw {
         }
     }
 
-    /// In `WATCHED` mode, does what the kernel would have done if the holder is dead.
+    /// Does what the kernel would have done, or has forgotten to do, if the holder is dead. It forgets when a thread
+    /// that is not the first of its process calls `exec`: that changes its id before its list is walked.
     fn bury(&self, word: u32) -> bool {
         let holder = self.holder.load(Ordering::SeqCst);
         let dead = match Holder::in_word(holder) {
             Some(who) if who.id() == word & TID => !who.thread_is_alive(),
-            // Killed before it wrote its start time, or after it erased it; or just about to do so.
+            // Not watched; or killed before it wrote its start time, or after it erased it.
             _ => !process::exists(word & TID),
         };
         dead && self
