@@ -50,8 +50,14 @@ pub struct Stage<'a> {
 impl Stage<'_> {
     /// Starts an actor.
     pub fn actor(&self, part: &str) -> Child {
+        self.actor_with(part, &[])
+    }
+
+    /// Starts an actor and tells it more.
+    pub fn actor_with(&self, part: &str, more: &[(&str, &str)]) -> Child {
         let scene = format!("{} {}", self.scene.gate, self.scene.name);
-        process::play("plays", part, &[("SCENE", &scene), ("OBJECT", self.object)]).start()
+        let told = [&[("SCENE", scene.as_str()), ("OBJECT", self.object)], more].concat();
+        process::play("plays", part, &told).start()
     }
 
     /// Starts the victim and returns it stopped at the beginning of the operation.
