@@ -21,11 +21,17 @@ wigwag::shared! {
 }
 
 fn table() -> Table {
-    Table { pair: Mutex::new(Pair { a: 0, b: 0 }), other: Mutex::new(0) }
+    Table {
+        pair: Mutex::new(Pair { a: 0, b: 0 }),
+        other: Mutex::new(0),
+    }
 }
 
 fn segment(name: &str) -> Segment<Table> {
-    Options::new().temporary(true).create(format!("/{name}"), table()).expect("create")
+    Options::new()
+        .temporary(true)
+        .create(format!("/{name}"), table())
+        .expect("create")
 }
 
 fn opened() -> Segment<Table> {
@@ -37,7 +43,11 @@ fn a_value_is_seen_and_changed_by_two_processes_in_turn() {
     if process::part().is_some() {
         let table = opened();
         for _ in 0..100_000 {
-            let mut pair = table.pair.lock().expect("lock").or_repair(|_| panic!("nobody died"));
+            let mut pair = table
+                .pair
+                .lock()
+                .expect("lock")
+                .or_repair(|_| panic!("nobody died"));
             pair.a += 1;
             pair.b += 1;
         }
@@ -47,10 +57,21 @@ fn a_value_is_seen_and_changed_by_two_processes_in_turn() {
     let table = segment(&name);
     let object = format!("/{name}");
     let children: Vec<_> = (0..3)
-        .map(|_| process::play("a_value_is_seen_and_changed_by_two_processes_in_turn", "add", &[("OBJECT", &object)]).start())
+        .map(|_| {
+            process::play(
+                "a_value_is_seen_and_changed_by_two_processes_in_turn",
+                "add",
+                &[("OBJECT", &object)],
+            )
+            .start()
+        })
         .collect();
     children.into_iter().for_each(process::Child::succeeds);
-    let pair = table.pair.lock().expect("lock").or_repair(|_| panic!("nobody died"));
+    let pair = table
+        .pair
+        .lock()
+        .expect("lock")
+        .or_repair(|_| panic!("nobody died"));
     assert_eq!((pair.a, pair.b), (300_000, 300_000));
 }
 
@@ -67,25 +88,40 @@ fn a_killed_owner_leaves_an_orphan_and_the_waiter_learns_it_at_once() {
     let name = process::unique("orphan");
     let table = Arc::new(segment(&name));
     let object = format!("/{name}");
-    let mut child =
-        process::play("a_killed_owner_leaves_an_orphan_and_the_waiter_learns_it_at_once", "hold", &[("OBJECT", &object)])
-            .start();
+    let mut child = process::play(
+        "a_killed_owner_leaves_an_orphan_and_the_waiter_learns_it_at_once",
+        "hold",
+        &[("OBJECT", &object)],
+    )
+    .start();
     child.says("holds");
     let owner = table.pair.owner().expect("an owner");
-    assert!(std::fs::exists(format!("/proc/{}/task/{owner}", child.pid())).expect("/proc"), "it is a thread of the child");
-    assert_eq!(table.pair.lock_timeout(Duration::from_millis(30)).unwrap_err().kind(), Kind::TimedOut);
+    assert!(
+        std::fs::exists(format!("/proc/{}/task/{owner}", child.pid())).expect("/proc"),
+        "it is a thread of the child"
+    );
+    assert_eq!(
+        table
+            .pair
+            .lock_timeout(Duration::from_millis(30))
+            .unwrap_err()
+            .kind(),
+        Kind::TimedOut
+    );
     assert!(table.pair.try_lock().expect("try").is_none());
     let waiter = {
         let table = table.clone();
-        std::thread::spawn(move || match table.pair.lock_timeout(PATIENCE).expect("lock") {
-            Lock::Clean(_) => panic!("its owner died"),
-            Lock::Orphaned(mut orphan) => {
-                assert_eq!(orphan.cause(), Cause::Death);
-                assert_eq!((orphan.a, orphan.b), (1, 0));
-                orphan.b = 1;
-                drop(orphan.repaired());
-            }
-        })
+        std::thread::spawn(
+            move || match table.pair.lock_timeout(PATIENCE).expect("lock") {
+                Lock::Clean(_) => panic!("its owner died"),
+                Lock::Orphaned(mut orphan) => {
+                    assert_eq!(orphan.cause(), Cause::Death);
+                    assert_eq!((orphan.a, orphan.b), (1, 0));
+                    orphan.b = 1;
+                    drop(orphan.repaired());
+                }
+            },
+        )
     };
     process::eventually("it waits", || table.pair.waiters() == 1);
     child.kill();
@@ -148,8 +184,16 @@ fn a_guard_that_is_forgotten_does_not_break_what_comes_after() {
 #[test]
 fn a_thread_holds_1024_at_most() {
     wigwag::shared! { struct Many { all: [Mutex<u8>; 1030] } }
-    let many = Segment::anonymous(Many { all: std::array::from_fn(|_| Mutex::new(0)) }).expect("create");
-    let mut held: Vec<_> = many.all.iter().take(1024).map(|mutex| mutex.lock().expect("lock")).collect();
+    let many = Segment::anonymous(Many {
+        all: std::array::from_fn(|_| Mutex::new(0)),
+    })
+    .expect("create");
+    let mut held: Vec<_> = many
+        .all
+        .iter()
+        .take(1024)
+        .map(|mutex| mutex.lock().expect("lock"))
+        .collect();
     assert_eq!(many.all[1024].lock().unwrap_err().kind(), Kind::Limit);
     held.pop();
     assert!(many.all[1024].lock().is_ok());
@@ -181,7 +225,13 @@ fn after_a_fork_the_child_owns_nothing() {
     }
     let name = process::unique("fork");
     let _table = segment(&name);
-    process::play("after_a_fork_the_child_owns_nothing", "fork", &[("OBJECT", &format!("/{name}"))]).start().succeeds();
+    process::play(
+        "after_a_fork_the_child_owns_nothing",
+        "fork",
+        &[("OBJECT", &format!("/{name}"))],
+    )
+    .start()
+    .succeeds();
 }
 
 #[test]
@@ -191,17 +241,32 @@ fn a_lock_held_over_exec_is_an_orphan() {
         std::mem::forget(table.pair.lock());
         process::say("holds");
         process::hear();
-        let error = std::os::unix::process::CommandExt::exec(std::process::Command::new("sleep").arg("30"));
+        let error =
+            std::os::unix::process::CommandExt::exec(std::process::Command::new("sleep").arg("30"));
         panic!("{error}");
     }
     let name = process::unique("exec");
     let table = segment(&name);
-    let mut child = process::play("a_lock_held_over_exec_is_an_orphan", "exec", &[("OBJECT", &format!("/{name}"))]).start();
+    let mut child = process::play(
+        "a_lock_held_over_exec_is_an_orphan",
+        "exec",
+        &[("OBJECT", &format!("/{name}"))],
+    )
+    .start();
     child.says("holds");
     assert!(table.pair.try_lock().expect("try").is_none());
     child.tell("exec");
-    assert!(table.pair.lock_timeout(PATIENCE).expect("lock").is_orphaned());
-    assert!(std::fs::exists(format!("/proc/{}", child.pid())).expect("/proc"), "the process lives on");
+    assert!(
+        table
+            .pair
+            .lock_timeout(PATIENCE)
+            .expect("lock")
+            .is_orphaned()
+    );
+    assert!(
+        std::fs::exists(format!("/proc/{}", child.pid())).expect("/proc"),
+        "the process lives on"
+    );
     child.kill();
 }
 
@@ -217,10 +282,27 @@ fn the_watched_form_needs_no_list_and_learns_of_death_too() {
     let name = process::unique("watched");
     let options = Options::new().temporary(true).death(Death::Watched);
     let table = options.create(format!("/{name}"), table()).expect("create");
-    let mut child =
-        process::play("the_watched_form_needs_no_list_and_learns_of_death_too", "hold", &[("OBJECT", &format!("/{name}"))]).start();
+    let mut child = process::play(
+        "the_watched_form_needs_no_list_and_learns_of_death_too",
+        "hold",
+        &[("OBJECT", &format!("/{name}"))],
+    )
+    .start();
     child.says("holds");
-    assert_eq!(table.pair.lock_timeout(Duration::from_millis(30)).unwrap_err().kind(), Kind::TimedOut);
+    assert_eq!(
+        table
+            .pair
+            .lock_timeout(Duration::from_millis(30))
+            .unwrap_err()
+            .kind(),
+        Kind::TimedOut
+    );
     child.kill();
-    assert!(table.pair.lock_timeout(PATIENCE).expect("lock").is_orphaned());
+    assert!(
+        table
+            .pair
+            .lock_timeout(PATIENCE)
+            .expect("lock")
+            .is_orphaned()
+    );
 }

@@ -20,7 +20,9 @@ wigwag::shared! {
 }
 
 fn seconds() -> Duration {
-    let given = std::env::var("WIGWAG_SOAK").ok().and_then(|text| text.parse().ok());
+    let given = std::env::var("WIGWAG_SOAK")
+        .ok()
+        .and_then(|text| text.parse().ok());
     Duration::from_secs(given.unwrap_or(30))
 }
 
@@ -51,15 +53,27 @@ fn soak(test: &'static str, death: Death, length: Duration) {
         add(&table);
     }
     let name = format!("/{}", process::unique("soak"));
-    let value = Table { books: Mutex::new(Books { begun: 0, ended: 0, repaired: 0 }), torn: AtomicU64::new(0) };
-    let table = Options::new().temporary(true).death(death).create(&name, value).expect("create");
+    let value = Table {
+        books: Mutex::new(Books {
+            begun: 0,
+            ended: 0,
+            repaired: 0,
+        }),
+        torn: AtomicU64::new(0),
+    };
+    let table = Options::new()
+        .temporary(true)
+        .death(death)
+        .create(&name, value)
+        .expect("create");
     let start = || {
         let mut child = process::play(test, "add", &[("OBJECT", &name)]).start();
         child.says("adds");
         child
     };
     let mut children: Vec<_> = (0..3).map(|_| start()).collect();
-    let (begin, mut kills, mut last, mut random) = (Instant::now(), 0, 0, std::process::id() as usize | 1);
+    let (begin, mut kills, mut last, mut random) =
+        (Instant::now(), 0, 0, std::process::id() as usize | 1);
     while begin.elapsed() < length {
         // Marsaglia's xorshift: which one, and after how long.
         random ^= random << 13;
@@ -71,24 +85,39 @@ fn soak(test: &'static str, death: Death, length: Duration) {
         kills += 1;
         children[victim] = start();
         let Ok(lock) = table.books.lock_timeout(process::PATIENCE) else {
-            panic!("{test}: stuck after {kills} kills, owner {:?}", table.books.owner());
+            panic!(
+                "{test}: stuck after {kills} kills, owner {:?}",
+                table.books.owner()
+            );
         };
         let books = lock.or_repair(|books| books.ended = books.begun);
-        assert!(books.begun == books.ended, "torn and not told after {kills} kills");
+        assert!(
+            books.begun == books.ended,
+            "torn and not told after {kills} kills"
+        );
         assert!(books.begun >= last, "lost");
         last = books.begun;
     }
     children.clear();
-    let books = table.books.lock_timeout(process::PATIENCE).expect("lock").or_repair(|books| books.ended = books.begun);
+    let books = table
+        .books
+        .lock_timeout(process::PATIENCE)
+        .expect("lock")
+        .or_repair(|books| books.ended = books.begun);
     assert_eq!(table.torn.load(Ordering::Relaxed), 0);
     assert!(books.begun > 1000 && kills > 5, "nothing happened");
-    let Books { begun, repaired, .. } = *books;
+    let Books {
+        begun, repaired, ..
+    } = *books;
     drop(books);
     for _ in 0..1100 {
         drop(table.books.lock());
     }
     assert_eq!(table.books.waiters(), 0);
-    println!("{test}: {begun} hand-overs, {kills} kills, {repaired} repairs in {:?}", begin.elapsed());
+    println!(
+        "{test}: {begun} hand-overs, {kills} kills, {repaired} repairs in {:?}",
+        begin.elapsed()
+    );
 }
 
 #[test]
@@ -98,5 +127,9 @@ fn the_mutex_survives_random_kills() {
 
 #[test]
 fn the_watched_mutex_survives_random_kills() {
-    soak("the_watched_mutex_survives_random_kills", Death::Watched, seconds() / 3);
+    soak(
+        "the_watched_mutex_survives_random_kills",
+        Death::Watched,
+        seconds() / 3,
+    );
 }

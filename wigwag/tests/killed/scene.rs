@@ -3,6 +3,7 @@
 //! A new gate adds a file with its scenes and one line each in `SCENES`.
 
 use std::any::Any;
+use std::sync::mpsc;
 use std::time::Instant;
 
 use super::step::{At, Victim};
@@ -73,6 +74,22 @@ impl Stage<'_> {
     }
 }
 
+/// Ends the test when one point takes longer than anything may, so that it can never hang.
+struct Watchdog(#[allow(dead_code)] mpsc::Sender<()>);
+
+impl Watchdog {
+    fn over(what: String) -> Self {
+        let (over, heard) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if heard.recv_timeout(2 * process::PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("killed: {what}: hangs");
+                std::process::abort();
+            }
+        });
+        Watchdog(over)
+    }
+}
+
 /// All that was found in one scene.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
@@ -92,9 +109,17 @@ impl Scene {
     }
 
     fn at(&self, point: usize) -> Verdict {
+        let _watchdog = Watchdog::over(format!("{} {}, point {point}", self.gate, self.name));
         let object = process::unique("killed");
         let made = (self.make)(&object);
-        (self.course)(&Stage { scene: self, object: &object, point }, &*made)
+        (self.course)(
+            &Stage {
+                scene: self,
+                object: &object,
+                point,
+            },
+            &*made,
+        )
     }
 
     /// Kills at every point, or at a sample of them, and prints the line.
@@ -131,7 +156,12 @@ impl Scene {
                 }
             }
         }
-        let Tally { points, stuck, torn, leaked } = tally;
+        let Tally {
+            points,
+            stuck,
+            torn,
+            leaked,
+        } = tally;
         println!(
             "killed: {} {}: {points} points, {stuck} stuck, {torn} torn, {leaked} leaked ({:.1} s)",
             self.gate,

@@ -15,10 +15,38 @@ wigwag::shared! {
 }
 
 pub const SCENES: &[Scene] = &[
-    Scene { gate: "segment", name: "creator in POSIX shared memory", sample: 30, make, act, course: posix },
-    Scene { gate: "segment", name: "creator in a file", sample: 30, make, act, course: file },
-    Scene { gate: "segment", name: "creator in System V shared memory", sample: 30, make, act, course: sysv },
-    Scene { gate: "segment", name: "creator that takes one over", sample: 30, make, act, course: again },
+    Scene {
+        gate: "segment",
+        name: "creator in POSIX shared memory",
+        sample: 30,
+        make,
+        act,
+        course: posix,
+    },
+    Scene {
+        gate: "segment",
+        name: "creator in a file",
+        sample: 30,
+        make,
+        act,
+        course: file,
+    },
+    Scene {
+        gate: "segment",
+        name: "creator in System V shared memory",
+        sample: 30,
+        make,
+        act,
+        course: sysv,
+    },
+    Scene {
+        gate: "segment",
+        name: "creator that takes one over",
+        sample: 30,
+        make,
+        act,
+        course: again,
+    },
 ];
 
 /// The names; what is left there is removed.
@@ -34,13 +62,25 @@ impl Drop for Names {
 
 fn make(object: &str) -> Box<dyn Any> {
     let file = std::env::temp_dir().join(object);
-    let number = object.rsplit('-').next().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    let number = object
+        .rsplit('-')
+        .next()
+        .and_then(|text| text.parse::<u32>().ok())
+        .unwrap_or(0);
     let key = 0x5800_0000 | (std::process::id() & 0xfff) << 12 | number & 0xfff;
-    Box::new(Names([format!("/{object}"), file.to_str().expect("text").to_owned(), format!("sysv-shm:{key:#x}")]))
+    Box::new(Names([
+        format!("/{object}"),
+        file.to_str().expect("text").to_owned(),
+        format!("sysv-shm:{key:#x}"),
+    ]))
 }
 
 fn value() -> Table {
-    Table { a: AtomicU64::new(11), lock: Mutex::new(0), b: AtomicU64::new(11) }
+    Table {
+        a: AtomicU64::new(11),
+        lock: Mutex::new(0),
+        b: AtomicU64::new(11),
+    }
 }
 
 fn act(part: &str, _: &str) {
@@ -73,7 +113,9 @@ fn course(stage: &Stage<'_>, object: &dyn Any, which: usize, half_way: bool) -> 
     if !stage.kill(victim) {
         return Verdict::Complete;
     }
-    let Ok(table) = Segment::open_or_create(name, value) else { return Verdict::Stuck };
+    let Ok(table) = Segment::open_or_create(name, value) else {
+        return Verdict::Stuck;
+    };
     let whole = table.a.load(Ordering::Relaxed) == 11 && table.b.load(Ordering::Relaxed) == 11;
     if !whole || !table.lock.lock().is_ok_and(|lock| !lock.is_orphaned()) {
         return Verdict::Torn;
