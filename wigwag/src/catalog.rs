@@ -13,13 +13,13 @@ use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::facility::{Facility, Naming};
 use crate::gate::{self, Gate};
+use crate::key::Key;
 use crate::memory::{self, Region};
 use crate::message::{self, Messages};
 use crate::name::Name;
 use crate::opening::{Opening, Target};
 use crate::signal;
 use crate::stream::{self, Stream};
-use crate::sys;
 
 /// A key that an address of the facility may have after its `?`.
 #[derive(Debug, Clone, Copy)]
@@ -111,11 +111,6 @@ pub const CATALOG: &[Entry] = &[
                 key: "mode",
                 value: "OCTAL",
                 what: "permissions of a new one; 0600 by default",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "refuses one that exists",
             },
             OptionFact {
                 key: "temporary",
@@ -274,28 +269,81 @@ pub const CATALOG: &[Entry] = &[
         probe: message::sysv::address::probe,
     },
     Entry {
-        facility: &message::datagram::DATAGRAM,
-        options: &[],
-        open: None,
+        facility: &message::datagram::FACILITY,
+        options: &[
+            OptionFact {
+                key: "take-over",
+                value: "",
+                what: "replace the path of a process that is gone",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may send: those with write permission (0777 less the umask)",
+            },
+        ],
+        open: Some(Open::Messages(message::datagram::open)),
         create: None,
-        unlink: None,
-        probe: || Ok(()),
+        unlink: Some(message::datagram::unlink_name),
+        probe: message::datagram::probe,
     },
     Entry {
-        facility: &message::datagram::SEQPACKET,
-        options: &[],
-        open: None,
+        facility: &message::seqpacket::FACILITY,
+        options: &[
+            OptionFact {
+                key: "take-over",
+                value: "",
+                what: "replace the path of a process that is gone",
+            },
+            OptionFact {
+                key: "mode",
+                value: "OCTAL",
+                what: "who may connect: those with write permission (0777 less the umask)",
+            },
+        ],
+        open: Some(Open::Messages(message::seqpacket::open)),
         create: None,
-        unlink: None,
-        probe: || Ok(()),
+        unlink: Some(message::seqpacket::unlink_name),
+        probe: message::seqpacket::probe,
     },
     Entry {
         facility: &message::udp::FACILITY,
-        options: &[],
-        open: None,
+        options: &[
+            OptionFact {
+                key: "group",
+                value: "ADDRESS",
+                what: "join this multicast group to receive (the host, if it is one)",
+            },
+            OptionFact {
+                key: "interface",
+                value: "ADDRESS or INDEX",
+                what: "for multicast: the IPv4 address or the index of the interface (the system chooses)",
+            },
+            OptionFact {
+                key: "ttl",
+                value: "HOPS",
+                what: "how far multicast goes (1)",
+            },
+            OptionFact {
+                key: "loop",
+                value: "YES or NO",
+                what: "whether receivers of this machine get our multicast (yes)",
+            },
+            OptionFact {
+                key: "broadcast",
+                value: "",
+                what: "allow sending to all hosts of a network",
+            },
+            OptionFact {
+                key: "reuse",
+                value: "",
+                what: "several receivers of a group on one port",
+            },
+        ],
+        open: Some(Open::Messages(message::udp::open)),
         create: None,
         unlink: None,
-        probe: || Ok(()),
+        probe: message::udp::probe,
     },
     Entry {
         facility: &memory::posix::FACILITY,
@@ -800,9 +848,10 @@ pub fn unlink(address: &Address) -> Result<()> {
         (entry.facility.naming, &target.name, project)
     {
         // A path alone means its project 1; here it is another key.
-        let key = sys::msg::key_of(path, project)
-            .map_err(|errno| entry.facility.failed("remove", &target.name, errno))?;
-        return unlink(&Name::Key(key));
+        let key = Key::file(path, project)
+            .number()
+            .map_err(|cause| entry.facility.failed("remove", &target.name, cause))?;
+        return unlink(&key.map_or(Name::None, Name::Key));
     }
     unlink(&target.name)
 }

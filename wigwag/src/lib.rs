@@ -31,6 +31,8 @@
 //! library needs only `rustix` and `libc`.
 
 mod address;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 pub mod catalog;
 mod error;
 pub mod facility;
@@ -50,6 +52,8 @@ pub(crate) mod sys;
 mod wait;
 
 pub use address::Address;
+#[cfg(feature = "tokio")]
+pub use asynchronous::{Async, WouldBlock};
 pub use catalog::{Endpoint, open};
 pub use error::{Error, Kind, Result};
 pub use facility::Facility;
@@ -59,3 +63,8 @@ pub use name::Name;
 pub use opening::{Opening, Role, Target, Way};
 pub use options::Options;
 pub use wait::Wait;
+
+/// What the README shows must work as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -387,7 +387,7 @@ fn a_full_message_facility_does_what_it_says() {
                 let full = full.unwrap_or_else(|| panic!("{}: never full", facility.id));
                 assert_eq!(full.kind(), Kind::WouldBlock, "{full}");
                 let timed = sender
-                    .send_with(b"more", Note::default(), Wait::For(A_WHILE))
+                    .send_with(&[1; 60], Note::default(), Wait::For(A_WHILE))
                     .expect_err("full");
                 assert_eq!(timed.kind(), Kind::TimedOut, "{timed}");
             }

@@ -55,17 +55,17 @@ fn tell(child: &mut Child, command: &str) {
     child.says("ok");
 }
 
-/// Waits until the child sleeps at a gate: its harness sleeps in a futex too, all the time.
+/// Waits until the child sleeps at a gate: all its threads do, since its harness sleeps in a futex anyway.
 fn sleeps(child: &Child) {
     let tasks = format!("/proc/{}/task", child.pid());
     let call = format!("{} ", libc::SYS_futex);
     process::eventually("the child sleeps", || {
-        let in_futex = |task: std::io::Result<std::fs::DirEntry>| {
-            std::fs::read_to_string(task?.path().join("syscall"))
-        };
-        std::fs::read_dir(&tasks).is_ok_and(|tasks| {
-            let calls = tasks.filter_map(|task| in_futex(task).ok());
-            calls.filter(|text| text.starts_with(&call)).count() >= 2
+        std::fs::read_dir(&tasks).is_ok_and(|mut tasks| {
+            tasks.all(|task| {
+                let path = task.map(|task| task.path().join("syscall"));
+                let text = path.and_then(std::fs::read_to_string);
+                text.is_ok_and(|text| text.starts_with(&call))
+            })
         })
     });
 }

@@ -7,16 +7,28 @@
 mod process;
 
 mod killed {
+    pub mod gates;
+    pub mod glibc;
     pub mod mutex;
     pub mod scene;
     pub mod step;
 }
 
 use killed::scene::{Scene, Tally};
-use killed::mutex;
+use killed::{gates, glibc, mutex};
 
 /// Every scene of every gate.
-const SCENES: &[&[Scene]] = &[mutex::SCENES];
+const SCENES: &[&[Scene]] = &[
+    mutex::SCENES,
+    glibc::SCENES,
+    gates::SEMAPHORE,
+    gates::ROBUST_SEMAPHORE,
+    gates::SPIN,
+    gates::CONDVAR,
+    gates::RWLOCK,
+    gates::MONITOR,
+    gates::BARRIER,
+];
 
 /// The parts of the children.
 #[test]
@@ -39,4 +51,47 @@ fn survives(scenes: &[Scene]) {
 #[test]
 fn the_mutex_survives() {
     survives(mutex::SCENES);
+}
+
+#[test]
+fn the_semaphore_survives() {
+    survives(gates::SEMAPHORE);
+}
+
+#[test]
+fn the_robust_semaphore_survives() {
+    survives(gates::ROBUST_SEMAPHORE);
+}
+
+#[test]
+fn the_spin_lock_survives() {
+    survives(gates::SPIN);
+}
+
+#[test]
+fn the_condition_variable_survives() {
+    survives(gates::CONDVAR);
+}
+
+#[test]
+fn the_readers_writer_lock_survives() {
+    survives(gates::RWLOCK);
+}
+
+#[test]
+fn the_monitor_survives() {
+    survives(gates::MONITOR);
+}
+
+#[test]
+fn the_barrier_survives() {
+    survives(gates::BARRIER);
+}
+
+#[test]
+fn glibcs_robust_mutex_strands_a_waiter_and_its_condition_variable_breaks() {
+    for scene in glibc::SCENES {
+        let tally = scene.run();
+        assert!(tally.stuck > 0, "{}: the harness did not find the known fault", scene.name);
+    }
 }

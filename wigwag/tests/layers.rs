@@ -18,11 +18,10 @@ const LEVELS: &[&[&str]] = &[
         "opening",
     ],
     &["sys"],
+    &["shared"],
     &["stream", "message", "gate", "signal"],
     // It places gates inside itself.
     &["memory"],
-    &["shared"],
-    &["stream", "message", "memory", "gate", "signal"],
     &["race", "deadlock", "pattern"],
     &["catalog", "asynchronous"],
 ];

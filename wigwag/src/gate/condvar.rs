@@ -12,8 +12,8 @@
 //!
 //! **Deaths.** A signal whose receiver is killed before it could act on it is lost with any condition variable; so is the signal
 //! of who is killed after it changed the value. Therefore every wait returns after a [nap](super::watch) at the
-//! latest, and `wait_while` looks at the condition again. A killed waiter leaves `waiters` one too high, which costs a
-//! useless wake-up call for each later signal.
+//! latest, and `wait_while` looks at the condition again. A killed waiter leaves `waiters` one too high for the
+//! next thousand signals, each of which makes a useless wake-up call.
 //!
 //! **Unlock first.** A waiter that is woken while the signaller has the lock runs into that lock at once: two more
 //! switches. Give the guard to [`signal_unlock`](Condvar::signal_unlock), or drop it before [`signal`](Condvar::signal).
@@ -23,12 +23,12 @@
 use std::time::Duration;
 
 use super::mutex::{Guard, Lock};
+use super::waiters::{Waiter, Waiters};
 use super::watch::{Watch, Woken, look};
 use crate::error::Result;
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, layout};
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
-use crate::sys::futex::{self, Scope};
 use crate::wait::{Deadline, Wait};
 
 /// A place to wait for a change of what a [`Mutex`](super::Mutex) guards.
@@ -56,7 +56,8 @@ use crate::wait::{Deadline, Wait};
 #[derive(Debug)]
 pub struct Condvar {
     sequence: AtomicU32,
-    waiters: AtomicU32,
+    reserved: AtomicU32,
+    waiters: Waiters,
 }
 
 // SAFETY: repr(C): two atomics, of which any values are states.
@@ -71,7 +72,7 @@ impl Condvar {
         /// One on which nobody waits.
         #[must_use]
         pub const fn new() -> Condvar {
-            Condvar { sequence: AtomicU32::new(0), waiters: AtomicU32::new(0) }
+            Condvar { sequence: AtomicU32::new(0), reserved: AtomicU32::new(0), waiters: Waiters::new() }
         }
     }
 
@@ -186,14 +187,14 @@ impl Condvar {
     /// How many wait; too high by those who were killed while they waited.
     #[must_use]
     pub fn waiters(&self) -> u32 {
-        self.waiters.load(Ordering::Relaxed)
+        self.waiters.count()
     }
 
     /// Makes a signal visible to those about to sleep; whether anybody is to be woken.
     ///
     /// A waiter counts itself while it has the lock, so whoever changed the value under the lock sees it.
     pub(super) fn announce(&self) -> bool {
-        let somebody = self.waiters.load(Ordering::Relaxed) != 0;
+        let somebody = self.waiters.count() != 0;
         if somebody && !mutated("condvar-sequence") {
             self.sequence.fetch_add(1, Ordering::Release);
         }
@@ -202,7 +203,7 @@ impl Condvar {
 
     pub(super) fn wake(&self, count: u32) {
         if !mutated("condvar-wake") {
-            futex::wake(&self.sequence, count, Scope::Machine);
+            self.waiters.wake(&self.sequence, count);
         }
     }
 
@@ -220,23 +221,32 @@ impl Condvar {
     }
 
     /// Counts the caller, who has the lock, among the waiters; what [`doze`](Self::doze) wants to know.
-    pub(super) fn register(&self) -> u32 {
+    pub(super) fn register(&self) -> Ticket<'_> {
+        let mut waiter = self.waiters.waiter();
         if !mutated("condvar-waiters") {
-            self.waiters.fetch_add(1, Ordering::Relaxed);
+            waiter.count();
         }
-        self.sequence.load(Ordering::Relaxed)
+        let sequence = self.sequence.load(Ordering::Relaxed);
+        Ticket {
+            sequence,
+            _waiter: waiter,
+        }
     }
 
     /// Sleeps until there was a signal since `register`, or for a nap; the caller has the lock no longer.
-    pub(super) fn doze(&self, ticket: u32, watch: &mut Watch) -> Woken {
-        let signalled = || (self.sequence.load(Ordering::Relaxed) != ticket).then_some(());
-        let woken = match look(signalled) {
+    pub(super) fn doze(&self, ticket: Ticket<'_>, watch: &mut Watch) -> Woken {
+        let signalled = || (self.sequence.load(Ordering::Relaxed) != ticket.sequence).then_some(());
+        match look(signalled) {
             Some(()) => Woken::Perhaps,
-            None => watch.sleep(&self.sequence, ticket),
-        };
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
-        woken
+            None => watch.sleep(&self.sequence, ticket.sequence),
+        }
     }
+}
+
+/// What a waiter saw when it still had the lock.
+pub(super) struct Ticket<'a> {
+    sequence: u32,
+    _waiter: Waiter<'a>,
 }
 
 impl Default for Condvar {

@@ -36,6 +36,7 @@ pub mod rwlock;
 pub mod semaphore;
 pub mod spin;
 pub mod sysv;
+mod waiters;
 pub mod watch;
 
 pub use barrier::Barrier;

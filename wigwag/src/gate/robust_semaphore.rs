@@ -20,12 +20,12 @@
 
 use std::time::Duration;
 
+use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, layout};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, model_fence, mutated};
-use crate::sys::futex::{self, Scope};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, mutated};
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
 
@@ -49,7 +49,8 @@ const UNUSED: u64 = u64::MAX;
 pub struct RobustSemaphore<const N: usize> {
     /// Counts releases; waiters sleep on it.
     released: AtomicU32,
-    waiters: AtomicU32,
+    reserved: AtomicU32,
+    waiters: Waiters,
     permits: [AtomicU64; N],
 }
 
@@ -73,7 +74,8 @@ impl<const N: usize> RobustSemaphore<N> {
         }
         RobustSemaphore {
             released: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
+            reserved: AtomicU32::new(0),
+            waiters: Waiters::new(),
             permits: words,
         }
     }
@@ -91,7 +93,8 @@ impl<const N: usize> RobustSemaphore<N> {
         };
         RobustSemaphore {
             released: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
+            reserved: AtomicU32::new(0),
+            waiters: Waiters::new(),
             permits: std::array::from_fn(|number| AtomicU64::new(word(number))),
         }
     }
@@ -156,6 +159,12 @@ impl<const N: usize> RobustSemaphore<N> {
         self.permits.iter().filter(free).count() as u32
     }
 
+    /// How many wait; too high for a while by those who were killed waiting.
+    #[must_use]
+    pub fn waiters(&self) -> u32 {
+        self.waiters.count()
+    }
+
     /// The process ids of those who have permits, one for each permit; old by the time it is read.
     pub fn holders(&self) -> impl Iterator<Item = u32> {
         self.permits
@@ -202,23 +211,23 @@ impl<const N: usize> RobustSemaphore<N> {
             return Ok(permit);
         }
         let mut watch = Watch::until(Deadline::from(wait));
-        self.waiters.fetch_add(1, Ordering::SeqCst);
-        model_fence();
-        let result = loop {
+        let mut waiter = self.waiters.waiter();
+        loop {
+            waiter.count();
             let released = self.released.load(Ordering::SeqCst);
             if let Some(permit) = self.take(me) {
-                break Ok(permit);
+                return Ok(permit);
             }
             match watch.sleep(&self.released, released) {
                 Woken::Perhaps => {}
                 Woken::LookAround => {
                     if let Some(permit) = self.inherit(me) {
-                        break Ok(permit);
+                        return Ok(permit);
                     }
                 }
-                Woken::TimedOut => break Err(late(wait)),
+                Woken::TimedOut => return Err(late(wait)),
                 Woken::Gone => {
-                    break Err(Error::new(
+                    return Err(Error::new(
                         Kind::Corrupt,
                         "acquire",
                         NOUN,
@@ -227,9 +236,7 @@ impl<const N: usize> RobustSemaphore<N> {
                     ));
                 }
             }
-        };
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
-        result
+        }
     }
 
     /// Takes the permit of a dead holder.
@@ -247,9 +254,8 @@ impl<const N: usize> RobustSemaphore<N> {
         if !mutated("robust-semaphore-count") {
             self.released.fetch_add(1, Ordering::SeqCst);
         }
-        model_fence();
-        if self.waiters.load(Ordering::SeqCst) != 0 && !mutated("robust-semaphore-wake") {
-            futex::wake(&self.released, permits, Scope::Machine);
+        if self.waiters.any() && !mutated("robust-semaphore-wake") {
+            self.waiters.wake(&self.released, permits);
         }
     }
 }

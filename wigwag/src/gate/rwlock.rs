@@ -32,12 +32,12 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::mutex::{self, Mutex};
+use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence, model_fence, mutated};
-use crate::sys::futex::{self, Scope};
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
 
@@ -72,7 +72,7 @@ pub struct RwLock<T, const READERS: usize = 16> {
     door: AtomicU32,
     /// Counts readers who left while somebody waited for that.
     left: AtomicU32,
-    waiters: AtomicU32,
+    waiters: Waiters,
     data: UnsafeCell<T>,
     slots: [Slot; READERS],
 }
@@ -107,7 +107,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
             turn: Mutex::new(()),
             door: AtomicU32::new(OPEN),
             left: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
+            waiters: Waiters::new(),
             data: UnsafeCell::new(value),
             slots: [const { Slot(AtomicU64::new(FREE)) }; READERS],
         }
@@ -121,7 +121,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
             turn: Mutex::new(()),
             door: AtomicU32::new(OPEN),
             left: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
+            waiters: Waiters::new(),
             data: UnsafeCell::new(value),
             slots: std::array::from_fn(|_| Slot(AtomicU64::new(FREE))),
         }
@@ -355,19 +355,19 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
             return Ok(found);
         }
         let mut watch = Watch::until(deadline);
-        self.waiters.fetch_add(1, Ordering::SeqCst);
-        model_fence();
-        let result = loop {
+        let mut waiter = self.waiters.waiter();
+        loop {
+            waiter.count();
             let left = self.left.load(Ordering::SeqCst);
             if let Some(found) = found() {
-                break Ok(found);
+                return Ok(found);
             }
             match watch.sleep(&self.left, left) {
                 Woken::Perhaps => {}
                 Woken::LookAround => self.bury_readers(),
-                Woken::TimedOut => break Err(given_up(action, deadline, Kind::TimedOut)),
+                Woken::TimedOut => return Err(given_up(action, deadline, Kind::TimedOut)),
                 Woken::Gone => {
-                    break Err(Error::new(
+                    return Err(Error::new(
                         Kind::Corrupt,
                         action,
                         NOUN,
@@ -376,9 +376,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
                     ));
                 }
             }
-        };
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
-        result
+        }
     }
 
     #[cold]
@@ -515,11 +513,10 @@ impl<T, const READERS: usize> Drop for ReadGuard<'_, T, READERS> {
                 Ordering::SeqCst
             },
         );
-        model_fence();
-        if self.lock.waiters.load(Ordering::SeqCst) != 0 {
+        if self.lock.waiters.any() {
             self.lock.left.fetch_add(1, Ordering::SeqCst);
             if !mutated("rwlock-wake") {
-                futex::wake(&self.lock.left, u32::MAX, Scope::Machine);
+                self.lock.waiters.wake(&self.lock.left, u32::MAX);
             }
         }
     }

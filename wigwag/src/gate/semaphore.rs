@@ -9,8 +9,8 @@
 //!
 //! **Danger.** A process that is killed with a permit takes it away. Where permits stand for resources and
 //! holders may be killed use [`RobustSemaphore`](super::robust_semaphore::RobustSemaphore). Nothing else can be lost: a kill at any
-//! other instruction delays a waiter by at most [`LONGEST_NAP`](super::watch::LONGEST_NAP) and leaves `waiters` at worst too high, which costs a
-//! useless wake-up call for each release that finds it so.
+//! other instruction delays a waiter by at most [`LONGEST_NAP`](super::watch::LONGEST_NAP) and leaves `waiters` at worst too high for the next
+//! thousand releases, each of which makes a useless wake-up call.
 //!
 //! `release` and `value` may be called in a signal handler.
 //!
@@ -18,12 +18,12 @@
 
 use std::time::Duration;
 
+use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, layout};
-use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, model_fence, mutated};
-use crate::sys::futex::{self, Scope};
+use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
 use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "semaphore";
@@ -47,9 +47,8 @@ const NOUN: &str = "semaphore";
 #[derive(Debug)]
 pub struct Semaphore {
     value: AtomicU32,
-    waiters: AtomicU32,
     most: AtomicU32,
-    reserved: AtomicU32,
+    waiters: Waiters,
 }
 
 // SAFETY: repr(C): four atomics, of which any values are states.
@@ -69,9 +68,8 @@ impl Semaphore {
         pub const fn new(value: u32) -> Semaphore {
             Semaphore {
                 value: AtomicU32::new(if value > Self::MOST { Self::MOST } else { value }),
-                waiters: AtomicU32::new(0),
                 most: AtomicU32::new(Self::MOST),
-                reserved: AtomicU32::new(0),
+                waiters: Waiters::new(),
             }
         }
     }
@@ -82,9 +80,8 @@ impl Semaphore {
         pub const fn binary(open: bool) -> Semaphore {
             Semaphore {
                 value: AtomicU32::new(open as u32),
-                waiters: AtomicU32::new(0),
                 most: AtomicU32::new(1),
-                reserved: AtomicU32::new(0),
+                waiters: Waiters::new(),
             }
         }
     }
@@ -150,9 +147,8 @@ impl Semaphore {
                 Err(now) => value = now,
             }
         }
-        model_fence();
-        if self.waiters.load(Ordering::SeqCst) != 0 && !mutated("semaphore-wake") {
-            futex::wake(&self.value, permits, Scope::Machine);
+        if self.waiters.any() && !mutated("semaphore-wake") {
+            self.waiters.wake(&self.value, permits);
         }
         Ok(())
     }
@@ -167,7 +163,7 @@ impl Semaphore {
     /// How many wait; too high by those who were killed while they waited.
     #[must_use]
     pub fn waiters(&self) -> u32 {
-        self.waiters.load(Ordering::Relaxed)
+        self.waiters.count()
     }
 
     #[inline]
@@ -196,22 +192,20 @@ impl Semaphore {
             return Ok(());
         }
         let mut watch = Watch::until(Deadline::from(wait));
-        if !mutated("semaphore-waiters") {
-            self.waiters.fetch_add(1, Ordering::SeqCst);
-        }
-        model_fence();
-        let result = loop {
+        let mut waiter = self.waiters.waiter();
+        loop {
+            if !mutated("semaphore-waiters") {
+                waiter.count();
+            }
             if self.take() {
-                break Ok(());
+                return Ok(());
             }
             match watch.sleep(&self.value, 0) {
                 Woken::Perhaps | Woken::LookAround => {}
-                Woken::TimedOut => break Err(late(wait)),
-                Woken::Gone => break Err(gone()),
+                Woken::TimedOut => return Err(late(wait)),
+                Woken::Gone => return Err(gone()),
             }
-        };
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
-        result
+        }
     }
 }
 

@@ -4,19 +4,24 @@
 //! |---|---|
 //! | a queue with a name that outlives its processes, priorities | [`posix`] |
 //! | the same with types to choose from at the receiver, older programs | [`sysv`] |
-//! | messages between connected processes, with end of file, descriptors | [`seqpacket`](datagram) |
+//! | messages between connected processes, with an end, descriptors | [`seqpacket`] |
 //! | messages to a socket that anybody may send to | [`datagram`] |
 //! | across machines, to one or many, may be lost | [`udp`] |
 //!
 //! All members promise: a message arrives whole or not at all, and two that arrive from one
 //! sender (at one priority or type) arrive in the order sent, except over UDP.
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
+use crate::facility::Facility;
+use crate::name::Name;
+use crate::sys::ancillary;
 use crate::wait::Wait;
 
 pub mod datagram;
 pub mod posix;
+pub mod seqpacket;
 pub mod sysv;
+mod transfer;
 pub mod udp;
 
 /// What goes with a message beside its bytes. Where a facility has no such thing, asking for it is an error.
@@ -42,6 +47,30 @@ pub enum Sender {
     },
     /// An address that can be sent to, written as one of ours.
     Address(String),
+}
+
+/// A process and whom it runs for, as the kernel vouches for it.
+#[doc(alias = "ucred")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// Its process id in our pid namespace; 0 when it lies outside.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl From<ancillary::Credentials> for Credentials {
+    fn from(ancillary::Credentials { pid, uid, gid }: ancillary::Credentials) -> Self {
+        Credentials { pid, uid, gid }
+    }
+}
+
+impl From<Credentials> for Sender {
+    fn from(Credentials { pid, uid, gid }: Credentials) -> Self {
+        Sender::Process { pid, uid, gid }
+    }
 }
 
 /// What came with a message.
@@ -77,4 +106,35 @@ pub trait Messages: Send + Sync {
 
     /// The longest message in bytes.
     fn max_len(&self) -> usize;
+}
+
+/// Refuses what the messages of a socket do not have.
+#[inline]
+fn no_note(facility: &Facility, name: &Name, note: Note) -> Result<()> {
+    match note {
+        Note {
+            priority: None,
+            kind: None,
+        } => Ok(()),
+        _ => Err(facility.error(
+            Kind::BadInput,
+            "send to",
+            name,
+            "its messages have no priority and no type",
+        )),
+    }
+}
+
+/// The same when receiving.
+#[inline]
+fn no_kind(facility: &Facility, name: &Name, kind: Option<i64>) -> Result<()> {
+    match kind {
+        None => Ok(()),
+        Some(_) => Err(facility.error(
+            Kind::BadInput,
+            "receive from",
+            name,
+            "its messages have no type to choose by",
+        )),
+    }
 }

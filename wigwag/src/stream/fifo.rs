@@ -303,7 +303,7 @@ impl Fifo {
         // Not the FIFO that was checked, if it is another file by now: never a terminal of ours.
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
         let opened = loop {
-            match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            match rustix::fs::openat(CWD, &self.path, flags, Mode::empty()) {
                 Err(Errno::INTR) => {}
                 outcome => break outcome?,
             }
@@ -450,7 +450,6 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Stream>>
     let path = named(target)?;
     let options = options(target)?;
     let fifo = match opening.role {
-        Role::Serve if target.options.flag("exclusive")? => options.create(path)?,
         Role::Serve => options.open_or_create(path)?,
         Role::Join => options.open(path)?,
     };

@@ -137,6 +137,8 @@ fn unpack(message: &libc::msghdr, arrived: &mut Arrived) {
     while let Some(item) = unsafe { header.as_ref() } {
         // SAFETY: CMSG_DATA and CMSG_LEN only calculate, from the valid header.
         let (data, header_len) = unsafe { (libc::CMSG_DATA(header), libc::CMSG_LEN(0)) };
+        // 32 bits with musl.
+        #[allow(clippy::unnecessary_cast)]
         let len = (item.cmsg_len as usize).saturating_sub(header_len as usize);
         match (item.cmsg_level, item.cmsg_type) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {

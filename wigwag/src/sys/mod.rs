@@ -27,6 +27,7 @@ pub(crate) mod session;
 pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod sigpipe;
+pub(crate) mod unix_name;
 pub(crate) mod unix_path;
 pub(crate) mod vmsplice;
 

@@ -3,10 +3,11 @@
 //! The kernel wants the type and the bytes of a message in one piece of memory: a message up to
 //! [`INLINE`] bytes goes through a frame on the stack, a longer one through one on the heap.
 
-use std::ffi::{CString, c_long};
+// A type is a C long, which is 32 bits on some machines and the i64 of our signatures on others.
+#![allow(clippy::useless_conversion)]
+
+use std::ffi::c_long;
 use std::mem::{MaybeUninit, offset_of, size_of};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::ptr;
 
 use rustix::io::Errno;
@@ -29,16 +30,6 @@ pub(crate) fn get(key: i32, flags: i32) -> Result<i32, Errno> {
     match unsafe { libc::msgget(key, flags) } {
         -1 => Err(last_error()),
         id => Ok(id),
-    }
-}
-
-/// `ftok(3)`: a key from a file's device and inode and a project number.
-pub(crate) fn key_of(path: &Path, project: u8) -> Result<i32, Errno> {
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
-    // SAFETY: `path` ends with NUL.
-    match unsafe { libc::ftok(path.as_ptr(), project.into()) } {
-        -1 => Err(last_error()),
-        key => Ok(key),
     }
 }
 

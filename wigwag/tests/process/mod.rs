@@ -138,6 +138,14 @@ impl Child {
         line.trim_end().to_owned()
     }
 
+    /// The next line it says; empty when it ended.
+    pub fn line_or_end(&mut self) -> String {
+        let mut line = String::new();
+        let lines = self.lines.as_mut().expect("its standard error");
+        lines.read_line(&mut line).expect("its standard error");
+        line.trim_end().to_owned()
+    }
+
     /// Waits until it says exactly this.
     pub fn says(&mut self, expected: &str) {
         assert_eq!(self.line(), expected);
@@ -342,4 +350,26 @@ pub fn compiled(
         String::from_utf8_lossy(&result.stderr)
     );
     output
+}
+
+/// Lets this process open only descriptors below `most`.
+pub fn limit_open_files(most: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: `limit` is live and initialised.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(done, 0, "setrlimit");
+}
+
+/// Runs `test` again in a process where it is alone, unless this is that process. In a test
+/// binary other tests start processes, which between fork and exec have copies of all our
+/// descriptors: what is closed here may be open there for a moment.
+pub fn alone(test: &str) -> bool {
+    if part().is_some() {
+        return true;
+    }
+    play(test, "alone", &[]).start().succeeds();
+    false
 }

@@ -135,6 +135,20 @@ impl<T> Mutex<T> {
         })
     }
 
+    /// For models: the holder is killed.
+    #[cfg(loom)]
+    #[doc(hidden)]
+    pub fn die(&self) {
+        self.raw.die();
+    }
+
+    /// For models: waits, and is killed when it has been woken.
+    #[cfg(loom)]
+    #[doc(hidden)]
+    pub fn wait_and_die(&self) {
+        self.raw.wait_and_die();
+    }
+
     /// The thread id of who holds it, in this pid namespace; old by the time it is read.
     #[must_use]
     pub fn owner(&self) -> Option<u32> {

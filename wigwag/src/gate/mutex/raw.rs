@@ -19,7 +19,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, model_fence, mutated};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
 use crate::sys::futex::{self, Scope};
 use crate::sys::holder::Holder;
 use crate::sys::process;
@@ -118,10 +118,13 @@ impl Raw {
         self.mode.store(mode, Ordering::Release);
     }
 
-    /// Takes it if it is free, with one compare-and-swap.
+    /// Takes it if it is free and nobody waits, with one compare-and-swap.
     #[inline(always)]
     pub(super) fn take(&self, me: Current) -> bool {
         let mode = self.mode.load(Ordering::Relaxed);
+        if self.mark() != 0 {
+            return false;
+        }
         if mode == KERNEL {
             if !me.has_room() {
                 return false;
@@ -129,10 +132,9 @@ impl Raw {
             // SAFETY: room means a list. The link is that of this lock, which outlives the call.
             unsafe { me.begin(&self.link) };
         }
-        let waiters = self.mark();
-        let taken = self.exchange(0, me.tid() | waiters);
+        let taken = self.exchange(0, me.tid());
         if taken {
-            self.taken(me, mode, waiters);
+            self.taken(me, mode, 0);
         }
         if mode == KERNEL {
             // SAFETY: as above.
@@ -156,10 +158,9 @@ impl Raw {
     /// What is left to do between the exchange and the end of the bracket.
     #[inline(always)]
     fn taken(&self, me: Current, mode: u32, waiters: u32) {
-        model_fence();
         // Somebody who came while we took it is served by the unlock; with the mark, also by our death.
         if waiters == 0 && self.waiters.load(Ordering::SeqCst) & COUNT != 0 && !mutated("mutex-mark") {
-            self.word.fetch_or(WAITERS, Ordering::Relaxed);
+            self.remember();
         }
         if mode == KERNEL {
             // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
@@ -167,6 +168,11 @@ impl Raw {
         } else if mode == WATCHED {
             self.holder.store(Holder::thread().word(), Ordering::Relaxed);
         }
+    }
+
+    #[cold]
+    fn remember(&self) {
+        self.word.fetch_or(WAITERS, Ordering::Relaxed);
     }
 
     /// Frees it, if this thread has it; in the child of a `fork` it is still its parent's.
@@ -207,7 +213,6 @@ impl Raw {
         }
         let order = if mutated("mutex-release") { Ordering::Relaxed } else { Ordering::SeqCst };
         let old = self.word.swap(word, order);
-        model_fence();
         if old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0 {
             self.wake();
         }
@@ -326,6 +331,40 @@ impl Raw {
                     return Err(Error::new(Kind::Corrupt, "lock", NOUN, "", why));
                 }
             }
+        }
+    }
+
+    /// What the kernel does when the holder is killed.
+    #[cfg(loom)]
+    pub(super) fn die(&self) {
+        let word = self.word.load(Ordering::SeqCst);
+        if self.word.compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return self.die();
+        }
+        if word & WAITERS != 0 {
+            futex::wake(&self.word, 1, Scope::Machine);
+        }
+    }
+
+    /// A waiter that is killed when it has been woken, and what the kernel does about it then.
+    #[cfg(loom)]
+    pub(super) fn wait_and_die(&self) {
+        let mut waiter = Waiter { raw: self, counts: false };
+        loop {
+            let word = self.word.load(Ordering::SeqCst);
+            if word & TID == 0 {
+                return; // too late to sleep; killed before it could take it
+            }
+            waiter.count();
+            if self.word.compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                let slept = futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+                if slept == futex::Sleep::Woken {
+                    break;
+                }
+            }
+        }
+        if self.word.load(Ordering::SeqCst) & TID == 0 {
+            futex::wake(&self.word, 1, Scope::Machine);
         }
     }
 

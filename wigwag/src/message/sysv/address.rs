@@ -2,6 +2,7 @@
 
 use super::{Options, Queue, Select};
 use crate::error::{Kind, Result};
+use crate::key::Key;
 use crate::message::Messages;
 use crate::name::Name;
 use crate::opening::{Opening, Role, Target};
@@ -9,14 +10,12 @@ use crate::opening::{Opening, Role, Target};
 /// Whoever serves makes the queue if there is none.
 pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages>> {
     let options = read(target)?;
-    let queue = match (opening.role, &target.name) {
-        (Role::Serve, Name::Key(_) | Name::Path(_)) => make(target, &options)?,
-        (_, name) => options
-            .open_named(name)
-            .map_err(|error| match error.kind() {
-                Kind::NotFound => error.with_hint("whoever serves or creates it comes first"),
-                _ => error,
-            })?,
+    let queue = match (opening.role, key(target)?) {
+        (Role::Serve, Key::Number(_) | Key::File(..)) => make(target, &options)?,
+        (_, key) => options.open(key).map_err(|error| match error.kind() {
+            Kind::NotFound => error.with_hint("whoever serves or creates it comes first"),
+            _ => error,
+        })?,
     };
     Ok(Box::new(queue))
 }
@@ -32,15 +31,23 @@ pub(crate) fn create(target: &Target) -> Result<()> {
 }
 
 pub(crate) fn unlink(name: &Name) -> Result<()> {
-    Options::new().open_named(name)?.remove()
+    Queue::unlink(Key::of(name, Key::PROJECT))
 }
 
 fn make(target: &Target, options: &Options) -> Result<Queue> {
     if target.options.flag("exclusive")? {
-        options.create_named(&target.name)
+        options.create(key(target)?)
     } else {
-        options.open_or_create_named(&target.name)
+        options.open_or_create(key(target)?)
     }
+}
+
+fn key(target: &Target) -> Result<Key> {
+    let project = target.options.value::<u8>("project")?;
+    if project.is_some() && !matches!(target.name, Name::Path(_)) {
+        return Err(target.options.bad("project", "only a path has a project"));
+    }
+    Ok(Key::of(&target.name, project.unwrap_or(Key::PROJECT)))
 }
 
 fn read(target: &Target) -> Result<Options> {
@@ -48,12 +55,6 @@ fn read(target: &Target) -> Result<Options> {
     let mut options = Options::new().temporary(given.flag("temporary")?);
     if let Some(mode) = given.mode()? {
         options = options.mode(mode);
-    }
-    if let Some(project) = given.value::<u8>("project")? {
-        if !matches!(target.name, Name::Path(_)) {
-            return Err(given.bad("project", "only a path has a project"));
-        }
-        options = options.project(project);
     }
     if let Some(bytes) = given.bytes("capacity")? {
         options = options.capacity(bytes);

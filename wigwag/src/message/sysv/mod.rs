@@ -22,7 +22,6 @@
 //!
 //! `sysvipc(7)`, `msgget(2)`, `msgop(2)`, `msgctl(2)`.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::time::Duration;
 
@@ -31,6 +30,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Kind, Result};
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Durability, Guarantees, PeerDeath};
+use crate::key::Key;
 use crate::limit::{Limit, Source};
 use crate::message::{Messages, Note, Received};
 use crate::name::Name;
@@ -128,26 +128,24 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes a queue under a key (`"0x1234"`, `"4660"`) or the key of a path (`"/etc/hosts"`, a
-    /// file that exists; see [`project`](Options::project)) that had none.
-    ///
-    /// Different files can have the same key, and a file that is replaced gets another.
+    /// Makes a queue under a key (`0x1234`) or the key of a file (`Path::new("/etc/hosts")`) that
+    /// had none.
     ///
     /// # Errors
     /// [`Kind::AlreadyExists`]; [`Kind::Limit`] when `kernel.msgmni` is reached.
     #[doc(alias = "msgget")]
     #[doc(alias = "ftok")]
-    pub fn create(name: impl AsRef<OsStr>) -> Result<Self> {
-        Options::new().create(name)
+    pub fn create(key: impl Into<Key>) -> Result<Self> {
+        Options::new().create(key)
     }
 
-    /// Opens the queue under a key, or with an identifier (`"#7"`).
+    /// Opens the queue under a key, or with an [identifier](Key::Id).
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::PermissionDenied`].
     #[doc(alias = "msgget")]
-    pub fn open(name: impl AsRef<OsStr>) -> Result<Self> {
-        Options::new().open(name)
+    pub fn open(key: impl Into<Key>) -> Result<Self> {
+        Options::new().open(key)
     }
 
     /// Opens the queue under a key, making it if there is none.
@@ -155,8 +153,8 @@ impl Queue {
     /// # Errors
     /// Those of both.
     #[doc(alias = "msgget")]
-    pub fn open_or_create(name: impl AsRef<OsStr>) -> Result<Self> {
-        Options::new().open_or_create(name)
+    pub fn open_or_create(key: impl Into<Key>) -> Result<Self> {
+        Options::new().open_or_create(key)
     }
 
     /// Makes a queue without a key: others find it by its [`id`](Self::id) only.
@@ -191,8 +189,8 @@ impl Queue {
     ///
     /// # Errors
     /// [`Kind::NotFound`]; [`Kind::PermissionDenied`] unless it is ours.
-    pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
-        Queue::open(name)?.remove()
+    pub fn unlink(key: impl Into<Key>) -> Result<()> {
+        Queue::open(key)?.remove()
     }
 
     /// The identifier, which a child or friend can open it by.

@@ -1,12 +1,10 @@
 //! Options of a System V queue: for whom, how long it stays, how much it holds.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
 use rustix::io::Errno;
 
 use super::{FACILITY, Queue};
 use crate::error::{Error, Kind, Result};
+use crate::key::Key;
 use crate::name::Name;
 use crate::sys::msg;
 
@@ -15,7 +13,6 @@ use crate::sys::msg;
 #[must_use]
 pub struct Options {
     mode: u32,
-    project: u8,
     capacity: Option<u64>,
     temporary: bool,
 }
@@ -24,7 +21,6 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             mode: 0o600,
-            project: 1,
             capacity: None,
             temporary: false,
         }
@@ -43,13 +39,6 @@ impl Options {
         self
     }
 
-    /// Which of the keys that can be derived from a path, from 1.
-    #[doc(alias = "ftok")]
-    pub fn project(mut self, project: u8) -> Self {
-        self.project = project;
-        self
-    }
-
     /// Bytes a new queue may hold; over `kernel.msgmnb` needs the privilege `CAP_SYS_RESOURCE`.
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = Some(bytes);
@@ -62,23 +51,49 @@ impl Options {
         self
     }
 
-    /// Makes a queue under a key that had none.
+    /// Makes a queue under a key that had none; with [`Key::Private`] one without a key.
     ///
     /// # Errors
     /// [`Kind::AlreadyExists`]; [`Kind::Limit`] when `kernel.msgmni` is reached; those of a path
-    /// that leads nowhere.
+    /// that leads nowhere; [`Kind::BadName`] for an identifier, which the system gives.
     #[doc(alias = "msgget")]
-    pub fn create(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
-        self.create_named(&parse(name.as_ref())?)
+    pub fn create(&self, key: impl Into<Key>) -> Result<Queue> {
+        let key = key.into();
+        match number(&key)? {
+            Some(number) => self.make(number, libc::IPC_EXCL, name(&key)),
+            None => Err(FACILITY.error(
+                Kind::BadName,
+                "create",
+                &key,
+                "the system gives identifiers; choose a key or a path",
+            )),
+        }
     }
 
     /// Opens the queue under a key, or with an identifier.
     ///
     /// # Errors
-    /// [`Kind::NotFound`], [`Kind::PermissionDenied`].
+    /// [`Kind::NotFound`], [`Kind::PermissionDenied`]; [`Kind::BadName`] for [`Key::Private`].
     #[doc(alias = "msgget")]
-    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
-        self.open_named(&parse(name.as_ref())?)
+    pub fn open(&self, key: impl Into<Key>) -> Result<Queue> {
+        let key = key.into();
+        match key {
+            Key::Id(id) => {
+                let mut queue = Queue::from_id(id)?;
+                queue.temporary = self.temporary;
+                Ok(queue)
+            }
+            Key::Private => Err(FACILITY.error(
+                Kind::BadName,
+                "open",
+                &key,
+                "a private queue is opened by its identifier",
+            )),
+            key => {
+                let number = number(&key)?.unwrap_or(libc::IPC_PRIVATE);
+                self.adopt(msg::get(number, 0), "open", name(&key))
+            }
+        }
     }
 
     /// Opens the queue under a key, making it if there is none.
@@ -86,8 +101,19 @@ impl Options {
     /// # Errors
     /// Those of both.
     #[doc(alias = "msgget")]
-    pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> Result<Queue> {
-        self.open_or_create_named(&parse(name.as_ref())?)
+    pub fn open_or_create(&self, key: impl Into<Key>) -> Result<Queue> {
+        let key = key.into();
+        loop {
+            match self.open(key.clone()) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                outcome => return outcome,
+            }
+            match self.create(key.clone()) {
+                // Somebody made it between our two looks.
+                Err(error) if error.kind() == Kind::AlreadyExists => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Makes a queue without a key: others find it by its [`id`](Queue::id) only.
@@ -96,48 +122,10 @@ impl Options {
     /// [`Kind::Limit`] when `kernel.msgmni` is reached.
     #[doc(alias = "IPC_PRIVATE")]
     pub fn private(&self) -> Result<Queue> {
-        self.make(libc::IPC_PRIVATE, 0, &Name::None)
+        self.create(Key::Private)
     }
 
-    pub(super) fn open_named(&self, name: &Name) -> Result<Queue> {
-        if let Name::Id(id) = name {
-            let mut queue = Queue::from_id(*id)?;
-            queue.temporary = self.temporary;
-            return Ok(queue);
-        }
-        self.adopt(msg::get(self.key(name)?, 0), "open", name)
-    }
-
-    pub(super) fn create_named(&self, name: &Name) -> Result<Queue> {
-        self.make(self.key(name)?, libc::IPC_EXCL, name)
-    }
-
-    pub(super) fn open_or_create_named(&self, name: &Name) -> Result<Queue> {
-        loop {
-            match self.open_named(name) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-                outcome => return outcome,
-            }
-            match self.create_named(name) {
-                // Somebody made it between our two looks.
-                Err(error) if error.kind() == Kind::AlreadyExists => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn key(&self, name: &Name) -> Result<i32> {
-        let bad = |why| FACILITY.error(Kind::BadName, "name", name, why);
-        match name {
-            Name::Key(key) => Ok(*key),
-            Name::Path(_) if self.project == 0 => Err(bad("a project is a number from 1 to 255")),
-            Name::Path(path) => msg::key_of(path, self.project)
-                .map_err(|errno| FACILITY.failed("derive a key from the path of", name, errno)),
-            _ => Err(bad("the system gives identifiers; choose a key or a path")),
-        }
-    }
-
-    fn make(&self, key: i32, exclusive: i32, name: &Name) -> Result<Queue> {
+    fn make(&self, key: i32, exclusive: i32, name: Name) -> Result<Queue> {
         let id = msg::get(key, libc::IPC_CREAT | exclusive | self.mode.cast_signed());
         let mut queue = self.adopt(id, "create", name)?;
         if let Some(bytes) = self.capacity {
@@ -149,11 +137,11 @@ impl Options {
         Ok(queue)
     }
 
-    fn adopt(&self, id: Result<i32, Errno>, action: &'static str, name: &Name) -> Result<Queue> {
+    fn adopt(&self, id: Result<i32, Errno>, action: &'static str, name: Name) -> Result<Queue> {
         match id {
-            Ok(id) if *name == Name::None => Ok(Queue::new(id, Name::Id(id), self.temporary)),
-            Ok(id) => Ok(Queue::new(id, name.clone(), self.temporary)),
-            Err(errno) => Err(refused(action, name, errno)),
+            Ok(id) if name == Name::None => Ok(Queue::new(id, Name::Id(id), self.temporary)),
+            Ok(id) => Ok(Queue::new(id, name, self.temporary)),
+            Err(errno) => Err(refused(action, &name, errno)),
         }
     }
 }
@@ -167,6 +155,21 @@ fn refused(action: &'static str, name: &Name, errno: Errno) -> Error {
     }
 }
 
-fn parse(name: &OsStr) -> Result<Name> {
-    Name::parse(&FACILITY, name.as_bytes())
+/// The number of a key; `None` for an identifier.
+fn number(key: &Key) -> Result<Option<i32>> {
+    if let Key::File(path, 0) = key {
+        let why = "a project is a number from 1 to 255";
+        return Err(FACILITY.error(Kind::BadName, "name", path.display(), why));
+    }
+    key.number()
+        .map_err(|cause| FACILITY.failed("derive a key from the path of", key, cause))
+}
+
+fn name(key: &Key) -> Name {
+    match key {
+        Key::Private => Name::None,
+        Key::Number(number) => Name::Key(*number),
+        Key::Id(id) => Name::Id(*id),
+        Key::File(path, _) => Name::Path(path.clone()),
+    }
 }

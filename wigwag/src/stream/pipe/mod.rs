@@ -228,8 +228,10 @@ fn set_capacity(pipe: std::os::fd::BorrowedFd<'_>, bytes: usize) -> Result<usize
             "",
             format!("more than {bytes} bytes are in it; read some first"),
         ),
-        // What the kernel cannot represent is above every limit too.
-        Errno::INVAL => FACILITY.failed("set the capacity of", "", Errno::PERM),
+        // What the kernel cannot represent is above the limit too.
+        Errno::INVAL | Errno::PERM => FACILITY
+            .failed("set the capacity of", "", Errno::PERM)
+            .with_kind(Kind::Limit),
         errno => FACILITY.failed("set the capacity of", "", errno),
     })
 }

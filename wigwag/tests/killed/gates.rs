@@ -1,0 +1,732 @@
+//! Semaphores, spin lock, condition variable, readers-writer lock, monitor and barrier.
+//!
+//! Each scene leaves a survivor who must obtain the gate by itself: where a wake-up is lost with the
+//! victim, nobody sends another.
+
+use std::any::Any;
+use std::time::Duration;
+
+use wigwag::gate::{
+    Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock,
+};
+use wigwag::memory::Segment;
+use wigwag::memory::segment::Options;
+
+use super::scene::{Scene, Stage, Verdict};
+use super::step::{Victim, begin, end};
+use crate::process::{self, Child};
+
+wigwag::plain! {
+    /// Two numbers that are equal whenever nobody is inside.
+    struct Pair { a: u64, b: u64 }
+}
+wigwag::shared! {
+    struct Hall {
+        semaphore: Semaphore,
+        robust: RobustSemaphore<4>,
+        spin: SpinLock<Pair>,
+        flag: Mutex<u64>,
+        changed: Condvar,
+        rwlock: RwLock<Pair, 4>,
+        monitor: Monitor<Pair>,
+        barrier: Barrier<3>,
+    }
+}
+
+/// A scene whose victim and helpers are told by the names of their parts what to do.
+const fn scene(
+    gate: &'static str,
+    name: &'static str,
+    sample: usize,
+    course: fn(&Stage<'_>, &dyn Any) -> Verdict,
+) -> Scene {
+    Scene {
+        gate,
+        name,
+        sample,
+        make,
+        act,
+        course,
+    }
+}
+
+pub const SEMAPHORE: &[Scene] = &[
+    scene("semaphore", "acquires and releases", 30, |stage, hall| {
+        let semaphore = &of(hall).semaphore;
+        semaphore.release(1).expect("room");
+        if !stage.kill(stage.victim("semaphore-both")) {
+            return Verdict::Complete;
+        }
+        semaphore_aftermath(of(hall))
+    }),
+    scene("semaphore", "releases, one waits", 30, |stage, hall| {
+        let mut waiter = waiter(stage, "semaphore-waits");
+        let done = !stage.kill(stage.victim("semaphore-releases"));
+        // Killed before it gave the permit there is none; then ours is for the waiter.
+        if of(hall).semaphore.value() == 0 {
+            of(hall).semaphore.release(1).expect("room");
+        }
+        survivor(&mut waiter, done, || semaphore_aftermath(of(hall)))
+    }),
+    scene(
+        "semaphore",
+        "woken waiter, another waits",
+        30,
+        |stage, hall| {
+            let victim = stage.victim("semaphore-both");
+            victim.run_into_futex();
+            let mut waiter = waiter(stage, "semaphore-waits");
+            of(hall).semaphore.release(1).expect("room");
+            victim.returns();
+            let done = !stage.kill(victim);
+            // What the victim took is gone; one permit for the waiter, if it was taken.
+            if of(hall).semaphore.value() == 0 {
+                of(hall).semaphore.release(1).expect("room");
+            }
+            survivor(&mut waiter, done, || semaphore_aftermath(of(hall)))
+        },
+    ),
+];
+
+pub const ROBUST_SEMAPHORE: &[Scene] = &[
+    scene(
+        "robust semaphore",
+        "acquires and releases",
+        40,
+        |stage, hall| {
+            if !stage.kill(stage.victim("robust-both")) {
+                return Verdict::Complete;
+            }
+            robust_aftermath(of(hall))
+        },
+    ),
+    scene(
+        "robust semaphore",
+        "releases, one waits",
+        30,
+        |stage, hall| {
+            let mut holder = stage.actor("robust-holder");
+            holder.says("holds");
+            let ours = of(hall).robust.try_acquire();
+            let mut waiter = waiter(stage, "robust-waits");
+            holder.tell("go on");
+            let done = !stage.kill(Victim::of(holder));
+            let verdict = survivor(&mut waiter, done, || Verdict::Good);
+            drop(ours);
+            if verdict == Verdict::Good {
+                robust_aftermath(of(hall))
+            } else {
+                verdict
+            }
+        },
+    ),
+    scene(
+        "robust semaphore",
+        "woken waiter, another waits",
+        30,
+        |stage, hall| {
+            let robust = &of(hall).robust;
+            let both = (robust.try_acquire(), robust.try_acquire());
+            let victim = stage.victim("robust-both");
+            victim.run_into_futex();
+            let mut waiter = waiter(stage, "robust-waits");
+            drop(both.0);
+            victim.returns();
+            let done = !stage.kill(victim);
+            let verdict = survivor(&mut waiter, done, || Verdict::Good);
+            drop(both.1);
+            if verdict == Verdict::Good {
+                robust_aftermath(of(hall))
+            } else {
+                verdict
+            }
+        },
+    ),
+];
+
+pub const SPIN: &[Scene] = &[
+    scene("spin lock", "holder, nobody waits", 40, |stage, hall| {
+        if !stage.kill(stage.victim("spin")) {
+            return Verdict::Complete;
+        }
+        spin_verdict(of(hall))
+    }),
+    scene("spin lock", "holder, one waits", 30, |stage, hall| {
+        let mut holder = stage.actor("spin-holder");
+        holder.says("holds");
+        let mut waiter = stage.actor("spin-waits");
+        waiter.says("waits");
+        holder.tell("go on");
+        let done = !stage.kill(Victim::of(holder));
+        survivor(&mut waiter, done, || spin_verdict(of(hall)))
+    }),
+];
+
+pub const CONDVAR: &[Scene] = &[
+    scene(
+        "condition variable",
+        "signaller, one waits",
+        40,
+        |stage, hall| {
+            let mut waiter = waiter(stage, "condvar-waits");
+            let done = !stage.kill(stage.victim("condvar-signals"));
+            // Killed before it set the flag nobody did; then we do. Else it is the waiter's to notice.
+            let flag = of(hall).flag.lock_timeout(LIMIT);
+            let Ok(flag) = flag else {
+                return Verdict::Stuck;
+            };
+            let mut flag = flag.or_repair(|_| ());
+            if *flag == 0 {
+                *flag = 1;
+                of(hall).changed.signal_unlock(flag);
+            } else {
+                drop(flag);
+            }
+            survivor(&mut waiter, done, || condvar_aftermath(of(hall)))
+        },
+    ),
+    scene(
+        "condition variable",
+        "woken waiter, another waits",
+        40,
+        |stage, hall| {
+            let victim = stage.victim("condvar-waits-stepped");
+            victim.run_into_futex();
+            let mut waiter = waiter(stage, "condvar-waits");
+            let Ok(lock) = of(hall).flag.lock_timeout(LIMIT) else {
+                return Verdict::Stuck;
+            };
+            let mut flag = lock.or_repair(|_| ());
+            // Enough for both, but one signal only: it dies with the victim.
+            *flag = 2;
+            of(hall).changed.signal_unlock(flag);
+            victim.returns();
+            let done = !stage.kill(victim);
+            survivor(&mut waiter, done, || condvar_aftermath(of(hall)))
+        },
+    ),
+    scene("condition variable", "begins to wait", 40, |stage, hall| {
+        let victim = stage.victim("condvar-waits-stepped");
+        let inside = victim.step_until_asleep(stage.point);
+        victim.kill();
+        let mut waiter = waiter(stage, "condvar-waits");
+        let Ok(lock) = of(hall).flag.lock_timeout(LIMIT) else {
+            return Verdict::Stuck;
+        };
+        let mut flag = lock.or_repair(|_| ());
+        *flag = 1;
+        of(hall).changed.signal_unlock(flag);
+        survivor(&mut waiter, !inside, || condvar_aftermath(of(hall)))
+    }),
+];
+
+pub const RWLOCK: &[Scene] = &[
+    scene(
+        "readers-writer lock",
+        "reader, nobody waits",
+        40,
+        |stage, hall| {
+            if !stage.kill(stage.victim("reader")) {
+                return Verdict::Complete;
+            }
+            rwlock_aftermath(of(hall), false)
+        },
+    ),
+    scene(
+        "readers-writer lock",
+        "reader, a writer waits",
+        30,
+        |stage, hall| {
+            let mut reader = stage.actor("reader-holds");
+            reader.says("holds");
+            let mut waiter = waiter(stage, "writer-waits");
+            reader.tell("go on");
+            let done = !stage.kill(Victim::of(reader));
+            survivor(&mut waiter, done, || rwlock_aftermath(of(hall), false))
+        },
+    ),
+    scene(
+        "readers-writer lock",
+        "writer, nobody waits",
+        50,
+        |stage, hall| {
+            if !stage.kill(stage.victim("writer")) {
+                return Verdict::Complete;
+            }
+            rwlock_aftermath(of(hall), true)
+        },
+    ),
+    scene(
+        "readers-writer lock",
+        "writer, a reader waits",
+        40,
+        |stage, hall| {
+            let mut writer = stage.actor("writer-holds");
+            writer.says("holds");
+            let mut waiter = waiter(stage, "reader-waits");
+            writer.tell("go on");
+            let done = !stage.kill(Victim::of(writer));
+            survivor(&mut waiter, done, || rwlock_aftermath(of(hall), true))
+        },
+    ),
+    scene(
+        "readers-writer lock",
+        "woken writer, a reader waits",
+        40,
+        |stage, hall| {
+            let Ok(read) = of(hall).rwlock.read() else {
+                return Verdict::Stuck;
+            };
+            let victim = stage.victim("writer");
+            victim.run_into_futex();
+            let mut waiter = waiter(stage, "reader-waits");
+            drop(read.or_repair(|_| ()));
+            victim.returns();
+            let done = !stage.kill(victim);
+            survivor(&mut waiter, done, || rwlock_aftermath(of(hall), true))
+        },
+    ),
+];
+
+pub const MONITOR: &[Scene] = &[
+    scene("monitor", "inside, nobody waits", 40, |stage, hall| {
+        if !stage.kill(stage.victim("inside")) {
+            return Verdict::Complete;
+        }
+        monitor_aftermath(of(hall))
+    }),
+    scene(
+        "monitor",
+        "changes, one waits for that",
+        40,
+        |stage, hall| {
+            let mut waiter = waiter(stage, "monitor-waits");
+            let done = !stage.kill(stage.victim("inside"));
+            let Ok(entry) = of(hall).monitor.enter_timeout(LIMIT) else {
+                return Verdict::Stuck;
+            };
+            // Killed before the change nobody made it; then we do. Else it is the waiter's to notice.
+            let mut inside = entry.or_repair(|pair| pair.b = pair.a);
+            if inside.a == 0 {
+                *inside = Pair { a: 1, b: 1 };
+            }
+            drop(inside);
+            survivor(&mut waiter, done, || monitor_aftermath(of(hall)))
+        },
+    ),
+];
+
+pub const BARRIER: &[Scene] = &[
+    scene("barrier", "arrives, two wait", 40, |stage, hall| {
+        let barrier = &of(hall).barrier;
+        let mut waiter = stage.actor("barrier-waits");
+        waiter.says("joined");
+        let Ok(ours) = barrier.join() else {
+            return Verdict::Stuck;
+        };
+        let victim = stage.victim("barrier-arrives");
+        waiter.tell("go on");
+        let at = victim.step_until_asleep(stage.point);
+        victim.kill();
+        match ours.wait_timeout(LIMIT) {
+            Ok(_) => survivor(&mut waiter, !at, || Verdict::Good),
+            Err(_) => Verdict::Stuck,
+        }
+    }),
+    scene(
+        "barrier",
+        "takes a seat and gives it up",
+        40,
+        |stage, hall| {
+            if !stage.kill(stage.victim("barrier-joins")) {
+                return Verdict::Complete;
+            }
+            let seats: Vec<_> = (0..3).map(|_| of(hall).barrier.join()).collect();
+            if seats.iter().all(Result::is_ok) {
+                Verdict::Good
+            } else {
+                Verdict::Leaked
+            }
+        },
+    ),
+];
+
+/// Longer than the longest nap, and than anything on a loaded machine.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Of the robust semaphore.
+const PERMITS: u32 = 2;
+
+fn make(name: &str) -> Box<dyn Any> {
+    let zero = Pair { a: 0, b: 0 };
+    let hall = Hall {
+        semaphore: Semaphore::new(0),
+        robust: RobustSemaphore::new(PERMITS),
+        spin: SpinLock::new(zero),
+        flag: Mutex::new(0),
+        changed: Condvar::new(),
+        rwlock: RwLock::new(zero),
+        monitor: Monitor::new(zero),
+        barrier: Barrier::new(),
+    };
+    let options = Options::new().temporary(true);
+    Box::new(options.create(format!("/{name}"), hall).expect("create"))
+}
+
+fn of(object: &dyn Any) -> &Hall {
+    object.downcast_ref::<Segment<Hall>>().expect("the hall")
+}
+
+#[inline(never)]
+fn change(pair: &mut Pair) {
+    // SAFETY: two ordinary stores, kept apart so that a kill can come between them.
+    unsafe {
+        std::ptr::write_volatile(&raw mut pair.a, pair.a + 1);
+        std::ptr::write_volatile(&raw mut pair.b, pair.b + 1);
+    }
+}
+
+fn mend(pair: &mut Pair) {
+    pair.b = pair.a;
+}
+
+fn act(part: &str, object: &str) {
+    let hall = Segment::<Hall>::open(format!("/{object}")).expect("open");
+    let hall = &*hall;
+    // What a thread does once only is not what is looked at.
+    drop(SpinLock::new(()).lock());
+    drop(RobustSemaphore::<1>::new(1).acquire());
+    drop(Mutex::new(()).lock());
+    let holds = || {
+        process::say("holds");
+        process::hear();
+        begin();
+    };
+    match part {
+        "semaphore-both" => {
+            begin();
+            drop(hall.semaphore.acquire());
+        }
+        "semaphore-releases" => {
+            begin();
+            drop(hall.semaphore.release(1));
+        }
+        "robust-both" => {
+            begin();
+            drop(hall.robust.acquire());
+        }
+        "robust-holder" => {
+            let permit = hall.robust.acquire();
+            holds();
+            drop(permit);
+        }
+        "spin" => {
+            begin();
+            change(&mut hall.spin.lock().expect("lock").or_repair(mend));
+        }
+        "spin-holder" => {
+            let mut pair = hall.spin.lock().expect("lock").or_repair(mend);
+            holds();
+            change(&mut pair);
+            drop(pair);
+        }
+        "condvar-signals" => {
+            begin();
+            let mut flag = hall.flag.lock().expect("lock").or_repair(|_| ());
+            *flag = 1;
+            hall.changed.signal_unlock(flag);
+        }
+        "condvar-waits-stepped" => {
+            begin();
+            condvar_waits(hall);
+        }
+        "reader" => {
+            begin();
+            drop(hall.rwlock.read());
+        }
+        "reader-holds" => {
+            let read = hall.rwlock.read();
+            holds();
+            drop(read);
+        }
+        "writer" => {
+            begin();
+            change(&mut hall.rwlock.write().expect("lock").or_repair(mend));
+        }
+        "writer-holds" => {
+            let mut pair = hall.rwlock.write().expect("lock").or_repair(mend);
+            holds();
+            change(&mut pair);
+            drop(pair);
+        }
+        "inside" => {
+            begin();
+            change(&mut hall.monitor.enter().expect("enter").or_repair(mend));
+        }
+        "barrier-arrives" => {
+            let seat = hall.barrier.join().expect("a seat");
+            begin();
+            let _ = seat.wait();
+            // It keeps the seat: giving it up is another scene.
+            end();
+        }
+        "barrier-joins" => {
+            begin();
+            drop(hall.barrier.join());
+        }
+        waits => return process::say(outcome(hall, waits)),
+    }
+    end();
+}
+
+/// The flag counts below this what may be taken, above it what was.
+const TAKEN: u64 = 1 << 32;
+
+fn condvar_waits(hall: &Hall) -> bool {
+    let guard = hall.flag.lock().expect("lock").or_repair(|_| ());
+    let mut guard = guard;
+    loop {
+        let waited = hall
+            .changed
+            .wait_while_timeout(guard, LIMIT, |flag| *flag % TAKEN == 0);
+        let (lock, late) = waited.expect("wait");
+        guard = lock.or_repair(|_| ());
+        if *guard % TAKEN > 0 {
+            *guard += TAKEN - 1;
+            return true;
+        }
+        if late {
+            return false;
+        }
+    }
+}
+
+/// What one who waits finds.
+fn outcome(hall: &Hall, waits: &str) -> &'static str {
+    if waits == "barrier-waits" {
+        let seat = hall.barrier.join().expect("a seat");
+        process::say("joined");
+        process::hear();
+        let passed = seat.wait_timeout(LIMIT);
+        // The seat is not given up before the test has seen what the others found.
+        process::say(if passed.is_ok() { "good" } else { "stuck" });
+        process::hear();
+        return "gone";
+    }
+    process::say("waits");
+    let verdict = match waits {
+        "semaphore-waits" => match hall.semaphore.acquire_timeout(LIMIT) {
+            Ok(permit) => {
+                permit.forget();
+                Verdict::Good
+            }
+            Err(_) => Verdict::Stuck,
+        },
+        "robust-waits" => match hall.robust.acquire_timeout(LIMIT) {
+            Ok(_) => Verdict::Good,
+            Err(_) => Verdict::Stuck,
+        },
+        "spin-waits" => spin_verdict(hall),
+        "condvar-waits" if condvar_waits(hall) => Verdict::Good,
+        "condvar-waits" => Verdict::Stuck,
+        "reader-waits" => read_verdict(hall),
+        "writer-waits" => write_verdict(hall),
+        "monitor-waits" => {
+            let mut entry = hall.monitor.enter().expect("enter");
+            loop {
+                let inside = entry.or_repair(mend);
+                if inside.a > 0 {
+                    break if inside.a == inside.b {
+                        Verdict::Good
+                    } else {
+                        Verdict::Torn
+                    };
+                }
+                match inside.when_timeout(LIMIT, |pair| pair.a > 0) {
+                    Ok(again) => entry = again,
+                    Err(_) => break Verdict::Stuck,
+                }
+            }
+        }
+        part => panic!("no part {part}"),
+    };
+    match verdict {
+        Verdict::Good => "good",
+        Verdict::Torn => "torn",
+        _ => "stuck",
+    }
+}
+
+/// A helper that sleeps at the gate.
+fn waiter(stage: &Stage<'_>, part: &str) -> Child {
+    let mut waiter = stage.actor(part);
+    waiter.says("waits");
+    process::eventually("the waiter sleeps", || waiter_sleeps(&waiter));
+    waiter
+}
+
+/// Whether all its threads sleep in futexes: that of the harness does so all the time.
+fn waiter_sleeps(waiter: &Child) -> bool {
+    let call = format!("{} ", libc::SYS_futex);
+    std::fs::read_dir(format!("/proc/{}/task", waiter.pid())).is_ok_and(|mut tasks| {
+        tasks.all(|task| {
+            let path = task.map(|task| task.path().join("syscall"));
+            let text = path.and_then(std::fs::read_to_string);
+            text.is_ok_and(|text| text.starts_with(&call))
+        })
+    })
+}
+
+/// What the waiter found, and the last survivor after it.
+fn survivor(waiter: &mut Child, done: bool, aftermath: impl FnOnce() -> Verdict) -> Verdict {
+    let verdict = match &waiter.line()[..] {
+        "good" => aftermath(),
+        "torn" => Verdict::Torn,
+        _ => Verdict::Stuck,
+    };
+    if done && verdict == Verdict::Good {
+        Verdict::Complete
+    } else {
+        verdict
+    }
+}
+
+/// Nobody waits, so no count may be left after the thousand calls that find that out.
+fn forgets_the_dead(count: impl Fn() -> u32, turn: impl Fn()) -> Verdict {
+    for _ in 0..1100 {
+        turn();
+    }
+    if count() == 0 {
+        Verdict::Good
+    } else {
+        Verdict::Leaked
+    }
+}
+
+fn semaphore_aftermath(hall: &Hall) -> Verdict {
+    let semaphore = &hall.semaphore;
+    // The victim may have taken one away, and that is all.
+    if semaphore.value() > 1 || semaphore.release(1).is_err() {
+        return Verdict::Leaked;
+    }
+    match semaphore.acquire_timeout(LIMIT) {
+        Ok(permit) => permit.forget(),
+        Err(_) => return Verdict::Stuck,
+    }
+    forgets_the_dead(
+        || semaphore.waiters(),
+        || {
+            let _ = semaphore.release(1);
+            semaphore
+                .try_acquire()
+                .into_iter()
+                .for_each(|permit| permit.forget());
+        },
+    )
+}
+
+fn robust_aftermath(hall: &Hall) -> Verdict {
+    let robust = &hall.robust;
+    let all: Vec<_> = (0..PERMITS)
+        .map(|_| robust.acquire_timeout(LIMIT))
+        .collect();
+    if !all.iter().all(Result::is_ok) {
+        return Verdict::Stuck;
+    }
+    if robust.try_acquire().is_some() {
+        return Verdict::Leaked;
+    }
+    drop(all);
+    if robust.value() != PERMITS {
+        return Verdict::Leaked;
+    }
+    forgets_the_dead(|| robust.waiters(), || drop(robust.try_acquire()))
+}
+
+fn spin_verdict(hall: &Hall) -> Verdict {
+    match hall.spin.lock_timeout(LIMIT) {
+        Err(_) => Verdict::Stuck,
+        Ok(lock) => {
+            let pair = lock.or_repair(mend);
+            if pair.a == pair.b {
+                Verdict::Good
+            } else {
+                Verdict::Torn
+            }
+        }
+    }
+}
+
+fn condvar_aftermath(hall: &Hall) -> Verdict {
+    if hall.flag.lock_timeout(LIMIT).is_err() {
+        return Verdict::Stuck;
+    }
+    forgets_the_dead(|| hall.changed.waiters(), || hall.changed.signal())
+}
+
+fn read_verdict(hall: &Hall) -> Verdict {
+    match hall.rwlock.read_timeout(LIMIT) {
+        Err(_) => Verdict::Stuck,
+        Ok(lock) => {
+            let pair = lock.or_repair(mend);
+            if pair.a == pair.b {
+                Verdict::Good
+            } else {
+                Verdict::Torn
+            }
+        }
+    }
+}
+
+fn write_verdict(hall: &Hall) -> Verdict {
+    match hall.rwlock.write_timeout(LIMIT) {
+        Err(_) => Verdict::Stuck,
+        Ok(lock) => {
+            let pair = lock.or_repair(mend);
+            if pair.a == pair.b {
+                Verdict::Good
+            } else {
+                Verdict::Torn
+            }
+        }
+    }
+}
+
+fn rwlock_aftermath(hall: &Hall, by_reader: bool) -> Verdict {
+    let order = if by_reader {
+        [read_verdict, write_verdict]
+    } else {
+        [write_verdict, read_verdict]
+    };
+    let found = order.map(|verdict| verdict(hall));
+    if found != [Verdict::Good; 2] {
+        return found
+            .into_iter()
+            .find(|verdict| *verdict != Verdict::Good)
+            .unwrap_or(Verdict::Good);
+    }
+    if hall.rwlock.readers().count() == 0 {
+        Verdict::Good
+    } else {
+        Verdict::Leaked
+    }
+}
+
+fn monitor_aftermath(hall: &Hall) -> Verdict {
+    match hall.monitor.enter_timeout(LIMIT) {
+        Err(_) => return Verdict::Stuck,
+        Ok(entry) => {
+            let inside = entry.or_repair(mend);
+            if inside.a != inside.b {
+                return Verdict::Torn;
+            }
+        }
+    }
+    forgets_the_dead(
+        || hall.monitor.waiters(),
+        || {
+            if let Ok(entry) = hall.monitor.enter() {
+                entry.or_repair(|_| ()).a += 0;
+            }
+        },
+    )
+}
