@@ -354,11 +354,16 @@ fn datagrams_go_between_two_of_us() {
             // A datagram to nobody is lost without a word.
             let hex = format!(":{:04X} ", port.port());
             eventually("the receiver is bound", || {
-                std::fs::read_to_string("/proc/net/udp").unwrap().contains(&hex)
+                std::fs::read_to_string("/proc/net/udp")
+                    .unwrap()
+                    .contains(&hex)
             });
         }
         eventually("the receiver is there", || {
-            wigwag(["send", &address, "one", "two"]).ends().status.success()
+            wigwag(["send", &address, "one", "two"])
+                .ends()
+                .status
+                .success()
         });
         assert_eq!(receiver.ends().code(0).out, b"one\ntwo\n", "{address}");
     }
