@@ -84,7 +84,9 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
         interrupts.check()?;
         reader_is_there()
     };
-    let role = if args.connect || !object.is_made_by_one_end() {
+    // A terminal without a name is made here; with one it is somebody's.
+    let terminal = object.facility.naming == Naming::Terminal && object.address.name().is_empty();
+    let role = if args.connect || !(object.is_made_by_one_end() || terminal) {
         Role::Join
     } else {
         Role::Serve
