@@ -4,6 +4,8 @@
 //! that a check made must be removed. So the commands that do such things hold the signals
 //! back from their start, wait in short slices, and look between the slices.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use wigwag::signal::{self, Mask, Set, Signal};
@@ -45,6 +47,18 @@ impl Interrupts {
             // The kernel's own have positive codes (`sigaction(2)`).
             by_process: received.code <= 0,
         })
+    }
+
+    /// A command that we start gets them as usual: what is held back is inherited.
+    pub(crate) fn let_through(&self, command: &mut Command) {
+        let set = self.0;
+        let unblock = move || {
+            Mask::unblock(set)?.keep();
+            Ok(())
+        };
+        // SAFETY: between fork and exec only what a signal handler may do; this is one call of
+        // pthread_sigmask(3), which is among that, and nothing is allocated unless it fails.
+        unsafe { command.pre_exec(unblock) };
     }
 
     /// A failure when one has arrived.

@@ -41,7 +41,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> failure::Result<Report> {
-    let outcome = joined(&args).and_then(|mut play| {
+    // Whatever it waits for: nobody is left who wants to know when the first process is gone.
+    let with_us = Some(rustix::process::Signal::KILL);
+    let outcome = rustix::process::set_parent_process_death_signal(with_us)
+        .map_err(|errno| Fault(errno.to_string()))
+        .and_then(|()| joined(&args));
+    let outcome = outcome.and_then(|mut play| {
         serve(
             &mut *play,
             &mut io::stdin().lock(),

@@ -83,7 +83,10 @@ fn attend(command: &[OsString], interrupts: &Interrupts) -> Result<u8> {
     let [program, arguments @ ..] = command else {
         return Err(Failure::Usage("there is no command to run".into()));
     };
-    let mut child = match Command::new(program).args(arguments).spawn() {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    interrupts.let_through(&mut command);
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Err(cannot_run(program, &error)),
     };

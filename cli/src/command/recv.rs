@@ -6,13 +6,14 @@
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wigwag::facility::Naming;
 use wigwag::memory::Region;
 use wigwag::message::Messages;
 use wigwag::stream::Stream;
-use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way, catalog};
+use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way};
 
 use crate::arguments::{self, Object};
 use crate::failure::{Failure, Result};
@@ -96,10 +97,12 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
         way: Way::In,
         wait: args.limit.wait(),
     };
-    let _name = (role == Role::Serve && object.facility.naming == Naming::Socket)
-        .then(|| MadeName(&object));
     let mut printer = Printer::new(form(&args));
-    match super::open(&object, opening, &worth_it)? {
+    let opened = super::open(&object, opening, &worth_it);
+    if let (Err(Failure::Signalled(_)), Role::Serve) = (&opened, role) {
+        take_name_away(&object);
+    }
+    match opened? {
         Endpoint::Messages(messages) => take(&args, &*messages, &mut printer, worth_it)?,
         Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, worth_it)?,
         Endpoint::Region(region) => show(&args, &object, &*region, &mut printer)?,
@@ -251,12 +254,12 @@ fn reader_is_there() -> Result<()> {
     }
 }
 
-/// The name of a socket that we made, removed when we end, on whatever way.
-struct MadeName<'a>(&'a Object);
-
-impl Drop for MadeName<'_> {
-    fn drop(&mut self) {
-        // It may never have been made, or be removed already.
-        let _ = catalog::unlink(&self.0.address);
+/// Removes the name of a socket that we made and still wait at: whoever opens it in a thread
+/// of its own is interrupted with the process, and cannot do it.
+fn take_name_away(object: &Object) {
+    if object.facility.naming == Naming::Socket && !object.address.name().starts_with(b"@") {
+        let path = std::ffi::OsStr::from_bytes(object.address.name());
+        // It may not have been made yet.
+        let _ = std::fs::remove_file(path);
     }
 }

@@ -2,9 +2,10 @@
 #![allow(dead_code)] // each test binary uses its share
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Longer than anything that works takes, even on a loaded machine.
@@ -69,8 +70,13 @@ impl Run {
             // A program that does not read all of it is right to.
             std::thread::spawn(move || drop(stdin.write_all(&bytes)));
         }
+        // Read from the start: a process whose output nobody takes stands still.
+        let out = drained(child.stdout.take());
+        let err = drained(child.stderr.take());
         Running {
-            child: Some(child),
+            child,
+            out: Some(out),
+            err: Some(err),
             words: self.words,
         }
     }
@@ -91,19 +97,32 @@ impl Run {
     }
 }
 
+/// Everything that comes out of there.
+fn drained<R: Read + Send + 'static>(from: Option<R>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut from) = from {
+            let _ = from.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
 /// A running process; killed when dropped.
 pub struct Running {
-    child: Option<Child>,
+    child: Child,
+    out: Option<JoinHandle<Vec<u8>>>,
+    err: Option<JoinHandle<Vec<u8>>>,
     words: String,
 }
 
 impl Running {
     pub fn child(&mut self) -> &mut Child {
-        self.child.as_mut().unwrap()
+        &mut self.child
     }
 
     pub fn pid(&self) -> i32 {
-        self.child.as_ref().unwrap().id().cast_signed()
+        self.child.id().cast_signed()
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -113,27 +132,31 @@ impl Running {
 
     /// Waits for its end.
     pub fn ends(mut self) -> Ended {
-        let child = self.child.take().unwrap();
-        let pid = child.id().cast_signed();
-        let (done, ended) = std::sync::mpsc::channel();
-        std::thread::spawn(move || done.send(child.wait_with_output()));
-        match ended.recv_timeout(PATIENCE) {
-            Ok(output) => Ended::of(output.unwrap(), self.words.clone()),
-            Err(_) => {
-                let pid = rustix::process::Pid::from_raw(pid).unwrap();
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        drop(self.child.stdin.take());
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if start.elapsed() > PATIENCE {
                 panic!("{} did not end within {PATIENCE:?}", self.words);
             }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let all = |thread: Option<JoinHandle<Vec<u8>>>| thread.unwrap().join().unwrap();
+        Ended {
+            status,
+            out: all(self.out.take()),
+            err: String::from_utf8_lossy(&all(self.err.take())).into_owned(),
+            words: std::mem::take(&mut self.words),
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -147,15 +170,6 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn of(output: Output, words: String) -> Self {
-        Ended {
-            status: output.status,
-            out: output.stdout,
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-            words,
-        }
-    }
-
     /// Requires this exit code.
     #[track_caller]
     pub fn code(self, code: i32) -> Self {
