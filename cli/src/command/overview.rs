@@ -42,10 +42,14 @@ pub(crate) fn run() -> Result<Report> {
     let facilities = CATALOG.iter().map(|entry| {
         let objects = || {
             let id = entry.facility.id;
-            snapshot.objects.iter().filter(move |object| object.facility == id)
+            snapshot
+                .objects
+                .iter()
+                .filter(move |object| object.facility == id)
         };
-        let mut holders: Vec<u32> =
-            objects().flat_map(|object| object.holders.iter().map(|holder| holder.pid)).collect();
+        let mut holders: Vec<u32> = objects()
+            .flat_map(|object| object.holders.iter().map(|holder| holder.pid))
+            .collect();
         holders.sort_unstable();
         holders.dedup();
         Count {
@@ -53,13 +57,19 @@ pub(crate) fn run() -> Result<Report> {
             title: entry.facility.title,
             family: entry.facility.family.to_string(),
             objects: objects().count(),
-            named: objects().filter(|object| super::ls::is_named(object)).count(),
+            named: objects()
+                .filter(|object| super::ls::is_named(object))
+                .count(),
             processes: holders.len(),
             leaks: objects().filter(|object| object.leak.is_some()).count(),
         }
     });
     let facilities = facilities.collect();
-    let mut unseen: Vec<u32> = snapshot.unseen.iter().filter_map(|unseen| unseen.pid).collect();
+    let mut unseen: Vec<u32> = snapshot
+        .unseen
+        .iter()
+        .filter_map(|unseen| unseen.pid)
+        .collect();
     unseen.sort_unstable();
     unseen.dedup();
     Ok(Report::Overview(Overview {
@@ -69,7 +79,12 @@ pub(crate) fn run() -> Result<Report> {
         full: snapshot
             .objects
             .iter()
-            .filter(|object| object.fill.first().is_some_and(wigwag_observe::object::Fill::is_full))
+            .filter(|object| {
+                object
+                    .fill
+                    .first()
+                    .is_some_and(wigwag_observe::object::Fill::is_full)
+            })
             .count(),
         unseen_processes: unseen.len(),
     }))

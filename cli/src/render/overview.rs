@@ -18,7 +18,11 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
     ]);
     for count in &overview.facilities {
         let leaks = number(count.leaks);
-        let painted = if count.leaks > 0 { paint.doubtful(&leaks) } else { leaks.clone() };
+        let painted = if count.leaks > 0 {
+            paint.doubtful(&leaks)
+        } else {
+            leaks.clone()
+        };
         table.row([
             count.family.as_str().into(),
             count.scheme.into(),
@@ -36,14 +40,20 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
         overview.processes, overview.full, overview.leaks
     )?;
     if overview.unseen_processes > 0 {
-        let words = format!("{} processes could not be looked into", overview.unseen_processes);
+        let words = format!(
+            "{} processes could not be looked into",
+            overview.unseen_processes
+        );
         writeln!(out, "{}", paint.faint(&words))?;
     }
     writeln!(out)?;
     let mut hints = Table::new(&[("", Align::Left), ("", Align::Left)]);
     for (command, what) in [
         ("wigwag ls", "the objects one by one"),
-        ("wigwag facilities", "what there is, its limits here, what it promises"),
+        (
+            "wigwag facilities",
+            "what there is, its limits here, what it promises",
+        ),
         ("wigwag check", "whether it works here, and how fast"),
         ("wigwag --help", "all commands"),
     ] {
@@ -54,5 +64,9 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
 
 /// Nothing is easier to overlook than a zero.
 fn number(number: usize) -> String {
-    if number == 0 { "·".into() } else { number.to_string() }
+    if number == 0 {
+        "·".into()
+    } else {
+        number.to_string()
+    }
 }
