@@ -378,6 +378,10 @@ fn another_user_needs_write_permission() {
             assert_eq!(arrival.sender.expect("credentials").uid, 65534);
             let peer = listener.accept_timeout(LONG).expect("accept");
             assert_eq!(peer.peer().expect("credentials").uid, 65534);
+            assert_eq!(
+                peer.recv_timeout(&mut [0; 8], LONG).expect("receive"),
+                Some(1)
+            );
         }
         child.succeeds();
     }
