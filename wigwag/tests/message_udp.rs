@@ -297,6 +297,10 @@ fn names_that_do_not_fit_say_why() {
         refusal(Socket::bind(bad), Kind::BadName, "");
         refusal(Socket::connect(bad), Kind::BadName, "");
     }
+    refusal(Socket::connect("127.0.0.1:0"), Kind::BadInput, "port 0");
+    let unconnected = Socket::bind("127.0.0.1:0").expect("bind");
+    let zero = "127.0.0.1:0".parse().expect("an address");
+    refusal(unconnected.send_to(b"x", zero), Kind::BadInput, "port 0");
     refusal(
         Socket::bind("203.0.113.7:0"),
         Kind::NotFound,
