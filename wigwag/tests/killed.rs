@@ -43,7 +43,17 @@ fn survives(scenes: &[Scene]) {
     let faults: Vec<_> = scenes
         .iter()
         .map(|scene| (scene.name, scene.run()))
-        .filter(|(_, Tally { points, stuck, torn, leaked })| *points == 0 || stuck + torn + leaked > 0)
+        .filter(
+            |(
+                _,
+                Tally {
+                    points,
+                    stuck,
+                    torn,
+                    leaked,
+                },
+            )| *points == 0 || stuck + torn + leaked > 0,
+        )
         .collect();
     assert!(faults.is_empty(), "{faults:?}");
 }
@@ -92,6 +102,10 @@ fn the_barrier_survives() {
 fn glibcs_robust_mutex_strands_a_waiter_and_its_condition_variable_breaks() {
     for scene in glibc::SCENES {
         let tally = scene.run();
-        assert!(tally.stuck > 0, "{}: the harness did not find the known fault", scene.name);
+        assert!(
+            tally.stuck > 0,
+            "{}: the harness did not find the known fault",
+            scene.name
+        );
     }
 }

@@ -72,7 +72,10 @@ mod kernel {
         let nanoseconds = now.tv_nsec + i64::from(left.subsec_nanos());
         let seconds = i64::try_from(left.as_secs()).ok()?;
         Some(Timespec {
-            tv_sec: now.tv_sec.checked_add(seconds)?.checked_add(nanoseconds / 1_000_000_000)?,
+            tv_sec: now
+                .tv_sec
+                .checked_add(seconds)?
+                .checked_add(nanoseconds / 1_000_000_000)?,
             tv_nsec: nanoseconds % 1_000_000_000,
         })
     }
@@ -81,7 +84,8 @@ mod kernel {
     pub(crate) fn wake(word: &AtomicU32, count: u32, scope: Scope) -> u32 {
         // It can fail only if the page is gone, and then nobody sleeps there.
         let count = count.min(i32::MAX.cast_unsigned());
-        futex_wake(word, flags(scope), count).map_or(0, |woken| u32::try_from(woken).unwrap_or(u32::MAX))
+        futex_wake(word, flags(scope), count)
+            .map_or(0, |woken| u32::try_from(woken).unwrap_or(u32::MAX))
     }
 }
 #[cfg(not(loom))]
@@ -121,7 +125,10 @@ mod model {
             return Sleep::Changed;
         }
         let woken = Arc::new(AtomicBool::new(false));
-        let sleeper = Sleeper { thread: current(), woken: woken.clone() };
+        let sleeper = Sleeper {
+            thread: current(),
+            woken: woken.clone(),
+        };
         queues.entry(key(word)).or_default().push(sleeper);
         drop(queues);
         while !woken.load(Ordering::Acquire) {
@@ -163,7 +170,10 @@ mod tests {
     #[test]
     fn another_value_means_no_sleep() {
         let word = AtomicU32::new(7);
-        assert_eq!(wait(&word, 8, Scope::Process, Deadline::Never), Sleep::Changed);
+        assert_eq!(
+            wait(&word, 8, Scope::Process, Deadline::Never),
+            Sleep::Changed
+        );
         assert_eq!(wake(&word, u32::MAX, Scope::Process), 0);
     }
 }

@@ -88,7 +88,14 @@ impl Scene {
     fn at(&self, point: usize) -> Verdict {
         let object = process::unique("killed");
         let made = (self.make)(&object);
-        (self.course)(&Stage { scene: self, object: &object, point }, &*made)
+        (self.course)(
+            &Stage {
+                scene: self,
+                object: &object,
+                point,
+            },
+            &*made,
+        )
     }
 
     /// Kills at every point, or at a sample of them, and prints the line.
@@ -125,7 +132,12 @@ impl Scene {
                 }
             }
         }
-        let Tally { points, stuck, torn, leaked } = tally;
+        let Tally {
+            points,
+            stuck,
+            torn,
+            leaked,
+        } = tally;
         println!(
             "killed: {} {}: {points} points, {stuck} stuck, {torn} torn, {leaked} leaked ({:.1} s)",
             self.gate,

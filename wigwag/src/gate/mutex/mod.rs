@@ -131,7 +131,9 @@ impl<T> Mutex<T> {
     fn wait(&self, me: robust::Current, wait: Wait) -> Result<Lock<'_, T>> {
         Ok(match self.raw.wait(me, wait)? {
             Taken::Clean => Lock::Clean(Guard::new(self)),
-            Taken::Orphaned => Lock::Orphaned(Orphan { guard: Guard::new(self) }),
+            Taken::Orphaned => Lock::Orphaned(Orphan {
+                guard: Guard::new(self),
+            }),
         })
     }
 
@@ -170,7 +172,9 @@ impl<T> Mutex<T> {
 
 impl<T> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").field("owner", &self.owner()).finish_non_exhaustive()
+        f.debug_struct("Mutex")
+            .field("owner", &self.owner())
+            .finish_non_exhaustive()
     }
 }
 
@@ -272,7 +276,11 @@ unsafe impl<T: Sync> Sync for Guard<'_, T> {}
 impl<'a, T> Guard<'a, T> {
     #[inline(always)]
     fn new(mutex: &'a Mutex<T>) -> Self {
-        Guard { mutex, panicking: std::thread::panicking(), not_send: PhantomData }
+        Guard {
+            mutex,
+            panicking: std::thread::panicking(),
+            not_send: PhantomData,
+        }
     }
 
     /// The mutex it is of.

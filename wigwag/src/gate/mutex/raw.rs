@@ -146,27 +146,41 @@ impl Raw {
     /// The mark that the word must have because somebody waits, as far as this thread can see.
     #[inline(always)]
     fn mark(&self) -> u32 {
-        if self.waiters.load(Ordering::Relaxed) & COUNT == 0 || mutated("mutex-mark") { 0 } else { WAITERS }
+        if self.waiters.load(Ordering::Relaxed) & COUNT == 0 || mutated("mutex-mark") {
+            0
+        } else {
+            WAITERS
+        }
     }
 
     #[inline(always)]
     fn exchange(&self, from: u32, to: u32) -> bool {
-        let order = if mutated("mutex-acquire") { Ordering::Relaxed } else { Ordering::SeqCst };
-        self.word.compare_exchange(from, to, order, Ordering::Relaxed).is_ok()
+        let order = if mutated("mutex-acquire") {
+            Ordering::Relaxed
+        } else {
+            Ordering::SeqCst
+        };
+        self.word
+            .compare_exchange(from, to, order, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// What is left to do between the exchange and the end of the bracket.
     #[inline(always)]
     fn taken(&self, me: Current, mode: u32, waiters: u32) {
         // Somebody who came while we took it is served by the unlock; with the mark, also by our death.
-        if waiters == 0 && self.waiters.load(Ordering::SeqCst) & COUNT != 0 && !mutated("mutex-mark") {
+        if waiters == 0
+            && self.waiters.load(Ordering::SeqCst) & COUNT != 0
+            && !mutated("mutex-mark")
+        {
             self.remember();
         }
         if mode == KERNEL {
             // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
             unsafe { me.link(&self.link) };
         } else if mode == WATCHED {
-            self.holder.store(Holder::thread().word(), Ordering::Relaxed);
+            self.holder
+                .store(Holder::thread().word(), Ordering::Relaxed);
         }
     }
 
@@ -211,7 +225,11 @@ impl Raw {
         } else if mode == WATCHED {
             self.holder.store(0, Ordering::Relaxed);
         }
-        let order = if mutated("mutex-release") { Ordering::Relaxed } else { Ordering::SeqCst };
+        let order = if mutated("mutex-release") {
+            Ordering::Relaxed
+        } else {
+            Ordering::SeqCst
+        };
         let old = self.word.swap(word, order);
         if old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0 {
             self.wake();
@@ -237,7 +255,9 @@ impl Raw {
             self.strikes.store(0, Ordering::Relaxed);
             let none = before & !COUNT;
             // A waiter that lives notices that it counts no longer before its next sleep.
-            let _ = self.waiters.compare_exchange(before, none, Ordering::SeqCst, Ordering::Relaxed);
+            let _ =
+                self.waiters
+                    .compare_exchange(before, none, Ordering::SeqCst, Ordering::Relaxed);
         }
     }
 
@@ -258,7 +278,10 @@ impl Raw {
             // SAFETY: it has a list; the link is that of this lock, which outlives the call.
             unsafe { me.begin(&self.link) };
         }
-        let mut waiter = Waiter { raw: self, counts: false };
+        let mut waiter = Waiter {
+            raw: self,
+            counts: false,
+        };
         let taken = self.wait_inside(me, mode, wait, &mut waiter);
         waiter.leave();
         if taken.is_err() {
@@ -275,7 +298,13 @@ impl Raw {
         taken
     }
 
-    fn wait_inside(&self, me: Current, mode: u32, wait: Wait, waiter: &mut Waiter<'_>) -> Result<Taken> {
+    fn wait_inside(
+        &self,
+        me: Current,
+        mode: u32,
+        wait: Wait,
+        waiter: &mut Waiter<'_>,
+    ) -> Result<Taken> {
         let deadline = Deadline::from(wait);
         let mut watch = Watch::until(deadline);
         let mut looked = wait == Wait::Not;
@@ -290,7 +319,11 @@ impl Raw {
                 if self.exchange(word, me.tid() | mark) {
                     waiter.leave();
                     self.taken(me, mode, mark);
-                    return Ok(if word & DIED == 0 { Taken::Clean } else { Taken::Orphaned });
+                    return Ok(if word & DIED == 0 {
+                        Taken::Clean
+                    } else {
+                        Taken::Orphaned
+                    });
                 }
                 continue;
             }
@@ -307,7 +340,9 @@ impl Raw {
             }
             if !looked {
                 looked = true;
-                if watch::look(|| (self.word.load(Ordering::Relaxed) & TID == 0).then_some(())).is_some() {
+                if watch::look(|| (self.word.load(Ordering::Relaxed) & TID == 0).then_some(()))
+                    .is_some()
+                {
                     continue;
                 }
             }
@@ -316,11 +351,18 @@ impl Raw {
             if mutated("mutex-waiters") {
                 // Sleeps without a word to anybody.
             } else if word != marked
-                && self.word.compare_exchange(word, marked, Ordering::SeqCst, Ordering::Relaxed).is_err()
+                && self
+                    .word
+                    .compare_exchange(word, marked, Ordering::SeqCst, Ordering::Relaxed)
+                    .is_err()
             {
                 continue;
             }
-            let asleep = if mutated("mutex-waiters") { word } else { marked };
+            let asleep = if mutated("mutex-waiters") {
+                word
+            } else {
+                marked
+            };
             self.sleeps.fetch_add(1, Ordering::Relaxed);
             match watch.sleep(&self.word, asleep) {
                 Woken::Perhaps | Woken::TimedOut => {}
@@ -338,7 +380,16 @@ impl Raw {
     #[cfg(loom)]
     pub(super) fn die(&self) {
         let word = self.word.load(Ordering::SeqCst);
-        if self.word.compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        if self
+            .word
+            .compare_exchange(
+                word,
+                DIED | word & WAITERS,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            )
+            .is_err()
+        {
             return self.die();
         }
         if word & WAITERS != 0 {
@@ -349,15 +400,23 @@ impl Raw {
     /// A waiter that is killed when it has been woken, and what the kernel does about it then.
     #[cfg(loom)]
     pub(super) fn wait_and_die(&self) {
-        let mut waiter = Waiter { raw: self, counts: false };
+        let mut waiter = Waiter {
+            raw: self,
+            counts: false,
+        };
         loop {
             let word = self.word.load(Ordering::SeqCst);
             if word & TID == 0 {
                 return; // too late to sleep; killed before it could take it
             }
             waiter.count();
-            if self.word.compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
-                let slept = futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+            if self
+                .word
+                .compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok()
+            {
+                let slept =
+                    futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
                 if slept == futex::Sleep::Woken {
                     break;
                 }
@@ -378,14 +437,21 @@ impl Raw {
         };
         dead && self
             .word
-            .compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::Relaxed)
+            .compare_exchange(
+                word,
+                DIED | word & WAITERS,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            )
             .is_ok()
     }
 
     /// Whether the thread id in the word is ours by reuse only.
     fn is_of_a_dead_namesake(&self, mode: u32) -> bool {
         let holder = self.holder.load(Ordering::SeqCst);
-        mode == WATCHED && holder != Holder::thread().word() && self.bury(self.word.load(Ordering::SeqCst))
+        mode == WATCHED
+            && holder != Holder::thread().word()
+            && self.bury(self.word.load(Ordering::SeqCst))
     }
 
     /// The thread that has it.
@@ -395,7 +461,11 @@ impl Raw {
 
     /// Why the last holder did not leave it clean; asked while it is held.
     pub(super) fn cause(&self) -> Cause {
-        if self.cause.load(Ordering::Relaxed) == PANIC { Cause::Panic } else { Cause::Death }
+        if self.cause.load(Ordering::Relaxed) == PANIC {
+            Cause::Panic
+        } else {
+            Cause::Death
+        }
     }
 
     /// The value is whole again; said while it is held.
@@ -435,21 +505,34 @@ impl Waiter<'_> {
         if std::mem::take(&mut self.counts) {
             // Never below zero: it may have been taken for dead.
             let less = |waiters: u32| (waiters & COUNT != 0).then(|| waiters - 1);
-            let _ = self.raw.waiters.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
+            let _ = self
+                .raw
+                .waiters
+                .fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
         }
     }
 
     /// The mark that the word must have because others wait.
     fn mark_for_others(&self) -> u32 {
         let waiters = self.raw.waiters.load(Ordering::SeqCst) & COUNT;
-        if waiters > u32::from(self.counts) && !mutated("mutex-mark") { WAITERS } else { 0 }
+        if waiters > u32::from(self.counts) && !mutated("mutex-mark") {
+            WAITERS
+        } else {
+            0
+        }
     }
 }
 
 #[cold]
 fn late(wait: Wait) -> Error {
     match wait {
-        Wait::Not => Error::new(Kind::WouldBlock, "lock", NOUN, "", "another thread holds it"),
+        Wait::Not => Error::new(
+            Kind::WouldBlock,
+            "lock",
+            NOUN,
+            "",
+            "another thread holds it",
+        ),
         _ => Error::new(Kind::TimedOut, "lock", NOUN, "", "timed out"),
     }
 }

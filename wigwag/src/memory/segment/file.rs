@@ -23,9 +23,14 @@ const MAKER: i64 = 1 << 62;
 
 /// A segment without a name.
 pub(super) fn anonymous<T: Shared>(options: &Options, value: T) -> Result<Segment<T>> {
-    let at = At { options, facility: &memfd::FACILITY, label: String::new() };
+    let at = At {
+        options,
+        facility: &memfd::FACILITY,
+        label: String::new(),
+    };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let file = rustix::fs::memfd_create("wigwag", flags).map_err(|errno| at.failed("create", errno))?;
+    let file =
+        rustix::fs::memfd_create("wigwag", flags).map_err(|errno| at.failed("create", errno))?;
     let pages = at.make(&file, || value)?;
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     rustix::fs::fcntl_add_seals(&file, seals).map_err(|errno| at.failed("seal", errno))?;
@@ -34,19 +39,29 @@ pub(super) fn anonymous<T: Shared>(options: &Options, value: T) -> Result<Segmen
 
 /// A segment of which the descriptor came from another process.
 pub(super) fn received<T: Shared>(options: &Options, file: OwnedFd) -> Result<Segment<T>> {
-    let at = At { options, facility: &memfd::FACILITY, label: String::new() };
+    let at = At {
+        options,
+        facility: &memfd::FACILITY,
+        label: String::new(),
+    };
     // What cannot be sealed (a file, POSIX shared memory) is not a memfd; there its owner is trusted.
     let sealed = rustix::fs::fcntl_get_seals(&file).unwrap_or(SealFlags::SEAL);
     let cannot_be = sealed == SealFlags::SEAL && options.trust == Trust::Peers;
     if !sealed.contains(SealFlags::SHRINK) && !cannot_be {
-        let why = "it is not sealed against shrinking, which would kill this process at its next access";
+        let why =
+            "it is not sealed against shrinking, which would kill this process at its next access";
         return Err(at
             .error(Kind::Unsupported, "open", why)
             .with_hint("send the descriptor of Segment::anonymous, or add F_SEAL_SHRINK"));
     }
     let (header, len) = at.header(&file)?;
     match header.found(len) {
-        Found::Ready => Ok(Segment::new(options, at.attach::<T>(&file, &header, len)?, Some(file), None)),
+        Found::Ready => Ok(Segment::new(
+            options,
+            at.attach::<T>(&file, &header, len)?,
+            Some(file),
+            None,
+        )),
         Found::Blank | Found::Unfinished => Err(at.unfinished()),
         Found::Foreign => Err(at.foreign()),
     }
@@ -60,14 +75,20 @@ pub(super) fn at<T: Shared>(
     exists: bool,
     value: Option<impl FnOnce() -> T>,
 ) -> Result<Segment<T>> {
-    let at = At { options, facility: place.facility, label: place.name.to_string() };
+    let at = At {
+        options,
+        facility: place.facility,
+        label: place.name.to_string(),
+    };
     let since = Instant::now();
     loop {
         let (file, new) = match at.open(path, value.is_some()) {
             Ok(opened) => opened,
             // Removed by somebody between the attempt to make it and the attempt to open it.
             Err(Errno::NOENT) if value.is_some() => continue,
-            Err(errno) => return Err(at.failed(if value.is_some() { "create" } else { "open" }, errno)),
+            Err(errno) => {
+                return Err(at.failed(if value.is_some() { "create" } else { "open" }, errno));
+            }
         };
         let (header, len) = at.header(&file)?;
         match header.found(len) {
@@ -168,25 +189,35 @@ impl At<'_> {
         header
             .check::<T>(len, self.options.trust == Trust::Peers)
             .map_err(|(kind, why, hint)| self.error(kind, "open", why).with_hint(hint))?;
-        Pages::of_file(file.as_fd(), VALUE + size_of::<T>()).map_err(|errno| self.failed("map", errno))
+        Pages::of_file(file.as_fd(), VALUE + size_of::<T>())
+            .map_err(|errno| self.failed("map", errno))
     }
 
     /// Makes a segment of a file in which nobody else makes one.
     fn make<T: Shared>(&self, file: &OwnedFd, value: impl FnOnce() -> T) -> Result<Pages> {
         let failed = |errno| self.failed("create", errno);
-        let (death, trusting) = (self.options.way_of_death(), self.options.trust == Trust::Peers);
-        let header = Header::new::<T>(death, trusting)
-            .map_err(|cause| self.facility.failed("create", &self.label, cause).with_hint("mount /proc"))?;
+        let (death, trusting) = (
+            self.options.way_of_death(),
+            self.options.trust == Trust::Peers,
+        );
+        let header = Header::new::<T>(death, trusting).map_err(|cause| {
+            self.facility
+                .failed("create", &self.label, cause)
+                .with_hint("mount /proc")
+        })?;
         let len = VALUE + size_of::<T>();
         // The first write says that it is an unfinished segment, and not an empty file of somebody.
         let bytes = header.to_bytes();
-        let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes, 0)).map_err(failed)?;
+        let written =
+            rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes, 0)).map_err(failed)?;
         if written < bytes.len() {
             return Err(failed(Errno::NOSPC));
         }
         rustix::fs::ftruncate(file, len as u64).map_err(failed)?;
         // Without its pages the first touch of each would kill the process when the file system is full.
-        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len as u64)) {
+        match rustix::io::retry_on_intr(|| {
+            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len as u64)
+        }) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(failed(errno)),
         }
@@ -200,12 +231,20 @@ impl At<'_> {
     }
 
     fn foreign(&self) -> Error {
-        self.error(Kind::Corrupt, "open", "it is not a segment: its first bytes are not those of one")
+        self.error(
+            Kind::Corrupt,
+            "open",
+            "it is not a segment: its first bytes are not those of one",
+        )
     }
 
     fn unfinished(&self) -> Error {
-        self.error(Kind::Corrupt, "open", "its creator died before it had made the value")
-            .with_hint("create takes it over")
+        self.error(
+            Kind::Corrupt,
+            "open",
+            "its creator died before it had made the value",
+        )
+        .with_hint("create takes it over")
     }
 
     fn error(&self, kind: Kind, action: &'static str, why: impl Into<String>) -> Error {

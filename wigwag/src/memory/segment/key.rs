@@ -33,9 +33,15 @@ pub(super) fn at<T: Shared>(
     let error = |kind, why: &str| FACILITY.error(kind, "open", &label, why);
     let len = VALUE + size_of::<T>();
     let action = if value.is_some() { "create" } else { "open" };
-    let id = id(&place.name, len, options, value.is_some()).map_err(|errno| failed(action, errno))?;
+    let id =
+        id(&place.name, len, options, value.is_some()).map_err(|errno| failed(action, errno))?;
     let size = size(id).map_err(|errno| failed("open", errno))?;
-    let foreign = || error(Kind::Corrupt, "it is not a segment: its first bytes are not those of one");
+    let foreign = || {
+        error(
+            Kind::Corrupt,
+            "it is not a segment: its first bytes are not those of one",
+        )
+    };
     if size < header::BYTES as u64 {
         return Err(foreign());
     }
@@ -52,7 +58,13 @@ pub(super) fn at<T: Shared>(
                 return Ok(Segment::new(options, pages, None, Some(place)));
             }
             Found::Foreign if head.is_blank() && size == len as u64 => {}
-            Found::Foreign => return Err(if exists { foreign() } else { failed("create", Errno::EXIST) }),
+            Found::Foreign => {
+                return Err(if exists {
+                    foreign()
+                } else {
+                    failed("create", Errno::EXIST)
+                });
+            }
             Found::Blank | Found::Unfinished => {}
         }
         let who = Holder::in_word(creator);
@@ -70,14 +82,20 @@ pub(super) fn at<T: Shared>(
         } else if size != len as u64 {
             let why = format!("an unfinished one has {size} bytes, this type needs {len}");
             return Err(error(Kind::Corrupt, &why).with_hint("remove it first"));
-        } else if pages.creator().compare_exchange(creator, own, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        } else if pages
+            .creator()
+            .compare_exchange(creator, own, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
             && let Some(value) = value.take()
         {
             // From here until the value is settled an error or a panic leaves our name behind; take it away.
             let unfinished = Unfinished(&pages);
             let death = options.way_of_death();
-            let head = Header::new::<T>(death, options.trust == Trust::Peers)
-                .map_err(|cause| FACILITY.failed("create", &label, cause).with_hint("mount /proc"))?;
+            let head = Header::new::<T>(death, options.trust == Trust::Peers).map_err(|cause| {
+                FACILITY
+                    .failed("create", &label, cause)
+                    .with_hint("mount /proc")
+            })?;
             pages.write_header(&head);
             pages.settle(value(), death);
             std::mem::forget(unfinished);
@@ -103,7 +121,9 @@ pub(super) fn remove(place: &Place) -> Result<()> {
     let failed = |errno| place.facility.failed("remove", &place.name, errno);
     let id = id(&place.name, 0, &Options::default(), false).map_err(failed)?;
     // SAFETY: IPC_RMID ignores the pointer.
-    checked(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop).map_err(failed)
+    checked(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
+        .map(drop)
+        .map_err(failed)
 }
 
 /// The identifier behind a name; the memory is made if it is not there and `make` says so.

@@ -32,7 +32,10 @@ impl Pages {
         // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
         let base = unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, file, 0) }?;
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Pages { base, how: How::Mapped(len) })
+        Ok(Pages {
+            base,
+            how: How::Mapped(len),
+        })
     }
 
     /// Attaches System V memory.
@@ -40,10 +43,15 @@ impl Pages {
         // SAFETY: as above.
         let base = unsafe { libc::shmat(id, std::ptr::null(), 0) };
         if base.addr() == usize::MAX {
-            return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM));
+            return Err(
+                Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM)
+            );
         }
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Pages { base, how: How::Attached })
+        Ok(Pages {
+            base,
+            how: How::Attached,
+        })
     }
 
     pub(super) fn base(&self) -> NonNull<u8> {
@@ -86,7 +94,14 @@ impl Pages {
                 continue; // it is there
             }
             // SAFETY: inside the header and aligned; nobody else writes it, those who look copy it as above.
-            unsafe { self.base.add(at * 8).cast::<[u8; 8]>().as_ptr().cast::<u64>().write_volatile(u64::from_ne_bytes(word)) };
+            unsafe {
+                self.base
+                    .add(at * 8)
+                    .cast::<[u8; 8]>()
+                    .as_ptr()
+                    .cast::<u64>()
+                    .write_volatile(u64::from_ne_bytes(word))
+            };
         }
     }
 
