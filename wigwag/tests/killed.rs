@@ -11,16 +11,18 @@ mod killed {
     pub mod glibc;
     pub mod mutex;
     pub mod scene;
+    pub mod segment;
     pub mod step;
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{gates, glibc, mutex};
+use killed::{gates, glibc, mutex, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
     mutex::SCENES,
     glibc::SCENES,
+    segment::SCENES,
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
@@ -61,6 +63,11 @@ fn survives(scenes: &[Scene]) {
 #[test]
 fn the_mutex_survives() {
     survives(mutex::SCENES);
+}
+
+#[test]
+fn a_segment_survives_its_creator() {
+    survives(segment::SCENES);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Picture: what is drawn of a graph: threads, the objects they wait for, and who holds those.
 
-use super::{Finding, Outside, Thread, WaitGraph};
+use super::{Finding, Outside, Thread, Verdict, WaitGraph};
 use std::collections::HashMap;
 
 /// Nodes drawn at most; a picture with more cannot be read.
@@ -75,12 +75,15 @@ impl Picture {
             [] => "no deadlock; who waits for whom".to_owned(),
             _ => {
                 let words = findings.iter().map(|finding| {
-                    let word = finding.verdict.word().replace('_', " ");
-                    format!(
-                        "{word} of {} ({})",
-                        threads(finding.core.len()),
-                        finding.certainty.word()
-                    )
+                    let (count, certainty) =
+                        (threads(finding.core.len()), finding.certainty.word());
+                    match finding.verdict {
+                        Verdict::Stopped => format!("{count} stopped ({certainty})"),
+                        verdict => format!(
+                            "{} of {count} ({certainty})",
+                            verdict.word().replace('_', " ")
+                        ),
+                    }
                 });
                 words.collect::<Vec<_>>().join(" · ")
             }

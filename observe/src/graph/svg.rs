@@ -8,7 +8,7 @@ use super::{Finding, WaitGraph};
 use std::fmt::Write as _;
 
 const BOX: (f64, f64) = (236.0, 46.0);
-const STEP: (f64, f64) = (340.0, 78.0);
+const STEP: (f64, f64) = (372.0, 78.0);
 const MARGIN: (f64, f64) = (24.0, 64.0);
 
 impl WaitGraph {
@@ -25,24 +25,87 @@ impl WaitGraph {
     }
 }
 
-fn draw(picture: &Picture) -> String {
+/// Where the boxes are.
+struct Places {
+    column: Vec<usize>,
+    row: Vec<usize>,
+    /// Of each node, where its connected part begins, and where the arrows that run back have their lanes.
+    top: Vec<f64>,
+    lanes: Vec<f64>,
+    size: (f64, f64),
+}
+
+/// Space between two lanes.
+const LANE: f64 = 14.0;
+
+/// Connected parts stand below each other, so that no arrow of one runs through another.
+fn places(picture: &Picture) -> Places {
     let column = columns(picture);
-    let row = rows(picture, &column);
+    let part = parts(picture);
+    let count = picture.nodes.len();
+    let mut row = vec![0; count];
+    let (mut top, mut lanes) = (vec![0.0; count], vec![0.0; count]);
+    let mut y = MARGIN.1;
+    let mut order: Vec<usize> = part.clone();
+    order.sort_unstable();
+    order.dedup();
+    for one in order {
+        let members: Vec<usize> = (0..count).filter(|&node| part[node] == one).collect();
+        rows(picture, &column, &members, &mut row);
+        let deep = members.iter().map(|&node| row[node]).max().unwrap_or(0) as f64 + 1.0;
+        let back = picture
+            .arrows
+            .iter()
+            .filter(|arrow| part[arrow.from] == one && column[arrow.to] <= column[arrow.from]);
+        let back = back.count() as f64;
+        for &node in &members {
+            top[node] = y;
+            lanes[node] = y + deep * STEP.1 - 22.0;
+        }
+        y += deep * STEP.1 + back * LANE + 16.0;
+    }
+    let right = column.iter().max().copied().unwrap_or(0) as f64;
+    Places {
+        column,
+        row,
+        top,
+        lanes,
+        size: (2.0 * MARGIN.0 + right * STEP.0 + BOX.0 + 40.0, y + 12.0),
+    }
+}
+
+/// For each node the smallest node it is connected with.
+fn parts(picture: &Picture) -> Vec<usize> {
+    let mut part: Vec<usize> = (0..picture.nodes.len()).collect();
+    loop {
+        let mut changed = false;
+        for arrow in &picture.arrows {
+            let least = part[arrow.from].min(part[arrow.to]);
+            for node in [arrow.from, arrow.to] {
+                changed |= std::mem::replace(&mut part[node], least) != least;
+            }
+        }
+        if !changed {
+            return part;
+        }
+    }
+}
+
+fn draw(picture: &Picture) -> String {
+    let places = places(picture);
+    let Places {
+        column,
+        row,
+        top,
+        lanes,
+        size: (width, height),
+    } = &places;
     let place = |node: usize| {
         (
             MARGIN.0 + column[node] as f64 * STEP.0,
-            MARGIN.1 + row[node] as f64 * STEP.1,
+            top[node] + row[node] as f64 * STEP.1,
         )
     };
-    let right = column.iter().max().copied().unwrap_or(0) as f64;
-    let below = row.iter().max().copied().unwrap_or(0) as f64;
-    let backwards = picture
-        .arrows
-        .iter()
-        .filter(|arrow| column[arrow.to] <= column[arrow.from])
-        .count() as f64;
-    let width = 2.0 * MARGIN.0 + right * STEP.0 + BOX.0 + 40.0;
-    let height = MARGIN.1 + (below + 1.0) * STEP.1 + backwards * 14.0 + 24.0;
 
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
@@ -52,7 +115,7 @@ fn draw(picture: &Picture) -> String {
         escaped(&picture.title),
         MARGIN.0,
     );
-    let mut lane = 0.0;
+    let mut taken: std::collections::HashMap<u64, f64> = std::collections::HashMap::new();
     for arrow in &picture.arrows {
         let (from, to) = (place(arrow.from), place(arrow.to));
         let dash = if arrow.any_of {
@@ -76,8 +139,9 @@ fn draw(picture: &Picture) -> String {
             (path, ((x1 + x2) / 2.0, (y1 + y2) / 2.0 - 5.0))
         } else {
             // Round below everything, each in a lane of its own.
-            lane += 1.0;
-            let deep = MARGIN.1 + (below + 1.0) * STEP.1 - 22.0 + lane * 14.0;
+            let lane = taken.entry(lanes[arrow.from].to_bits()).or_insert(0.0);
+            *lane += 1.0;
+            let deep = lanes[arrow.from] + *lane * LANE;
             let (x1, y1) = (from.0 + BOX.0 * 0.6, from.1 + BOX.1);
             let (x2, y2) = (to.0 + BOX.0 * 0.4, to.1 + BOX.1);
             let path = format!(
@@ -127,7 +191,7 @@ fn draw(picture: &Picture) -> String {
             } else {
                 400
             };
-            let line = super::picture::shortened(line, 36);
+            let line = super::picture::shortened(line, 32);
             let _ = writeln!(
                 out,
                 "<text x=\"{middle:.0}\" y=\"{y:.0}\" text-anchor=\"middle\" font-weight=\"{weight}\" fill=\"#223\">{}</text>",
@@ -171,31 +235,31 @@ fn columns(picture: &Picture) -> Vec<usize> {
 }
 
 /// The row of each node in its column: near those whose arrows reach it.
-fn rows(picture: &Picture, column: &[usize]) -> Vec<usize> {
-    let count = picture.nodes.len();
-    let mut row = vec![0usize; count];
-    let deepest = column.iter().max().copied().unwrap_or(0);
+fn rows(picture: &Picture, column: &[usize], members: &[usize], row: &mut [usize]) {
+    let deepest = members.iter().map(|&node| column[node]).max().unwrap_or(0);
     for depth in 0..=deepest {
-        let mut here: Vec<usize> = (0..count).filter(|&node| column[node] == depth).collect();
+        let mut here: Vec<usize> = members
+            .iter()
+            .copied()
+            .filter(|&node| column[node] == depth)
+            .collect();
         let pull = |node: usize| {
-            let from: Vec<usize> = picture
+            let arrives = picture
                 .arrows
                 .iter()
-                .filter(|arrow| arrow.to == node && column[arrow.from] < depth)
-                .map(|arrow| row[arrow.from])
-                .collect();
+                .filter(|arrow| arrow.to == node && column[arrow.from] < depth);
+            let from: Vec<usize> = arrives.map(|arrow| row[arrow.from]).collect();
             if from.is_empty() {
                 usize::MAX
             } else {
                 from.iter().sum::<usize>() * 16 / from.len()
             }
         };
-        here.sort_by_key(|&node| (pull(node), node));
+        here.sort_by_cached_key(|&node| (pull(node), node));
         for (at, node) in here.into_iter().enumerate() {
             row[node] = at;
         }
     }
-    row
 }
 
 fn escaped(text: &str) -> String {

@@ -5,6 +5,7 @@
 
 mod capture;
 mod file_locks;
+mod gates;
 mod healthy;
 mod mixed;
 mod mutex;

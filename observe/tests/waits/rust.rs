@@ -7,17 +7,34 @@ use wigwag_observe::graph::{Certainty, Verdict};
 
 /// Runs a case of [`cases`] in a process of its own.
 fn victim(case: &str) -> Victim {
+    victim_of("rust::cases", case, &[])
+}
+
+/// Runs a case of a test in a process of its own, with these variables besides.
+pub fn victim_of(test: &str, case: &str, variables: &[(&str, &str)]) -> Victim {
     let program = std::env::current_exe().expect("this test");
     let mut command = Command::new("sh");
     // The harness writes to its standard output; the roles go to another descriptor.
-    command.args([
-        "-c",
-        r#"exec "$0" --exact rust::cases --nocapture --test-threads 1 3>&1 >/dev/null 2>&1"#,
-    ]);
-    Victim::spawn(command.arg(program).env("WIGWAG_RUST_CASE", case))
+    let script = r#"exec "$0" --exact "$1" --nocapture --test-threads 1 3>&1 >/dev/null 2>&1"#;
+    command
+        .args(["-c", script])
+        .arg(program)
+        .arg(test)
+        .env("WIGWAG_RUST_CASE", case);
+    Victim::spawn(command.envs(variables.iter().copied()))
 }
 
-fn role(name: &str) {
+/// The same from within a victim.
+pub fn again(test: &str, case: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command
+        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
+        .env("WIGWAG_RUST_CASE", case);
+    command
+}
+
+/// Tells the role of the calling thread.
+pub fn role(name: &str) {
     let tid = rustix::thread::gettid().as_raw_pid();
     let line = format!("role {name} {} {tid}\n", std::process::id());
     std::fs::write("/proc/self/fd/3", line).expect("tell the role");

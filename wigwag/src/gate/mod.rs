@@ -10,6 +10,7 @@
 //! | count free resources or events, in memory | [`Semaphore`] | stays held |
 //! | number free resources, in memory | [`RobustSemaphore`] | given back, and who gets it is told |
 //! | sections of a few instructions on dedicated cores (read its page first) | [`SpinLock`] | the next one is told, and repairs |
+//! | the same where a peer may be hostile | [`WaryMutex`] | the next one is told |
 //! | count free resources, by name | [`posix`] semaphore | stays held |
 //! | several counts at once, given back at exit | [`sysv`] semaphore set | given back if asked (undo) |
 //! | protect a file, or a range of it | [`file_lock`]: OFD | given back |
@@ -37,6 +38,8 @@ pub mod semaphore;
 pub mod spin;
 pub mod sysv;
 mod waiters;
+#[cfg(not(loom))]
+pub mod wary;
 pub mod watch;
 
 pub use barrier::Barrier;
@@ -46,6 +49,8 @@ pub use mutex::{Lock, Mutex};
 pub use robust_semaphore::RobustSemaphore;
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
+#[cfg(not(loom))]
+pub use wary::WaryMutex;
 pub use spin::SpinLock;
 
 /// Whether others may be inside at the same time.

@@ -37,7 +37,7 @@ use crate::error::{Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Durability, Guarantees};
 use crate::limit;
-use crate::name::Name;
+use crate::name::{NAME_MAX, Name};
 
 /// The facts.
 pub const FACILITY: Facility = Facility {
@@ -282,6 +282,12 @@ fn parse(name: &OsStr) -> Result<Name> {
 }
 
 fn path(name: &Name) -> PathBuf {
-    let bytes = [DIRECTORY.as_bytes(), &name.to_bytes()].concat();
+    let mut bytes = Vec::with_capacity(DIRECTORY.len() + NAME_MAX + 1);
+    bytes.extend_from_slice(DIRECTORY.as_bytes());
+    match name {
+        Name::Slash(name) => bytes.extend_from_slice(name),
+        // None of this facility's.
+        other => bytes.extend(other.to_bytes()),
+    }
     PathBuf::from(OsString::from_vec(bytes))
 }

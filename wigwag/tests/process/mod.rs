@@ -45,6 +45,11 @@ pub fn argument(name: &str) -> String {
     std::env::var(format!("WIGWAG_TEST_{name}")).expect(name)
 }
 
+/// The same, where the test itself has none.
+pub fn argument_or_empty(name: &str) -> String {
+    std::env::var(format!("WIGWAG_TEST_{name}")).unwrap_or_default()
+}
+
 /// Says one line to the test.
 pub fn say(line: &str) {
     eprintln!("{line}");

@@ -30,7 +30,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-mod raw;
+pub(in crate::gate) mod raw;
 
 pub use self::raw::Cause;
 use self::raw::{Raw, Taken};
@@ -45,7 +45,7 @@ use crate::wait::Wait;
 #[doc(alias = "pthread_mutex_t")]
 #[repr(C, align(64))]
 pub struct Mutex<T> {
-    raw: Raw,
+    raw: Raw<true>,
     value: UnsafeCell<T>,
 }
 

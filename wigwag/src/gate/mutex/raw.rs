@@ -46,11 +46,11 @@ const DEATH: u32 = 0;
 const PANIC: u32 = 1;
 const UNUSABLE: u32 = 2;
 
-pub(super) const NOUN: &str = "mutex";
+pub(in crate::gate) const NOUN: &str = "mutex";
 
 /// How the lock was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(in crate::gate) enum Taken {
     Clean,
     Orphaned,
 }
@@ -65,8 +65,10 @@ pub enum Cause {
 }
 
 /// The lock without the value. Its layout is part of the library's C interface.
+///
+/// Without `LIST` it keeps no pointers in the memory and follows none, whatever the memory says.
 #[repr(C)]
-pub(super) struct Raw {
+pub(in crate::gate) struct Raw<const LIST: bool> {
     #[cfg(not(target_env = "musl"))]
     word: AtomicU32,
     waiters: AtomicU32,
@@ -84,14 +86,14 @@ pub(super) struct Raw {
 
 #[cfg(not(loom))]
 const _: () = {
-    assert!(std::mem::offset_of!(Raw, word) == WORD);
-    assert!(usize::BITS != 64 || std::mem::offset_of!(Raw, link) == NEXT - 8);
-    assert!(usize::BITS != 64 || size_of::<Raw>() == 48);
+    assert!(std::mem::offset_of!(Raw<true>, word) == WORD);
+    assert!(usize::BITS != 64 || std::mem::offset_of!(Raw<true>, link) == NEXT - 8);
+    assert!(usize::BITS != 64 || size_of::<Raw<true>>() == 48);
 };
 
-impl Raw {
+impl<const LIST: bool> Raw<LIST> {
     const_unless_loom! {
-        pub(super) const fn new() -> Self {
+        pub(in crate::gate) const fn new() -> Self {
             Raw {
                 word: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
@@ -107,7 +109,7 @@ impl Raw {
 
     /// It lies in shared memory now, free whatever it was before.
     #[cfg(not(loom))]
-    pub(super) fn settle(&self, death: crate::shared::Death) {
+    pub(in crate::gate) fn settle(&self, death: crate::shared::Death) {
         self.word.store(0, Ordering::Relaxed);
         self.waiters.store(0, Ordering::Relaxed);
         self.holder.store(0, Ordering::Relaxed);
@@ -118,10 +120,19 @@ impl Raw {
         self.mode.store(mode, Ordering::Release);
     }
 
+    #[inline(always)]
+    fn mode(&self) -> u32 {
+        if LIST {
+            self.mode.load(Ordering::Relaxed)
+        } else {
+            WATCHED
+        }
+    }
+
     /// Takes it if it is free and nobody waits, with one compare-and-swap.
     #[inline(always)]
-    pub(super) fn take(&self, me: Current) -> bool {
-        let mode = self.mode.load(Ordering::Relaxed);
+    pub(in crate::gate) fn take(&self, me: Current) -> bool {
+        let mode = self.mode();
         if self.mark() != 0 {
             return false;
         }
@@ -191,13 +202,13 @@ impl Raw {
 
     /// Frees it, if this thread has it; in the child of a `fork` it is still its parent's.
     #[inline(always)]
-    pub(super) fn free(&self, me: Current) {
+    pub(in crate::gate) fn free(&self, me: Current) {
         self.leave(me, 0);
     }
 
     /// Frees it as one whose value must be repaired.
     #[cold]
-    pub(super) fn abandon(&self, me: Current, cause: Option<Cause>) {
+    pub(in crate::gate) fn abandon(&self, me: Current, cause: Option<Cause>) {
         if self.word.load(Ordering::Relaxed) & TID != me.tid() {
             return;
         }
@@ -215,7 +226,7 @@ impl Raw {
         if self.word.load(Ordering::Relaxed) & TID != me.tid() {
             return;
         }
-        let mode = self.mode.load(Ordering::Relaxed);
+        let mode = self.mode();
         if mode == KERNEL {
             // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
             unsafe {
@@ -263,8 +274,8 @@ impl Raw {
 
     /// Takes it, waiting if it must.
     #[cold]
-    pub(super) fn wait(&self, me: Current, wait: Wait) -> Result<Taken> {
-        let mode = self.mode.load(Ordering::Relaxed);
+    pub(in crate::gate) fn wait(&self, me: Current, wait: Wait) -> Result<Taken> {
+        let mode = self.mode();
         if mode == KERNEL {
             if !me.has_list() {
                 let why = "the kernel has no robust list of this thread";
@@ -303,12 +314,16 @@ impl Raw {
         me: Current,
         mode: u32,
         wait: Wait,
-        waiter: &mut Waiter<'_>,
+        waiter: &mut Waiter<'_, LIST>,
     ) -> Result<Taken> {
         let deadline = Deadline::from(wait);
         let mut watch = Watch::until(deadline);
         let mut looked = wait == Wait::Not;
-        loop {
+        for turn in 0_u64.. {
+            // A peer that does not keep the rules may change the word all the time.
+            if turn > 100 && deadline.passed() {
+                return Err(late(wait));
+            }
             let word = self.word.load(Ordering::SeqCst);
             let owner = word & TID;
             if owner == 0 {
@@ -333,7 +348,7 @@ impl Raw {
             }
             if deadline.passed() {
                 // A dead owner is not waited for, not even for a time.
-                if mode == WATCHED && self.bury(word) {
+                if wait != Wait::Not && self.bury(word) {
                     continue;
                 }
                 return Err(late(wait));
@@ -366,19 +381,19 @@ impl Raw {
             self.sleeps.fetch_add(1, Ordering::Relaxed);
             match watch.sleep(&self.word, asleep) {
                 Woken::Perhaps | Woken::TimedOut => {}
-                Woken::LookAround if mode == WATCHED => drop(self.bury(asleep)),
-                Woken::LookAround => {}
+                Woken::LookAround => drop(self.bury(asleep)),
                 Woken::Gone => {
                     let why = "the memory it lies in is gone";
                     return Err(Error::new(Kind::Corrupt, "lock", NOUN, "", why));
                 }
             }
         }
+        Err(late(wait))
     }
 
     /// What the kernel does when the holder is killed.
     #[cfg(loom)]
-    pub(super) fn die(&self) {
+    pub(in crate::gate) fn die(&self) {
         let word = self.word.load(Ordering::SeqCst);
         if self
             .word
@@ -399,7 +414,7 @@ impl Raw {
 
     /// A waiter that is killed when it has been woken, and what the kernel does about it then.
     #[cfg(loom)]
-    pub(super) fn wait_and_die(&self) {
+    pub(in crate::gate) fn wait_and_die(&self) {
         let mut waiter = Waiter {
             raw: self,
             counts: false,
@@ -427,12 +442,13 @@ impl Raw {
         }
     }
 
-    /// In `WATCHED` mode, does what the kernel would have done if the holder is dead.
+    /// Does what the kernel would have done, or has forgotten to do, if the holder is dead. It forgets when a thread
+    /// that is not the first of its process calls `exec`: that changes its id before its list is walked.
     fn bury(&self, word: u32) -> bool {
         let holder = self.holder.load(Ordering::SeqCst);
         let dead = match Holder::in_word(holder) {
             Some(who) if who.id() == word & TID => !who.thread_is_alive(),
-            // Killed before it wrote its start time, or after it erased it; or just about to do so.
+            // Not watched; or killed before it wrote its start time, or after it erased it.
             _ => !process::exists(word & TID),
         };
         dead && self
@@ -455,12 +471,12 @@ impl Raw {
     }
 
     /// The thread that has it.
-    pub(super) fn owner(&self) -> Option<u32> {
+    pub(in crate::gate) fn owner(&self) -> Option<u32> {
         Some(self.word.load(Ordering::Relaxed) & TID).filter(|tid| *tid != 0)
     }
 
     /// Why the last holder did not leave it clean; asked while it is held.
-    pub(super) fn cause(&self) -> Cause {
+    pub(in crate::gate) fn cause(&self) -> Cause {
         if self.cause.load(Ordering::Relaxed) == PANIC {
             Cause::Panic
         } else {
@@ -469,29 +485,29 @@ impl Raw {
     }
 
     /// The value is whole again; said while it is held.
-    pub(super) fn repaired(&self) {
+    pub(in crate::gate) fn repaired(&self) {
         self.cause.store(DEATH, Ordering::Relaxed);
     }
 
     /// Whether a thread of this process has it.
     #[cfg(not(loom))]
-    pub(super) fn is_ours(&self) -> bool {
+    pub(in crate::gate) fn is_ours(&self) -> bool {
         self.owner().is_some_and(process::is_own_thread)
     }
 
     /// How many wait or were killed waiting.
-    pub(super) fn waiters(&self) -> u32 {
+    pub(in crate::gate) fn waiters(&self) -> u32 {
         self.waiters.load(Ordering::Relaxed) & COUNT
     }
 }
 
 /// One thread's part in the count.
-struct Waiter<'a> {
-    raw: &'a Raw,
+struct Waiter<'a, const LIST: bool> {
+    raw: &'a Raw<LIST>,
     counts: bool,
 }
 
-impl Waiter<'_> {
+impl<const LIST: bool> Waiter<'_, LIST> {
     /// Counts before a sleep; again, if it was taken for dead meanwhile.
     fn count(&mut self) {
         if !self.counts || self.raw.waiters.load(Ordering::SeqCst) & COUNT == 0 {
