@@ -46,7 +46,7 @@ pub(crate) fn size_bits(bytes: u64, len: u64, facility: &Facility, name: &Name) 
             some => error.with_hint(format!("it has pages of {} bytes", some.join(" and "))),
         });
     }
-    if len % bytes != 0 {
+    if !len.is_multiple_of(bytes) {
         let why = format!("{len} bytes are not a multiple of the huge page of {bytes} bytes");
         return Err(facility.error(Kind::BadInput, "create", name, why));
     }

@@ -202,7 +202,7 @@ impl Mapping {
         if self.access != Access::ReadWrite {
             return Err(self.read_only());
         }
-        if offset % align_of::<T>() != 0 {
+        if !offset.is_multiple_of(align_of::<T>()) {
             let why = format!("offset {offset} is not a multiple of {}", align_of::<T>());
             return Err(self.error(Kind::BadInput, "use", why));
         }

@@ -83,7 +83,7 @@ impl Semaphore {
     }
 
     pub(super) fn named(sem: Sem, binary: bool, name: &Name, unlink: Option<Name>) -> Self {
-        let identity = unlink.as_ref().and_then(|name| identity(name));
+        let identity = unlink.as_ref().and_then(identity);
         let name = name.clone();
         Semaphore {
             sem,
