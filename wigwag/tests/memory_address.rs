@@ -37,7 +37,7 @@ fn refusal<T>(result: Result<T, Error>, kind: Kind, words: &str) {
 }
 
 /// The addresses of a name of each named kind; removed whatever happens.
-struct Named(Vec<String>, Directory);
+struct Named(Vec<String>, #[expect(dead_code)] Directory);
 
 impl Named {
     fn new() -> Self {

@@ -392,7 +392,7 @@ impl Set {
     }
 
     pub(in crate::gate) fn release_at(&self, index: u16) -> Result<()> {
-        self.perform(&[self.op(Op::release(index, 1))], Deadline::Now)
+        self.perform(&[self.op(Op::release(index, 1))], Deadline::Never)
     }
 }
 
