@@ -29,7 +29,7 @@
 //! done, or it was not made.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -45,15 +45,13 @@ use crate::wait::Wait;
 ///
 /// Must be made inside a tokio runtime with its I/O driver enabled. Two tasks may use one at the
 /// same time by reference, one that reads and one that writes.
-pub struct Async<T: AsFd>(AsyncFd<Registered<T>>);
-
-/// tokio wants the number.
-struct Registered<T>(T);
-
-impl<T: AsFd> AsRawFd for Registered<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
+///
+/// It costs one descriptor more: a duplicate of the handle's own, which is what the runtime
+/// watches. So the runtime never watches a number that is another file's by now, whatever the
+/// handle does with its descriptor.
+pub struct Async<T> {
+    watched: AsyncFd<OwnedFd>,
+    handle: T,
 }
 
 /// An error that may say that a call would have to wait.
@@ -89,19 +87,23 @@ impl<T: AsFd> Async<T> {
     /// # Panics
     /// Outside a runtime, or in one without I/O, as everything of tokio.
     pub fn new(handle: T) -> Result<Self> {
-        AsyncFd::with_interest(Registered(handle), Interest::READABLE | Interest::WRITABLE)
-            .map(Async)
-            .map_err(|e| Error::os("wait asynchronously for", "descriptor", "", &e))
+        let failed = |e| Error::os("wait asynchronously for", "descriptor", "", &e);
+        let twin = handle.as_fd().try_clone_to_owned().map_err(failed)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        // SAFETY: an OwnedFd is open and the same as long as it lives, and nobody else has this one.
+        let watched = unsafe { AsyncFd::register_with_interest(twin, both) };
+        let watched = watched.map_err(|refused| failed(refused.into()))?;
+        Ok(Async { watched, handle })
     }
 
     /// The handle.
     pub fn get_ref(&self) -> &T {
-        &self.0.get_ref().0
+        &self.handle
     }
 
     /// Gives the handle back.
     pub fn into_inner(self) -> T {
-        self.0.into_inner().0
+        self.handle
     }
 
     /// Makes `attempt`, which must not wait, as soon as there is something to read and as often
@@ -147,7 +149,7 @@ impl<T: AsFd> Async<T> {
         mut attempt: impl FnMut(&T) -> Result<R, E>,
     ) -> Result<R, E> {
         loop {
-            let mut ready = self.0.ready(interest).await.map_err(runtime)?;
+            let mut ready = self.watched.ready(interest).await.map_err(runtime)?;
             match attempt(self.get_ref()) {
                 Err(error) if error.would_block() => ready.clear_ready(),
                 outcome => return outcome,
@@ -200,9 +202,10 @@ impl<T: Input + Unpin> AsyncRead for Async<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            let mut ready = ready!(self.0.poll_read_ready_mut(context))?;
+            let Self { watched, handle } = &mut *self;
+            let mut ready = ready!(watched.poll_read_ready_mut(context))?;
             let room = buffer.initialize_unfilled();
-            match ready.try_io(|fd| fd.get_mut().0.try_read(room)) {
+            match ready.try_io(|_| handle.try_read(room)) {
                 Ok(Ok(count)) => {
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
@@ -221,8 +224,9 @@ impl<T: Output + Unpin> AsyncWrite for Async<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            let mut ready = ready!(self.0.poll_write_ready_mut(context))?;
-            match ready.try_io(|fd| fd.get_mut().0.try_write(bytes)) {
+            let Self { watched, handle } = &mut *self;
+            let mut ready = ready!(watched.poll_write_ready_mut(context))?;
+            match ready.try_io(|_| handle.try_write(bytes)) {
                 Ok(outcome) => return Poll::Ready(outcome),
                 Err(_would_block) => {}
             }
@@ -234,8 +238,9 @@ impl<T: Output + Unpin> AsyncWrite for Async<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// [`finish`](Output::finish).
+    /// [`finish`](Output::finish). What ends only when its last descriptor is closed, such as a
+    /// pipe, ends when the `Async` is dropped.
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.get_mut().0.finish())
+        Poll::Ready(self.handle.finish())
     }
 }

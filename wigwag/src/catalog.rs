@@ -113,11 +113,6 @@ pub const CATALOG: &[Entry] = &[
                 what: "permissions of a new one; 0600 by default",
             },
             OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "refuses one that exists",
-            },
-            OptionFact {
                 key: "temporary",
                 value: "",
                 what: "removes the name when both ends have it open",
@@ -356,7 +351,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
@@ -385,7 +380,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",
@@ -424,7 +419,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "size",
                 value: "BYTES",
-                what: "how large a new one is; without it, whoever serves expects it to exist",
+                what: "how large a new one is (4096); whoever serves makes one only with it",
             },
             OptionFact {
                 key: "mode",

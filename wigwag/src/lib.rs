@@ -63,3 +63,8 @@ pub use name::Name;
 pub use opening::{Opening, Role, Target, Way};
 pub use options::Options;
 pub use wait::Wait;
+
+/// What the README shows must work as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -13,15 +13,16 @@ use wigwag::{Async, Kind};
 
 fn nonblocking(end: &impl AsFd) -> bool {
     rustix::fs::fcntl_getfl(end)
-        .unwrap()
+        .expect("the flags")
         .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
 /// Echoes until the end, in another process, with blocking calls.
 fn echo() {
-    let mut stream = unix::Stream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    std::io::copy(&mut &stream, &mut &stream).unwrap();
-    wigwag::stream::Output::finish(&mut stream).unwrap();
+    let mut stream =
+        unix::Stream::from(std::io::stdin().as_fd().try_clone_to_owned().expect("echo"));
+    std::io::copy(&mut &stream, &mut &stream).expect("echo");
+    wigwag::stream::Output::finish(&mut stream).expect("echo");
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -77,6 +78,9 @@ async fn waiting_leaves_the_thread_to_others_and_can_be_given_up() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_full_pipe_is_waited_for_and_a_broken_one_is_an_error() {
+    if !process::alone("a_full_pipe_is_waited_for_and_a_broken_one_is_an_error") {
+        return;
+    }
     let (reader, writer) = pipe::pair().unwrap();
     let mut writer = Async::new(writer).unwrap();
     let mut reader = Async::new(reader).unwrap();

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_millis(50);
 
 fn nonblocking(end: &impl std::os::fd::AsFd) -> bool {
     rustix::fs::fcntl_getfl(end)
-        .unwrap()
+        .expect("the flags")
         .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
@@ -92,6 +92,9 @@ fn a_silent_writer_is_noticed_by_a_reader_with_a_time_out() {
 
 #[test]
 fn giving_up_says_for_whom_it_waited_and_hurts_nobody() {
+    if !process::alone("giving_up_says_for_whom_it_waited_and_hurts_nobody") {
+        return;
+    }
     let directory = Directory::new();
     let fifo = Fifo::create(directory.file("fifo")).unwrap();
     for (outcome, other) in [
@@ -203,12 +206,7 @@ fn create_is_exclusive_and_open_takes_only_fifos() {
 #[test]
 fn others_may_open_it_only_as_its_mode_says() {
     if part().is_some() {
-        // SAFETY: plain system calls on numbers.
-        assert_eq!(
-            unsafe { libc::setresuid(65534, 65534, 65534) },
-            0,
-            "the tests run as root"
-        );
+        process::become_nobody();
         let fifo = Fifo::open(argument("PATH")).unwrap();
         for error in [
             fifo.try_reader().unwrap_err(),
@@ -229,7 +227,7 @@ fn others_may_open_it_only_as_its_mode_says() {
 }
 
 #[test]
-fn those_who_have_it_open_go_on_after_the_name_is_gone_and_nothing_stays_in_it() {
+fn those_who_have_it_open_go_on_after_the_name_is_gone() {
     if part().is_some() {
         let mut writer = Fifo::open(argument("PATH")).unwrap().writer().unwrap();
         say("open");
@@ -242,7 +240,7 @@ fn those_who_have_it_open_go_on_after_the_name_is_gone_and_nothing_stays_in_it()
     let directory = Directory::new();
     let path = directory.file("fifo");
     let fifo = Fifo::create(&path).unwrap();
-    let name = "those_who_have_it_open_go_on_after_the_name_is_gone_and_nothing_stays_in_it";
+    let name = "those_who_have_it_open_go_on_after_the_name_is_gone";
     let mut child = play(name, "write", &[("PATH", path.to_str().unwrap())]).start();
     let mut reader = fifo.reader().unwrap();
     child.says("open");
@@ -257,7 +255,15 @@ fn those_who_have_it_open_go_on_after_the_name_is_gone_and_nothing_stays_in_it()
         text, "after",
         "what a killed writer wrote is there, then the end"
     );
+}
 
+#[test]
+fn the_name_stays_without_processes_and_the_contents_do_not() {
+    if !process::alone("the_name_stays_without_processes_and_the_contents_do_not") {
+        return;
+    }
+    let directory = Directory::new();
+    let path = directory.file("fifo");
     let fifo = Fifo::create(&path).unwrap();
     let mut keeper = fifo.reader_for_many().unwrap();
     fifo.writer().unwrap().write_all(b"lost").unwrap();
@@ -333,11 +339,8 @@ fn an_address_makes_opens_and_removes_it() {
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o640
     );
-    let exclusive = format!("{address}?exclusive");
-    assert_eq!(
-        open(&exclusive, Role::Serve, Way::In).err().unwrap().kind(),
-        Kind::AlreadyExists
-    );
+    let again = catalog::create(&address.parse().unwrap()).unwrap_err();
+    assert_eq!(again.kind(), Kind::AlreadyExists);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut out = open(&address, Role::Join, Way::Out).unwrap();

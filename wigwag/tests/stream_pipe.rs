@@ -18,13 +18,13 @@ fn given<T: From<OwnedFd>>() -> T {
     std::io::stdin()
         .as_fd()
         .try_clone_to_owned()
-        .unwrap()
+        .expect("standard input")
         .into()
 }
 
 fn nonblocking(end: &impl AsFd) -> bool {
     rustix::fs::fcntl_getfl(end)
-        .unwrap()
+        .expect("the flags")
         .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
@@ -207,12 +207,7 @@ fn atomic_writes_of_several_processes_are_never_mixed() {
 #[test]
 fn capacity_can_be_chosen_up_to_the_limit_which_the_error_names() {
     if part().is_some() {
-        // SAFETY: plain system calls on numbers.
-        assert_eq!(
-            unsafe { libc::setresuid(65534, 65534, 65534) },
-            0,
-            "the tests run as root"
-        );
+        process::become_nobody();
         let (reader, _writer) = pipe::pair().unwrap();
         for bytes in [1 << 30, usize::MAX] {
             let error = reader.set_capacity(bytes).unwrap_err();
@@ -240,15 +235,7 @@ fn capacity_can_be_chosen_up_to_the_limit_which_the_error_names() {
 #[test]
 fn too_many_descriptors_is_an_error_that_names_the_limit() {
     if part().is_some() {
-        let limit = libc::rlimit {
-            rlim_cur: 64,
-            rlim_max: 64,
-        };
-        // SAFETY: `limit` is live and initialised.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-            0
-        );
+        process::limit_open_files(64);
         let mut pipes = Vec::new();
         let error = loop {
             match pipe::pair() {
@@ -490,4 +477,37 @@ fn a_pipe_of_std_is_one_of_ours_and_back() {
         .read_to_string(&mut text)
         .unwrap();
     assert_eq!(text, "std");
+}
+
+#[test]
+fn a_peer_that_sets_nonblocking_on_the_shared_open_file_does_not_stop_our_waiting() {
+    if part().is_some() {
+        let end: OwnedFd = given();
+        let flags = rustix::fs::fcntl_getfl(&end).unwrap();
+        rustix::fs::fcntl_setfl(&end, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        return;
+    }
+    let name = "a_peer_that_sets_nonblocking_on_the_shared_open_file_does_not_stop_our_waiting";
+    let (mut reader, mut writer) = pipe::pair().unwrap();
+    let (for_reader, for_writer) = (reader.try_clone().unwrap(), writer.try_clone().unwrap());
+    play(name, "set", &[])
+        .with(|c| _ = c.stdin(for_reader))
+        .start()
+        .succeeds();
+    play(name, "set", &[])
+        .with(|c| _ = c.stdin(for_writer))
+        .start()
+        .succeeds();
+    assert!(nonblocking(&reader) && nonblocking(&writer));
+    let bytes = vec![5; 300_000];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            writer.write_all(&bytes).unwrap();
+            drop(writer);
+        });
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).unwrap();
+        assert_eq!(all, bytes);
+    });
 }

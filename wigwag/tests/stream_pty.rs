@@ -244,15 +244,7 @@ fn what_is_no_terminal_or_no_program_is_one_clear_line() {
 fn the_limit_of_the_machine_is_named() {
     let mut all = Vec::new();
     if part().is_some() {
-        let limit = libc::rlimit {
-            rlim_cur: 40,
-            rlim_max: 40,
-        };
-        // SAFETY: `limit` is live and initialised.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-            0
-        );
+        process::limit_open_files(40);
         let error = loop {
             match pty::pair() {
                 Ok(pair) => all.push(pair),

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_millis(50);
 
 fn nonblocking(end: &impl AsFd) -> bool {
     rustix::fs::fcntl_getfl(end)
-        .unwrap()
+        .expect("the flags")
         .contains(rustix::fs::OFlags::NONBLOCK)
 }
 
@@ -125,15 +125,7 @@ fn hundreds_of_descriptors_arrive_and_are_the_same_open_files() {
 fn descriptors_that_do_not_fit_are_an_error_that_names_the_limit() {
     if part().is_some() {
         let stream = unix::Stream::connect(argument("NAME")).unwrap();
-        let limit = libc::rlimit {
-            rlim_cur: 32,
-            rlim_max: 32,
-        };
-        // SAFETY: `limit` is live and initialised.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-            0
-        );
+        process::limit_open_files(32);
         let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
         let error = stream.recv_descriptors(&mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), Kind::Limit);
@@ -392,6 +384,9 @@ fn a_dead_servers_path_is_taken_over_and_a_living_ones_never() {
 
 #[test]
 fn one_that_is_bound_and_not_yet_listening_is_alive() {
+    if !process::alone("one_that_is_bound_and_not_yet_listening_is_alive") {
+        return;
+    }
     let directory = Directory::new();
     let path = directory.file("socket");
     let bound = rustix::net::socket(
@@ -451,12 +446,7 @@ fn of_many_that_take_over_at_once_exactly_one_serves() {
 #[test]
 fn others_may_connect_only_as_the_mode_says() {
     if part().is_some() {
-        // SAFETY: plain system calls on numbers.
-        assert_eq!(
-            unsafe { libc::setresuid(65534, 65534, 65534) },
-            0,
-            "the tests run as root"
-        );
+        process::become_nobody();
         let error = unix::Stream::connect(argument("PATH")).unwrap_err();
         assert_eq!(error.kind(), Kind::PermissionDenied, "{error}");
         let error = unix::unlink(argument("PATH")).unwrap_err();
@@ -553,6 +543,9 @@ fn bad_names_are_one_clear_line() {
 
 #[test]
 fn an_address_serves_one_client_and_removes_its_path() {
+    if !process::alone("an_address_serves_one_client_and_removes_its_path") {
+        return;
+    }
     let directory = Directory::new();
     let path = directory.file("socket");
     let address = format!("unix:{}", path.display());
@@ -593,4 +586,66 @@ fn an_address_serves_one_client_and_removes_its_path() {
     assert_eq!(catalog::unlink(&left).unwrap_err().kind(), Kind::NotFound);
     let none = catalog::unlink(&"unix:@abstract".parse().unwrap()).unwrap_err();
     assert_eq!(none.kind(), Kind::Unsupported);
+}
+
+#[test]
+fn too_many_descriptors_on_their_way_are_an_error_that_names_the_limit() {
+    if part().is_some() {
+        process::become_nobody();
+        process::limit_open_files(50);
+        let (here, _there) = unix::pair().unwrap();
+        let error = loop {
+            if let Err(error) = here.send_descriptors(b"x", &[here.as_fd(); 20]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), Kind::Limit, "{error}");
+        return say(&error.to_string());
+    }
+    let name = "too_many_descriptors_on_their_way_are_an_error_that_names_the_limit";
+    let mut child = play(name, "send", &[]).start();
+    let said = child.line();
+    assert!(said.contains("RLIMIT_NOFILE is 50"), "{said}");
+    child.succeeds();
+}
+
+#[test]
+fn odd_bytes_in_a_path_are_a_path() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = Directory::new();
+    let path = directory
+        .file("x")
+        .with_file_name(std::ffi::OsStr::from_bytes(b"a\n\xff?%"));
+    let listener = unix::Options::new().temporary(true).listen(&path).unwrap();
+    assert_eq!(listener.name().as_path(), Some(&*path));
+    unix::Stream::connect(&path).unwrap();
+    let error = unix::Listener::create(&path).unwrap_err();
+    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    drop(listener);
+    assert!(!path.exists());
+    let abstract_mode = unix::Options::new().mode(0o600).listen("@x").unwrap_err();
+    assert_eq!(abstract_mode.kind(), Kind::BadInput, "{abstract_mode}");
+}
+
+#[test]
+fn a_server_killed_while_it_takes_over_leaves_a_path_that_can_be_taken_over() {
+    let name = "a_server_killed_while_it_takes_over_leaves_a_path_that_can_be_taken_over";
+    let over = unix::Options::new().take_over(true);
+    if part().is_some() {
+        say("here");
+        loop {
+            drop(over.listen(argument("PATH")).unwrap());
+        }
+    }
+    let directory = Directory::new();
+    let path = directory.file("socket");
+    for round in 0..30 {
+        let mut child = play(name, "serve", &[("PATH", path.to_str().unwrap())]).start();
+        child.says("here");
+        std::thread::sleep(Duration::from_micros(round * 37));
+        child.kill();
+        let listener = over.listen(&path).unwrap();
+        unix::Stream::connect(&path).unwrap();
+        listener.accept_timeout(process::PATIENCE).unwrap();
+    }
 }

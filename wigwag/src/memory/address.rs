@@ -27,7 +27,7 @@ pub(crate) fn open_posix(target: &Target, opening: Opening) -> Result<Box<dyn Re
 
 pub(crate) fn create_posix(target: &Target) -> Result<()> {
     let options = read_posix(target)?;
-    let size = size_to_leave(target, &posix::FACILITY)?;
+    let size = size_to_leave(target)?;
     if target.options.flag("exclusive")? {
         options.create_named(&target.name, size).map(drop)
     } else {
@@ -56,7 +56,7 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Reg
 
 pub(crate) fn create_sysv(target: &Target) -> Result<()> {
     let options = read_sysv(target)?;
-    let size = size_to_leave(target, &sysv::FACILITY)?;
+    let size = size_to_leave(target)?;
     if target.options.flag("exclusive")? {
         options.create(key(target)?, size).map(drop)
     } else {
@@ -103,7 +103,7 @@ pub(crate) fn open_file(target: &Target, opening: Opening) -> Result<Box<dyn Reg
 
 pub(crate) fn create_file(target: &Target) -> Result<()> {
     let options = read_file(target)?;
-    let size = size_to_leave(target, &file::FACILITY)?;
+    let size = size_to_leave(target)?;
     let made = if target.options.flag("exclusive")? {
         options.create(path(target)?, size)
     } else {
@@ -195,27 +195,21 @@ fn access(opening: Opening) -> Access {
     }
 }
 
+/// How large a region is that is created without a size, in bytes: the smallest page.
+const DEFAULT_SIZE: u64 = 4096;
+
 /// The size with which the region is to be made if there is none.
 fn size_to_make(target: &Target, opening: Opening) -> Result<Option<u64>> {
     let size = target.options.bytes("size")?;
     Ok(size.filter(|_| opening.role == Role::Serve))
 }
 
-fn size_to_leave(target: &Target, facility: &Facility) -> Result<u64> {
+fn size_to_leave(target: &Target) -> Result<u64> {
     if target.options.flag("temporary")? {
         let why = "nothing would stay of what is created here";
         return Err(target.options.bad("temporary", why));
     }
-    target.options.bytes("size")?.ok_or_else(|| {
-        facility
-            .error(
-                Kind::BadInput,
-                "create",
-                &target.name,
-                "its size is missing",
-            )
-            .with_hint(format!("write {}:{}?size=64K", facility.id, target.name))
-    })
+    Ok(target.options.bytes("size")?.unwrap_or(DEFAULT_SIZE))
 }
 
 fn hint(error: Error, opening: Opening) -> Error {

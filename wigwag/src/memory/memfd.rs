@@ -31,7 +31,7 @@ use rustix::io::Errno;
 use super::mapping::{self, Size};
 use super::object;
 use super::{Access, Mapping, Region, huge};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Durability, Guarantees};
 use crate::limit;
@@ -274,42 +274,54 @@ impl Memfd {
         if seals == Seals::NONE {
             return Ok(());
         }
-        fcntl_add_seals(self.as_fd(), seals.0).map_err(|errno| match errno {
-            Errno::BUSY => self.mapping.error(
-                Kind::WouldBlock,
-                "seal",
-                "it is mapped for writing; use Seals::FUTURE_WRITE, or into_read_only first",
-            ),
-            errno => self.mapping.failed("seal", errno),
-        })
+        fcntl_add_seals(self.as_fd(), seals.0).map_err(|errno| self.seal_failed(errno))
     }
 
-    /// Gives up writing: the same object mapped for reading only, so that [`Seals::WRITE`] can be added.
+    #[cold]
+    fn seal_failed(&self, errno: Errno) -> Error {
+        match errno {
+            Errno::BUSY => self
+                .mapping
+                .error(
+                    Kind::WouldBlock,
+                    "seal",
+                    "somebody has it mapped for writing",
+                )
+                .with_hint("use Seals::FUTURE_WRITE, or make_constant if it is our own map"),
+            errno => self.mapping.failed("seal", errno),
+        }
+    }
+
+    /// Seals it against writing, for ever and for everybody, and maps it for reading only.
     ///
     /// # Errors
-    /// `BadInput` while something else in this process uses the map; what `mmap(2)` says.
-    pub fn into_read_only(self) -> Result<Self> {
-        let fd = self.try_clone_fd()?;
-        let len = self.mapping.len();
-        let size = size_of_object(self.seals()?);
-        let mapping = Mapping::of(
-            fd,
-            len,
-            Access::ReadOnly,
-            size,
-            &FACILITY,
-            self.mapping.name(),
-        )?;
-        match Arc::try_unwrap(self.mapping) {
-            Ok(_unmapped) => Ok(Memfd {
-                mapping: Arc::new(mapping),
-            }),
-            Err(shared) => Err(shared.error(
-                Kind::BadInput,
-                "give up writing to",
-                "something in this process uses it",
-            )),
+    /// `WouldBlock` while another process has it mapped for writing, and `BadInput` while something
+    /// in this process uses the map: then nothing has changed.
+    pub fn make_constant(&mut self) -> Result<()> {
+        if Arc::get_mut(&mut self.mapping).is_none() {
+            let why = "something in this process uses it";
+            return Err(self.mapping.error(Kind::BadInput, "make constant", why));
         }
+        let size = size_of_object(self.seals()?);
+        // Mapped through a descriptor that could write, even a read-only map counts as one that writes.
+        let path = format!(
+            "/proc/self/fd/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&self.as_fd())
+        );
+        let reader = object::open(path.as_ref(), Access::ReadOnly, rustix::fs::OFlags::empty())
+            .map_err(|errno| self.mapping.failed("make constant", errno))?;
+        let writer = self.try_clone_fd()?;
+        self.mapping = Arc::new(self.remapped(reader, Access::ReadOnly, size)?);
+        let Err(errno) = fcntl_add_seals(&writer, SealFlags::WRITE) else {
+            return Ok(());
+        };
+        self.mapping = Arc::new(self.remapped(writer, Access::ReadWrite, size)?);
+        Err(self.seal_failed(errno))
+    }
+
+    fn remapped(&self, object: OwnedFd, access: Access, size: Size) -> Result<Mapping> {
+        let (len, name) = (self.mapping.len(), self.mapping.name());
+        Mapping::of(object, len, access, size, &FACILITY, name)
     }
 
     /// Changes its size and maps it anew. Everything that lies inside keeps the old map.

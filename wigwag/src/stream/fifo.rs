@@ -450,7 +450,6 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Stream>>
     let path = named(target)?;
     let options = options(target)?;
     let fifo = match opening.role {
-        Role::Serve if target.options.flag("exclusive")? => options.create(path)?,
         Role::Serve => options.open_or_create(path)?,
         Role::Join => options.open(path)?,
     };

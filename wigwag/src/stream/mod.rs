@@ -11,7 +11,8 @@
 //! All members promise: order, no duplicates, end of file (or an error on writing) at once
 //! when the other end is closed or killed, and that a full buffer makes the writer wait.
 //! Writing to a stream that nobody reads is an error (`EPIPE`), never a `SIGPIPE`.
-//! A call that a signal handler interrupts goes on.
+//! A call that a signal handler interrupts goes on, and one that is to wait does so even where
+//! another process has set `O_NONBLOCK` on the open file it shares with us.
 //!
 //! `Read` and `Write` wait as long as it takes; [`Input`] and [`Output`] add time-outs. Handles
 //! and references to them have both, so that one thread can read while another writes.

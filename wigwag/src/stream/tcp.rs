@@ -388,5 +388,8 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn super::S
 
 /// Listens at a free port of this machine and stops.
 pub(crate) fn probe() -> Result<()> {
-    Listener::create("localhost:0").map(drop)
+    // In numbers: a name may not resolve, and that says nothing about TCP.
+    Listener::create("127.0.0.1:0")
+        .or_else(|error| Listener::create("[::1]:0").map_err(|_| error))
+        .map(drop)
 }

@@ -79,15 +79,29 @@ impl<T: Sink> Sink for &T {
     }
 }
 
-/// `EINTR` is retried.
+/// Makes a call that waits. `EINTR` is retried; and where another process with the same open
+/// file has set `O_NONBLOCK`, we wait all the same.
 #[inline]
-pub(super) fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
+pub(super) fn waiting(
+    fd: &impl AsFd,
+    until: PollFlags,
+    mut call: impl FnMut() -> Result<usize, Errno>,
+) -> io::Result<usize> {
     loop {
         match call() {
             Ok(count) => return Ok(count),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(failure(errno)),
+            Err(errno) => again(fd.as_fd(), until, errno)?,
         }
+    }
+}
+
+/// Whether a call is to be made again, and when.
+#[cold]
+fn again(fd: BorrowedFd<'_>, until: PollFlags, errno: Errno) -> io::Result<()> {
+    match errno {
+        Errno::INTR => Ok(()),
+        Errno::AGAIN => patience::ready(fd, until, Deadline::Never).map_err(failure),
+        errno => Err(failure(errno)),
     }
 }
 
@@ -103,7 +117,7 @@ pub(super) fn failure(errno: Errno) -> io::Error {
 
 pub(super) fn receive_with(from: &impl Source, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
     match wait {
-        Wait::Forever => retry(|| from.pull(buffer)),
+        Wait::Forever => waiting(from, PollFlags::IN, || from.pull(buffer)),
         wait => patience::retry(from.as_fd(), PollFlags::IN, Deadline::from(wait), || {
             from.try_pull(buffer)
         })
@@ -113,7 +127,7 @@ pub(super) fn receive_with(from: &impl Source, buffer: &mut [u8], wait: Wait) ->
 
 pub(super) fn send_with(to: &impl Sink, bytes: &[u8], wait: Wait) -> io::Result<usize> {
     match wait {
-        Wait::Forever => retry(|| to.push(bytes)),
+        Wait::Forever => waiting(to, PollFlags::OUT, || to.push(bytes)),
         wait => patience::retry(to.as_fd(), PollFlags::OUT, Deadline::from(wait), || {
             to.try_push(bytes)
         })
@@ -239,7 +253,7 @@ macro_rules! reads {
             #[inline]
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
                 use $crate::stream::transfer::Source as _;
-                $crate::stream::transfer::retry(|| self.pull(buffer))
+                $crate::stream::transfer::waiting(self, rustix::event::PollFlags::IN, || self.pull(buffer))
             }
 
             #[inline]
@@ -248,7 +262,7 @@ macro_rules! reads {
                 buffers: &mut [std::io::IoSliceMut<'_>],
             ) -> std::io::Result<usize> {
                 use $crate::stream::transfer::Source as _;
-                $crate::stream::transfer::retry(|| self.pull_vectored(buffers))
+                $crate::stream::transfer::waiting(self, rustix::event::PollFlags::IN, || self.pull_vectored(buffers))
             }
         }
 
@@ -275,7 +289,7 @@ macro_rules! writes {
             #[inline]
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
                 use $crate::stream::transfer::Sink as _;
-                $crate::stream::transfer::retry(|| self.push(bytes))
+                $crate::stream::transfer::waiting(self, rustix::event::PollFlags::OUT, || self.push(bytes))
             }
 
             #[inline]
@@ -284,7 +298,7 @@ macro_rules! writes {
                 buffers: &[std::io::IoSlice<'_>],
             ) -> std::io::Result<usize> {
                 use $crate::stream::transfer::Sink as _;
-                $crate::stream::transfer::retry(|| self.push_vectored(buffers))
+                $crate::stream::transfer::waiting(self, rustix::event::PollFlags::OUT, || self.push_vectored(buffers))
             }
 
             /// Nothing is held back in this process.

@@ -35,6 +35,12 @@ pub(crate) fn bind(
     let failed = |errno| facility.failed("bind", name, errno);
     let to = address(facility, "bind", name)?;
     let Name::Path(path) = name else {
+        if how.mode.is_some() {
+            let why = "an abstract name has no mode: everybody may connect or send";
+            return Err(facility
+                .error(Kind::BadInput, "bind", name, why)
+                .with_hint("look at who the peer is, or use a path"));
+        }
         rustix::net::bind(socket, &to).map_err(failed)?;
         return Ok(None);
     };
@@ -53,7 +59,13 @@ pub(crate) fn bind(
         let made = rustix::fs::chmod(path, Mode::from_raw_mode(mode));
         made.map_err(|errno| facility.failed("set the mode of", name, errno))?;
     }
-    Ok(made.filter(|_| how.temporary))
+    if how.temporary {
+        return Ok(made);
+    }
+    if let Some(made) = made {
+        made.stay();
+    }
+    Ok(None)
 }
 
 fn lock(facility: &Facility, path: &Path) -> Result<std::os::fd::OwnedFd> {
@@ -149,6 +161,11 @@ impl Made {
         let path = std::path::absolute(path).ok()?;
         let file = identity(&path)?;
         Some(Made { path, file })
+    }
+
+    /// Leaves the path where it is.
+    pub(crate) fn stay(mut self) {
+        self.path = PathBuf::new();
     }
 }
 

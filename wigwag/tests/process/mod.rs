@@ -28,9 +28,16 @@ const PART: &str = "WIGWAG_TEST_PART";
 /// Longer than anything that works takes, even on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Seconds after which a child or a foreign program counts as hanging.
+const HANGS: u32 = 120;
+
 /// The part this process plays, if it is a child of a test.
 pub fn part() -> Option<String> {
-    std::env::var(PART).ok()
+    let part = std::env::var(PART).ok()?;
+    // A child that hangs ends, and with it the test that waits for its words.
+    // SAFETY: takes a number.
+    unsafe { libc::alarm(HANGS) };
+    Some(part)
 }
 
 /// An argument the test gave to the child.
@@ -81,6 +88,25 @@ impl Play {
     pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
         change(&mut self.0);
         self
+    }
+
+    /// Starts it through another program: `unshare`, with its arguments.
+    pub fn through(self, package: &str, wrapper: &[&str]) -> Self {
+        let mut command = foreign(wrapper[0], package);
+        command
+            .args(&wrapper[1..])
+            .arg(self.0.get_program())
+            .args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Play(command)
     }
 
     /// Starts it.
@@ -136,6 +162,12 @@ impl Child {
             .expect("tell the child");
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("its process id");
+        rustix::process::kill_process(pid, signal).expect("send a signal");
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
         let _ = self.process.kill();
@@ -188,6 +220,44 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Makes the whole process somebody else's, who may do nothing that is not allowed to all; only root can. For
+/// others, a mode of 0 keeps them out of their own objects just as well.
+pub fn become_nobody() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // SAFETY: these take numbers, and setgroups no groups at all.
+    let done = unsafe {
+        libc::setgroups(0, std::ptr::null()) == 0
+            && libc::setgid(65534) == 0
+            && libc::setuid(65534) == 0
+    };
+    assert!(done, "become nobody");
+}
+
+/// What this process does about a signal from now on: nothing, but a system call that sleeps is interrupted by it.
+pub fn notice(signal: rustix::process::Signal) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: an all-zero sigaction is valid; the handler does nothing, which is async-signal-safe. Without SA_RESTART.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        assert_eq!(
+            libc::sigaction(signal.as_raw(), &action, std::ptr::null_mut()),
+            0
+        );
+    }
+}
+
+/// A wrapper for [`Play::through`]: namespaces of its own, in which it is root.
+pub fn unshared(flags: &'static str) -> Vec<&'static str> {
+    if rustix::process::geteuid().is_root() {
+        vec!["unshare", flags]
+    } else {
+        vec!["unshare", "-Ur", flags]
     }
 }
 
@@ -256,7 +326,10 @@ pub fn python(module: &str, script: &str) -> Command {
         "Python's {module} is missing: pip install {module} (./test does)"
     );
     let mut command = Command::new("python3");
-    command.args(["-c", script]);
+    command.args([
+        "-c",
+        &format!("import signal; signal.alarm({HANGS})\n{script}"),
+    ]);
     command
 }
 
@@ -282,4 +355,26 @@ pub fn compiled(
         String::from_utf8_lossy(&result.stderr)
     );
     output
+}
+
+/// Lets this process open only descriptors below `most`.
+pub fn limit_open_files(most: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: `limit` is live and initialised.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(done, 0, "setrlimit");
+}
+
+/// Runs `test` again in a process where it is alone, unless this is that process. In a test
+/// binary other tests start processes, which between fork and exec have copies of all our
+/// descriptors: what is closed here may be open there for a moment.
+pub fn alone(test: &str) -> bool {
+    if part().is_some() {
+        return true;
+    }
+    play(test, "alone", &[]).start().succeeds();
+    false
 }

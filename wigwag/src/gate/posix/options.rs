@@ -12,6 +12,9 @@ use crate::error::{Error, Kind, Result};
 use crate::name::Name;
 use crate::sys::posix_sem::{self, Sem};
 
+/// The size of a semaphore in bytes.
+const SIZE: usize = size_of::<posix_sem::sem_t>();
+
 /// How a semaphore is made or opened.
 #[derive(Debug, Clone, Default)]
 #[must_use]
@@ -95,16 +98,13 @@ impl Options {
     }
 
     pub(crate) fn open_named(&self, name: &Name) -> Result<Semaphore> {
-        let sem = Sem::open(&c_name(name)?, None).map_err(|errno| match errno {
-            // The C library found a file that cannot be one.
-            rustix::io::Errno::INVAL => FACILITY.error(
-                Kind::Corrupt,
-                "open",
-                name,
-                format!("{} holds no semaphore", path(name).display()),
-            ),
-            errno => FACILITY.failed("open", name, errno),
-        })?;
+        // The C library maps whatever has the name; touching what is shorter would be SIGBUS.
+        if rustix::fs::stat(path(name)).is_ok_and(|file| (file.st_size as usize) < SIZE) {
+            let why = format!("{} is too short to hold a semaphore", path(name).display());
+            return Err(FACILITY.error(Kind::Corrupt, "open", name, why));
+        }
+        let sem = Sem::open(&c_name(name)?, None)
+            .map_err(|errno| FACILITY.failed("open", name, errno))?;
         Ok(self.opened(sem, name))
     }
 

@@ -26,18 +26,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::Guarantees;
 use crate::limit::{self, Limit, Source};
 use crate::name::Name;
 use crate::opening::{Opening, Role, Target};
-use crate::sys::unix_path::{self, State};
+use crate::sys::unix_name;
 
 mod descriptors;
 mod listener;
@@ -123,40 +121,9 @@ pub fn pair() -> Result<(Stream, Stream)> {
 ///
 /// # Errors
 /// `NotFound`, `PermissionDenied`; `AlreadyExists` when its process lives; `BadInput` when the
-/// file is something else. The file stays in all these cases.
+/// file is something else; `Unsupported` for an abstract name. The file stays in all these cases.
 pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
-    let path = Path::new(name.as_ref());
-    let failed = |errno| FACILITY.failed("remove", path.display(), errno);
-    let refused = |kind, why: &str| Err(FACILITY.error(kind, "remove", path.display(), why));
-    let _lock = unix_path::lock(path).map_err(failed)?;
-    match unix_path::state(path).map_err(failed)? {
-        State::Stale => rustix::fs::unlink(path).map_err(failed),
-        State::Free => Err(failed(Errno::NOENT)),
-        State::Alive => refused(Kind::AlreadyExists, "a process is bound to it"),
-        State::Foreign => refused(Kind::BadInput, "it is no socket"),
-    }
-}
-
-/// The kernel's form of a name.
-fn address(action: &'static str, name: &Name) -> Result<SocketAddrUnix> {
-    match name {
-        Name::Path(path) => SocketAddrUnix::new(path.as_path()),
-        Name::Abstract(name) => SocketAddrUnix::new_abstract_name(name),
-        _ => Err(Errno::INVAL),
-    }
-    .map_err(|e| FACILITY.failed(action, name, e))
-}
-
-/// The name in the kernel's form, as ours.
-fn name_of(address: Option<SocketAddrAny>) -> Name {
-    let Some(unix) = address.and_then(|any| SocketAddrUnix::try_from(any).ok()) else {
-        return Name::None;
-    };
-    match (unix.path_bytes(), unix.abstract_name()) {
-        (Some(path), _) => Name::Path(OsStr::from_bytes(path).into()),
-        (_, Some(name)) => Name::Abstract(name.to_vec()),
-        _ => Name::None,
-    }
+    unix_name::unlink(&FACILITY, &parse(name.as_ref())?)
 }
 
 fn parse(name: &OsStr) -> Result<Name> {
@@ -183,17 +150,9 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn super::S
     }
 }
 
-/// Removes a stale path; an abstract name ends with its process.
+/// The same for the catalog.
 pub(crate) fn unlink_name(name: &Name) -> Result<()> {
-    match name {
-        Name::Path(path) => unlink(path),
-        _ => Err(FACILITY.error(
-            Kind::Unsupported,
-            "remove",
-            name,
-            "only a path can be removed; an abstract name ends with its process",
-        )),
-    }
+    unix_name::unlink(&FACILITY, name)
 }
 
 /// Makes a pair and drops it.

@@ -5,12 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::{FACILITY, address, parse};
-use crate::error::Result;
+use super::{FACILITY, parse};
+use crate::error::{Kind, Result};
 use crate::stream::transfer::socket;
-use crate::sys::{ancillary, connect, peer};
+use crate::sys::{ancillary, connect, peer, unix_name};
 use crate::wait::Wait;
 
 /// One end of a connection: bytes both ways.
@@ -65,7 +66,7 @@ impl Stream {
     /// Those of the three above.
     pub fn connect_with(name: impl AsRef<OsStr>, wait: Wait) -> Result<Self> {
         let name = parse(name.as_ref())?;
-        let to = address("connect to", &name)?;
+        let to = unix_name::address(&FACILITY, "connect to", &name)?;
         let failed = |errno| FACILITY.failed("connect to", &name, errno);
         let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
         let socket =
@@ -99,8 +100,15 @@ impl Stream {
     /// `Disconnected` when it is gone already; `Unsupported` before Linux 6.5.
     #[doc(alias = "SO_PEERPIDFD")]
     pub fn peer_process(&self) -> Result<OwnedFd> {
-        peer::process(self.0.as_fd())
-            .map_err(|e| FACILITY.failed("open the peer process of", "", e))
+        peer::process(self.0.as_fd()).map_err(|errno| {
+            let error = FACILITY.failed("open the peer process of", "", errno);
+            match errno {
+                Errno::NOPROTOOPT => error.with_kind(Kind::Unsupported),
+                // Before Linux 6.16 one that is gone.
+                Errno::INVAL => error.with_kind(Kind::Disconnected),
+                _ => error,
+            }
+        })
     }
 
     /// Another handle on the same end. The end is closed when all of them are.

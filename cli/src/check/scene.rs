@@ -1,0 +1,106 @@
+//! Scene: what has to be put away when a check is interrupted or stuck.
+//!
+//! A thread of its own watches: an interrupt ends the second process, removes the objects and
+//! ends us; a facility that is stuck loses its second process, which sets the first one free.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::fork::{self, Forked};
+use super::meeting::Meeting;
+use super::play::Result;
+use super::second::Process;
+use crate::exit;
+use crate::interrupt::Interrupts;
+
+/// Longer than all waits of one facility that end by themselves.
+const STUCK: Duration = Duration::from_secs(12);
+
+/// What is on the scene now.
+#[derive(Clone, Default)]
+pub(crate) struct Scene(Arc<Mutex<Props>>);
+
+#[derive(Default)]
+struct Props {
+    /// Forked before there were threads, until its turn comes.
+    forked: Option<Result<Forked>>,
+    meeting: Option<Meeting>,
+    second: Option<(Process, Instant)>,
+}
+
+impl Scene {
+    /// A scene that is watched from now on.
+    ///
+    /// To be made while there is only one thread: it forks first.
+    pub(crate) fn watched(interrupts: Interrupts) -> Self {
+        let scene = Scene::default();
+        scene.props().forked = Some(fork::anonymous());
+        let watched = scene.clone();
+        std::thread::spawn(move || watched.watch(&interrupts));
+        scene
+    }
+
+    fn props(&self) -> MutexGuard<'_, Props> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The second process that was forked for this facility, if it is one that needs that.
+    pub(crate) fn forked(&self, id: &str) -> Option<Result<Forked>> {
+        if id == "anon" {
+            self.props().forked.take()
+        } else {
+            None
+        }
+    }
+
+    /// Makes a meeting part of the scene and does something with it.
+    pub(crate) fn with_meeting<T>(
+        &self,
+        make: impl FnOnce() -> Result<Meeting>,
+        act: impl FnOnce(&mut Meeting) -> T,
+    ) -> Result<T> {
+        let mut props = self.props();
+        // Made while the scene is locked, so that no interrupt finds half of it.
+        Ok(act(props.meeting.insert(make()?)))
+    }
+
+    /// Does something with the meeting that is there.
+    pub(crate) fn meeting<T>(&self, act: impl FnOnce(&mut Meeting) -> T) -> Option<T> {
+        self.props().meeting.as_mut().map(act)
+    }
+
+    /// The second process is there from now on.
+    pub(crate) fn enter(&self, second: Process) {
+        self.props().second = Some((second, Instant::now()));
+    }
+
+    /// Puts everything away.
+    pub(crate) fn clear(&self) -> Result<()> {
+        let mut props = self.props();
+        if let Some((second, _)) = props.second.take() {
+            second.end();
+        }
+        match props.meeting.take() {
+            Some(mut meeting) => meeting.clean(),
+            None => Ok(()),
+        }
+    }
+
+    fn watch(&self, interrupts: &Interrupts) {
+        loop {
+            if let Some(arrived) = interrupts.next(Duration::from_millis(200)) {
+                // What cannot be removed now cannot be told to anybody who waits.
+                let _ = self.clear();
+                let code = exit::SIGNALLED.wrapping_add(arrived.signal as u8);
+                std::process::exit(code.into());
+            }
+            let stuck = self
+                .props()
+                .second
+                .take_if(|(_, since)| since.elapsed() > STUCK);
+            if let Some((second, _)) = stuck {
+                second.end();
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Recv: messages from a queue or socket, bytes from a stream, the contents of memory.
+//!
+//! A message that was taken is printed and flushed before anything else happens, and none is
+//! taken for a reader that is gone.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use wigwag::facility::Naming;
+use wigwag::memory::Region;
+use wigwag::message::Messages;
+use wigwag::stream::Stream;
+use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way, catalog};
+
+use crate::arguments::{self, Object};
+use crate::failure::{Failure, Result};
+use crate::interrupt::Interrupts;
+use crate::patience::{self, Limit};
+use crate::render::Output;
+use crate::render::messages::{Form, Printer};
+use crate::report::Report;
+
+/// Receive messages, or bytes, or the contents of memory
+///
+/// Takes one message and prints it with a newline after it. From a stream it copies until the
+/// end; of memory it prints the contents. A socket is made, and waits for a peer; --connect
+/// goes to one instead. Each message is flushed before the next is taken.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    address: OsString,
+
+    /// Take so many messages
+    #[arg(short = 'n', long, value_name = "N")]
+    number: Option<u64>,
+
+    /// Take messages for ever, or until all senders of a connection are gone
+    #[arg(short, long, conflicts_with = "number")]
+    follow: bool,
+
+    /// Print the exact bytes, nothing after a message
+    #[arg(long)]
+    raw: bool,
+
+    /// Print a NUL after each message
+    #[arg(short = '0', long, conflicts_with = "raw")]
+    null: bool,
+
+    /// Print a JSON object a line: body, priority, type, sender
+    #[arg(long, conflicts_with_all = ["raw", "null"])]
+    pub(crate) json: bool,
+
+    /// Choose by type, where messages have one: this type; -N the lowest type up to N
+    #[arg(
+        short,
+        long = "type",
+        value_name = "TYPE",
+        allow_negative_numbers = true
+    )]
+    kind: Option<i64>,
+
+    /// Where in memory to begin, in bytes
+    #[arg(long, value_name = "BYTES")]
+    offset: Option<usize>,
+
+    /// How much of memory to print, in bytes
+    #[arg(long, value_name = "BYTES")]
+    length: Option<usize>,
+
+    /// Go to a socket that exists, instead of making it
+    #[arg(long)]
+    connect: bool,
+
+    #[command(flatten)]
+    limit: Limit,
+}
+
+pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
+    let object = arguments::resolve(&args.address)?;
+    check_options(&args, &object)?;
+    let interrupts = Interrupts::hold(&[])?;
+    let worth_it = || {
+        interrupts.check()?;
+        reader_is_there()
+    };
+    let role = if args.connect || !object.is_made_by_one_end() {
+        Role::Join
+    } else {
+        Role::Serve
+    };
+    let opening = Opening {
+        role,
+        way: Way::In,
+        wait: args.limit.wait(),
+    };
+    let _name = (role == Role::Serve && object.facility.naming == Naming::Socket)
+        .then(|| MadeName(&object));
+    let mut printer = Printer::new(form(&args));
+    match super::open(&object, opening, &worth_it)? {
+        Endpoint::Messages(messages) => take(&args, &*messages, &mut printer, worth_it)?,
+        Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, worth_it)?,
+        Endpoint::Region(region) => show(&args, &object, &*region, &mut printer)?,
+        Endpoint::Gate(_) => return Err(super::no_data(&object)),
+    }
+    Ok(Report::Done)
+}
+
+fn form(args: &Args) -> Form {
+    match args {
+        Args { json: true, .. } => Form::Json,
+        Args { raw: true, .. } => Form::Raw,
+        Args { null: true, .. } => Form::Null,
+        _ => Form::Line,
+    }
+}
+
+fn check_options(args: &Args, object: &Object) -> Result<()> {
+    let wrong = |option: &str, why: &str| {
+        Err(Failure::Usage(format!(
+            "{option} has no meaning for {}: {why}",
+            object.address
+        )))
+    };
+    if !object.is_messages() {
+        for (given, option) in [
+            (args.number.is_some(), "-n"),
+            (args.follow, "--follow"),
+            (args.null, "--null"),
+            (args.kind.is_some(), "--type"),
+            (args.json && !object.is_memory(), "--json"),
+        ] {
+            if given {
+                return wrong(option, "it carries no messages");
+            }
+        }
+    }
+    if (args.offset.is_some() || args.length.is_some()) && !object.is_memory() {
+        return wrong("--offset and --length", "it is no memory");
+    }
+    if args.connect && !object.is_made_by_one_end() {
+        return wrong("--connect", "nobody listens at it");
+    }
+    if object.is_memory() && args.limit.wait() != Wait::Forever {
+        return wrong("a time-out", "reading memory never waits");
+    }
+    Ok(())
+}
+
+fn take(
+    args: &Args,
+    messages: &dyn Messages,
+    printer: &mut Printer,
+    worth_it: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let number = if args.follow {
+        u64::MAX
+    } else {
+        args.number.unwrap_or(1)
+    };
+    let mut body = Vec::new();
+    for taken in 0..number {
+        let received = patience::patiently(args.limit.wait(), &worth_it, |wait| {
+            messages.recv_with(&mut body, args.kind, wait)
+        })?;
+        match received {
+            Some(received) => printer.message(&body, &received)?,
+            None if args.follow => return Ok(()),
+            None => {
+                return Err(wigwag::Error::new(
+                    Kind::Disconnected,
+                    "receive from",
+                    "",
+                    args.address.display(),
+                    format!("all senders are gone after {taken} of {number} messages"),
+                )
+                .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn copy(
+    args: &Args,
+    object: &Object,
+    mut stream: Box<dyn Stream>,
+    printer: &mut Printer,
+    worth_it: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        patience::ready(
+            object,
+            stream.as_fd(),
+            PollFlags::IN,
+            args.limit.wait(),
+            &worth_it,
+        )?;
+        match stream.read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(read) => printer.bytes(&bytes[..read])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let error =
+                    wigwag::Error::os("read from", object.facility.noun, object.name(), &error);
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+fn show(args: &Args, object: &Object, region: &dyn Region, printer: &mut Printer) -> Result<()> {
+    let offset = args.offset.unwrap_or(0);
+    let all = region.len().checked_sub(offset);
+    let length = args
+        .length
+        .or(all)
+        .filter(|length| all.is_some_and(|all| *length <= all));
+    let Some(length) = length else {
+        return Err(wigwag::Error::new(
+            Kind::BadInput,
+            "read",
+            object.facility.noun,
+            object.name(),
+            format!(
+                "it has {} bytes, and not that many from offset {offset} on",
+                region.len()
+            ),
+        )
+        .into());
+    };
+    let mut bytes = vec![0; length];
+    region.read_at(offset, &mut bytes)?;
+    Ok(printer.message(&bytes, &wigwag::message::Received::default())?)
+}
+
+/// Whether somebody still reads what we print: a pipe without a reader has an error pending.
+fn reader_is_there() -> Result<()> {
+    let out = io::stdout();
+    let mut fds = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match poll(&mut fds, Some(&now)) {
+        Ok(1..) if fds[0].revents().intersects(PollFlags::ERR) => Err(Failure::Closed),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a socket that we made, removed when we end, on whatever way.
+struct MadeName<'a>(&'a Object);
+
+impl Drop for MadeName<'_> {
+    fn drop(&mut self) {
+        // It may never have been made, or be removed already.
+        let _ = catalog::unlink(&self.0.address);
+    }
+}

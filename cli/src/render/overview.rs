@@ -1,0 +1,72 @@
+//! Overview: counts by facility, what is wrong, and where to go from here.
+
+use std::io::{self, Write};
+
+use super::Paint;
+use super::table::{Align, Cell, Table};
+use crate::command::overview::Overview;
+
+pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> io::Result<()> {
+    let mut table = Table::new(&[
+        ("FAMILY", Align::Left),
+        ("SCHEME", Align::Left),
+        ("OBJECTS", Align::Right),
+        ("NAMED", Align::Right),
+        ("PROCESSES", Align::Right),
+        ("LEAKED", Align::Right),
+        ("FACILITY", Align::Left),
+    ]);
+    for count in &overview.facilities {
+        let leaks = number(count.leaks);
+        let painted = if count.leaks > 0 {
+            paint.doubtful(&leaks)
+        } else {
+            leaks.clone()
+        };
+        table.row([
+            count.family.as_str().into(),
+            count.scheme.into(),
+            number(count.objects).into(),
+            number(count.named).into(),
+            number(count.processes).into(),
+            Cell::painted(&leaks, painted),
+            count.title.into(),
+        ]);
+    }
+    table.print(out, paint)?;
+    writeln!(
+        out,
+        "\n{} processes; {} objects are full, {} seem to be used by nobody",
+        overview.processes, overview.full, overview.leaks
+    )?;
+    if overview.unseen_processes > 0 {
+        let words = format!(
+            "{} processes could not be looked into",
+            overview.unseen_processes
+        );
+        writeln!(out, "{}", paint.faint(&words))?;
+    }
+    writeln!(out)?;
+    let mut hints = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    for (command, what) in [
+        ("wigwag ls", "the objects one by one"),
+        (
+            "wigwag facilities",
+            "what there is, its limits here, what it promises",
+        ),
+        ("wigwag check", "whether it works here, and how fast"),
+        ("wigwag --help", "all commands"),
+    ] {
+        hints.row([command.into(), what.into()]);
+    }
+    hints.print(out, paint)
+}
+
+/// Nothing is easier to overlook than a zero.
+fn number(number: usize) -> String {
+    if number == 0 {
+        "·".into()
+    } else {
+        number.to_string()
+    }
+}

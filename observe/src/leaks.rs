@@ -1,0 +1,163 @@
+//! Leaks: objects that nobody uses any more, and pipes whose reader can never see the end.
+//!
+//! "Nobody" is only as good as what could be seen: when a process could not be looked into, a leak is *likely*, not *certain*. System V
+//! queues and semaphores keep no list of their users, only the number of the last one; there it is never more than likely.
+
+use std::collections::BTreeMap;
+
+use crate::object::{Leak, LeakCertainty, LeakKind, Object, Unit, Value};
+use crate::snapshot::ProcessEntry;
+
+/// Gives each object its verdict.
+pub(crate) fn judge(
+    objects: &mut [Object],
+    processes: &BTreeMap<u32, ProcessEntry>,
+    now: i64,
+    complete: bool,
+) {
+    for object in objects {
+        object.leak = verdict(object, processes).map(|(kind, certainty, reason)| Leak {
+            kind,
+            reason,
+            certainty: if complete {
+                certainty
+            } else {
+                LeakCertainty::Likely
+            },
+            age_s: object.age(now),
+        });
+    }
+}
+
+type Verdict = (LeakKind, LeakCertainty, String);
+
+fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<Verdict> {
+    if object.is_waited_for() && object.facility != "pipe" {
+        return None;
+    }
+    let unused = |certainty, reason: String| Some((LeakKind::Unused, certainty, reason));
+    let alive = |name: &str| match object.get(name) {
+        Some(Value::Number(pid)) => u32::try_from(*pid)
+            .ok()
+            .filter(|&pid| pid != 0)
+            .map(|pid| processes.contains_key(&pid)),
+        _ => None,
+    };
+    match object.facility {
+        "shm" | "sem" if object.holders.is_empty() => unused(
+            LeakCertainty::Certain,
+            "no process has it open or mapped".into(),
+        ),
+        "mq" if object.holders.is_empty() => {
+            let messages = object
+                .fill
+                .iter()
+                .find(|fill| fill.unit == Unit::Messages)
+                .map_or(0, |fill| fill.level);
+            let inside = if messages == 0 {
+                String::new()
+            } else {
+                format!("; {messages} messages are in it")
+            };
+            unused(
+                LeakCertainty::Certain,
+                format!("no process has it open{inside}"),
+            )
+        }
+        "sysv-shm"
+            if object.get("attached") == Some(&Value::Number(0)) && object.holders.is_empty() =>
+        {
+            let users = [alive("creator"), alive("last_process")];
+            if users.contains(&Some(true)) {
+                return None;
+            }
+            unused(
+                LeakCertainty::Certain,
+                "no process has it attached, and neither its creator nor its last user is alive"
+                    .into(),
+            )
+        }
+        "sysv-mq" => {
+            let users = [alive("last_sender"), alive("last_receiver")];
+            if users.contains(&Some(true)) {
+                return None;
+            }
+            let reason = if users == [None, None] {
+                "it was never used"
+            } else {
+                "its last sender and receiver are not alive"
+            };
+            unused(LeakCertainty::Likely, reason.into())
+        }
+        "sysv-sem" => {
+            let Some(Value::Semaphores(all)) = object.get("values") else {
+                return None;
+            };
+            if all.iter().any(|one| processes.contains_key(&one.last)) {
+                return None;
+            }
+            let used = all.iter().any(|one| one.last != 0);
+            let reason = if used {
+                "no process that changed it last is alive"
+            } else {
+                "it was never used, or its last user has ended"
+            };
+            unused(LeakCertainty::Likely, reason.into())
+        }
+        "pipe" | "fifo" => never_ends(object, processes),
+        _ => None,
+    }
+}
+
+/// A process that reads with all its threads from a pipe, and has a write end of it open: even when every other writer closes, it
+/// waits for itself.
+fn never_ends(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<Verdict> {
+    for waiter in object
+        .waiters
+        .iter()
+        .filter(|waiter| matches!(waiter.wants, "read"))
+    {
+        let own =
+            |holder: &&crate::object::Holder| holder.pid == waiter.pid && holder.role.writes();
+        let Some(end) = object.holders.iter().find(own) else {
+            continue;
+        };
+        let readers = object
+            .waiters
+            .iter()
+            .filter(|other| other.pid == waiter.pid && other.wants == "read")
+            .count();
+        let threads = processes
+            .get(&waiter.pid)
+            .map_or(0, |process| process.threads as usize);
+        if readers < threads {
+            continue;
+        }
+        let others = object
+            .holders
+            .iter()
+            .filter(|holder| holder.pid != waiter.pid && holder.role.writes())
+            .count();
+        let descriptor = end
+            .fd
+            .map(|fd| format!(" (descriptor {fd})"))
+            .unwrap_or_default();
+        let (certainty, rest) = if others == 0 {
+            (
+                LeakCertainty::Certain,
+                "and nobody else has one: it waits for ever",
+            )
+        } else {
+            (
+                LeakCertainty::Likely,
+                "so that it will not see the end when the other writers close",
+            )
+        };
+        let reason = format!(
+            "{} [{}] reads from it and holds a write end itself{descriptor}, {rest}",
+            waiter.comm, waiter.pid
+        );
+        return Some((LeakKind::NeverEnds, certainty, reason));
+    }
+    None
+}

@@ -1,0 +1,273 @@
+//! Removal of an object by its address, refused while somebody uses it.
+//!
+//! What is removed is the name: those who have the object open keep it until they close it. A System V queue or set is different:
+//! it is gone at once, and whoever waits for it gets `EIDRM`. Nothing else in this crate changes anything.
+//!
+//! ```no_run
+//! use wigwag_observe::{Snapshot, remove};
+//!
+//! remove(&"mq:/jobs".parse()?, false)?;
+//! for object in Snapshot::capture()?.leaks() {
+//!     println!("{}", object.remove(false)?);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde::Serialize;
+use wigwag::catalog;
+use wigwag::{Address, Error, Kind, Name, Result};
+
+use crate::Snapshot;
+use crate::object::{Holder, Object};
+use crate::proc::mqueue;
+
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[must_use]
+pub struct Removed {
+    /// Its address.
+    pub address: String,
+    /// Who had it when it was removed by force.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<Holder>,
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "removed {}", self.address)?;
+        if !self.users.is_empty() {
+            write!(out, ", which {} had in use", who(&self.users))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the object at `address`.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is none; [`Kind::WouldBlock`] when somebody uses it and `force` is not set; [`Kind::Unsupported`] for
+/// a facility whose objects have no name of their own; [`Kind::PermissionDenied`] when it is somebody else's.
+pub fn remove(address: &Address, force: bool) -> Result<Removed> {
+    let resolved = catalog::resolve(address)?;
+    let facility = resolved.entry.facility.id;
+    let snapshot = Snapshot::builder()
+        .facilities([facility])
+        .capture()
+        .map_err(|error| failed(address, &error))?;
+    let name = &resolved.target.name;
+    let found = snapshot
+        .objects
+        .iter()
+        .find(|object| object.facility == facility && is_called(object, name));
+    match found {
+        Some(object) => object.remove(force),
+        // A FIFO that nobody has open, or the file of a socket that is gone, is only a name in the file system.
+        None => unlink(facility, name, None)
+            .map(|()| Removed {
+                address: address.to_string(),
+                users: Vec::new(),
+            })
+            .map_err(|error| failed(address, &error)),
+    }
+}
+
+/// Whether the object is the one that `name` means: a System V object answers to its key and to its identifier.
+fn is_called(object: &Object, name: &Name) -> bool {
+    let id = |id: i32| u64::try_from(id).is_ok_and(|id| object.id == Some(id));
+    match name {
+        Name::Id(number) => object.address.is_some() && id(*number),
+        Name::Key(key) => {
+            object.address.is_some()
+                && object.get("key")
+                    == Some(&crate::object::Value::Number(i64::from(
+                        key.cast_unsigned(),
+                    )))
+        }
+        _ => object.address.is_some() && object.name.as_bytes() == name.to_bytes(),
+    }
+}
+
+impl Object {
+    /// Removes this object, as it was seen in its snapshot; one that has taken its name since is left alone.
+    ///
+    /// # Errors
+    /// As for [`remove()`].
+    pub fn remove(&self, force: bool) -> Result<Removed> {
+        let noun = "object";
+        let Some(text) = &self.address else {
+            let why = "it has no name here: it goes when the last process closes it";
+            return Err(Error::new(
+                Kind::Unsupported,
+                "remove",
+                self.facility,
+                &self.name,
+                why,
+            ));
+        };
+        let attached = self
+            .fill
+            .iter()
+            .any(|fill| fill.unit == crate::object::Unit::Attachments && fill.level > 0);
+        if !force && (!self.holders.is_empty() || self.is_waited_for() || attached) {
+            let users = match (self.holders.as_slice(), self.waiters.first()) {
+                ([], Some(waiter)) => format!("{} [{}] waits for it", waiter.comm, waiter.pid),
+                ([], None) => "it is in use by a process that cannot be seen".into(),
+                (holders, _) => format!("it is in use by {}", who(holders)),
+            };
+            let error = Error::new(Kind::WouldBlock, "remove", noun, text, users);
+            return Err(error.with_hint("end those processes first, or remove it by force"));
+        }
+        let address: Address = text.parse()?;
+        let resolved = catalog::resolve(&address)?;
+        // The identifier, not the key: the key may belong to a newer object already.
+        let name = match (
+            &resolved.target.name,
+            self.id.and_then(|id| i32::try_from(id).ok()),
+        ) {
+            (Name::Key(_), Some(id)) => Name::Id(id),
+            (name, _) => name.clone(),
+        };
+        unlink(self.facility, &name, self.id).map_err(|error| failed(&address, &error))?;
+        Ok(Removed {
+            address: text.clone(),
+            users: self.holders.clone(),
+        })
+    }
+}
+
+fn who(holders: &[Holder]) -> String {
+    let mut names: Vec<_> = holders
+        .iter()
+        .map(|holder| format!("{} [{}]", holder.comm, holder.pid))
+        .collect();
+    names.dedup();
+    match names.len() {
+        0..=3 => names.join(", "),
+        more => format!("{} and {} more", names[..3].join(", "), more - 3),
+    }
+}
+
+fn failed(address: &Address, error: &io::Error) -> Error {
+    Error::os("remove", "object", address, error)
+}
+
+/// Removes the name; `id` is the inode number it must still lead to.
+fn unlink(facility: &str, name: &Name, id: Option<u64>) -> io::Result<()> {
+    let unsupported = || {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it has no name of its own",
+        ))
+    };
+    match (facility, name) {
+        ("mq", Name::Slash(name)) => {
+            let bare = name.strip_prefix(b"/").unwrap_or(name);
+            if let Some(id) = id
+                && let Ok(directory) = mqueue::open_directory()
+            {
+                same_file(
+                    rustix::fs::statat(&directory, bare, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?
+                        .st_ino,
+                    id,
+                )?;
+            }
+            let path = CString::new(name.clone())?;
+            // SAFETY: the name is a C string that lives through the call.
+            check(unsafe { libc::mq_unlink(path.as_ptr()) })
+        }
+        ("shm" | "sem", Name::Slash(name)) => {
+            let bare = name.strip_prefix(b"/").unwrap_or(name);
+            let prefix: &[u8] = if facility == "sem" {
+                b"/dev/shm/sem."
+            } else {
+                b"/dev/shm/"
+            };
+            unlink_path(&[prefix, bare].concat(), id, |kind| kind == libc::S_IFREG)
+        }
+        ("fifo", Name::Path(path)) => unlink_path(path.as_os_str().as_bytes(), id, |kind| {
+            kind == libc::S_IFIFO
+        }),
+        // The inode of a socket is not that of its file.
+        ("unix" | "unix-dgram" | "unix-seqpacket", Name::Path(path)) => {
+            unlink_path(path.as_os_str().as_bytes(), None, |kind| {
+                kind == libc::S_IFSOCK
+            })
+        }
+        ("file", Name::Path(path)) => unlink_path(path.as_os_str().as_bytes(), id, |kind| {
+            kind == libc::S_IFREG
+        }),
+        ("sysv-mq", name) => {
+            // SAFETY: msgget takes two numbers.
+            let id = identifier(name, |key| unsafe { libc::msgget(key, 0) })?;
+            // SAFETY: IPC_RMID takes no structure.
+            check(unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
+        }
+        ("sysv-sem", name) => {
+            // SAFETY: semget takes three numbers.
+            let id = identifier(name, |key| unsafe { libc::semget(key, 0, 0) })?;
+            // SAFETY: IPC_RMID takes no fourth argument.
+            check(unsafe { libc::semctl(id, 0, libc::IPC_RMID) })
+        }
+        ("sysv-shm", name) => {
+            // SAFETY: shmget takes three numbers.
+            let id = identifier(name, |key| unsafe { libc::shmget(key, 0, 0) })?;
+            // SAFETY: IPC_RMID takes no structure.
+            check(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
+        }
+        _ => unsupported(),
+    }
+}
+
+fn identifier(name: &Name, get: impl Fn(libc::key_t) -> libc::c_int) -> io::Result<libc::c_int> {
+    match name {
+        Name::Id(id) => Ok(*id),
+        Name::Key(key) => {
+            let id = get(*key);
+            check(id)?;
+            Ok(id)
+        }
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn unlink_path(
+    path: &[u8],
+    id: Option<u64>,
+    kind_is_right: impl Fn(u32) -> bool,
+) -> io::Result<()> {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    let stat = rustix::fs::lstat(path)?;
+    if !kind_is_right(stat.st_mode & libc::S_IFMT) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "there is a file of another kind under this name",
+        ));
+    }
+    if let Some(id) = id {
+        same_file(stat.st_ino, id)?;
+    }
+    Ok(rustix::fs::unlink(path)?)
+}
+
+fn same_file(found: u64, seen: u64) -> io::Result<()> {
+    if found == seen {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "another object has taken its name meanwhile: look again",
+    ))
+}

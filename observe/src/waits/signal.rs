@@ -1,0 +1,40 @@
+//! Signal: anybody may send one, so a thread that waits for a signal is never stuck.
+
+use super::abi::Sys;
+use super::ask::{Ask, Need};
+use crate::graph::State;
+use crate::proc::Status;
+
+/// Blocked in pause(2), sigsuspend(2) or sigwait(3).
+pub(super) fn waiting(ask: &Ask<'_>) -> State {
+    let why = match ask.sys {
+        Sys::SigWait => "waits for one of a set of signals",
+        _ => "waits for a signal that it handles",
+    };
+    let mut need = Need::world("signal", "signals", why, "whoever sends the signal");
+    need.limited = ask.sys == Sys::SigWait && ask.arg(2) != 0;
+    need.wait()
+}
+
+/// Whether the process handles signals by which others might tell it something. Interrupt and window size are a person's,
+/// faults are the process's own, the first two real-time signals the C library's.
+pub(super) fn own_handlers(status: &Status) -> bool {
+    let usual = [
+        libc::SIGINT,
+        libc::SIGWINCH,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+        libc::SIGABRT,
+        32,
+        33,
+        34,
+    ];
+    status
+        .caught
+        .iter()
+        .any(|signal| !usual.contains(&signal.cast_signed()))
+}

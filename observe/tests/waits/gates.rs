@@ -1,0 +1,139 @@
+//! The library's own gates: a mutex in a segment has its owner in its word, and its waiters nap. The victim is this test
+//! program, run again.
+
+use super::rust::{again, role, victim_of};
+use wigwag::gate::Mutex;
+use wigwag::memory::Segment;
+use wigwag_observe::graph::{Certainty, Verdict};
+
+wigwag::shared! {
+    /// Two locks.
+    pub struct Pair {
+        pub a: Mutex<u32>,
+        pub b: Mutex<u32>,
+        pub met: wigwag::gate::Semaphore,
+    }
+}
+
+fn pair() -> Pair {
+    Pair {
+        a: Mutex::new(0),
+        b: Mutex::new(0),
+        met: wigwag::gate::Semaphore::new(0),
+    }
+}
+
+static LOCKS: [Mutex<u32>; 2] = [const { Mutex::new(0) }; 2];
+
+/// Not a test by itself: the victims.
+#[test]
+fn cases() {
+    let Ok(case) = std::env::var("WIGWAG_RUST_CASE") else {
+        return;
+    };
+    let name = || std::env::var("WIGWAG_SEGMENT").expect("its name");
+    match case.as_str() {
+        "threads" => {
+            let met = std::sync::Arc::new(std::sync::Barrier::new(2));
+            let there = std::sync::Arc::clone(&met);
+            std::thread::spawn(move || {
+                role("B");
+                let _b = LOCKS[1].lock().expect("lock");
+                there.wait();
+                let _a = LOCKS[0].lock().expect("lock");
+            });
+            role("A");
+            let _a = LOCKS[0].lock().expect("lock");
+            met.wait();
+            let _b = LOCKS[1].lock().expect("lock");
+        }
+        "segment" => {
+            let pair = Segment::create(name(), pair()).expect("create");
+            let mut other = again("gates::cases", "other")
+                .env("WIGWAG_SEGMENT", name())
+                .spawn()
+                .expect("second process");
+            role("A");
+            let _a = pair.a.lock().expect("lock");
+            pair.met.acquire().expect("meet");
+            let _b = pair.b.lock().expect("lock");
+            let _ = other.wait();
+        }
+        "other" => {
+            let pair = Segment::<Pair>::open(name()).expect("open");
+            role("B");
+            let _b = pair.b.lock().expect("lock");
+            pair.met.release(1).expect("meet");
+            let _a = pair.a.lock().expect("lock");
+        }
+        "limited" => {
+            let _a = LOCKS[0].lock().expect("lock");
+            let waits = std::thread::spawn(|| {
+                role("A");
+                let _ = LOCKS[0].lock_timeout(std::time::Duration::from_secs(1000));
+            });
+            std::thread::sleep(std::time::Duration::from_secs(1000));
+            let _ = waits.join();
+        }
+        _ => panic!("no case {case}"),
+    }
+    panic!("it went on");
+}
+
+#[test]
+fn two_threads_at_two_mutexes() {
+    let victim = victim_of("gates::cases", "threads", &[]).settled(&["A", "B"]);
+    let graph = victim.look();
+    let findings = graph.findings();
+    assert_eq!(findings.len(), 1, "{}", graph.to_json());
+    let mut core = [victim.tid("A"), victim.tid("B")];
+    core.sort_unstable();
+    assert_eq!(
+        (findings[0].verdict, findings[0].certainty),
+        (Verdict::Deadlock, Certainty::Likely),
+        "{}",
+        graph.to_json()
+    );
+    assert_eq!(
+        (&findings[0].core[..], &findings[0].facilities[..]),
+        (&core[..], &["mutex"][..]),
+        "{}",
+        graph.to_json()
+    );
+}
+
+#[test]
+fn two_processes_at_two_mutexes_in_a_segment() {
+    let name = format!("/wigwag-waits-{}", std::process::id());
+    let victim =
+        victim_of("gates::cases", "segment", &[("WIGWAG_SEGMENT", &name)]).settled(&["A", "B"]);
+    let graph = victim.look();
+    let _ = Segment::<Pair>::unlink(&name);
+    let findings = graph.findings();
+    assert_eq!(findings.len(), 1, "{}", graph.to_json());
+    let mut core = [victim.tid("A"), victim.tid("B")];
+    core.sort_unstable();
+    assert_eq!(
+        (findings[0].verdict, &findings[0].core[..]),
+        (Verdict::Deadlock, &core[..]),
+        "{}",
+        graph.to_json()
+    );
+    let wait = graph
+        .thread(victim.tid("A"))
+        .and_then(|thread| thread.wait())
+        .expect("A waits");
+    let holders: Vec<u32> = graph
+        .members(&wait.clauses[0].wakers[0], victim.tid("A"))
+        .iter()
+        .map(|thread| thread.tid)
+        .collect();
+    assert_eq!(holders, [victim.tid("B")]);
+}
+
+#[test]
+fn an_owner_that_sleeps_is_no_deadlock() {
+    victim_of("gates::cases", "limited", &[])
+        .settled(&["A"])
+        .nothing();
+}
