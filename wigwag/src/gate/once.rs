@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Plain, Shared, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex;
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
 
@@ -183,7 +183,7 @@ impl<T> Drop for Making<'_, T> {
         }
         cell.ends.fetch_add(1, Ordering::Release);
         if !mutated("once-wake") {
-            futex::wake(&cell.ends, u32::MAX, Scope::Machine);
+            futex::wake(&cell.ends, u32::MAX);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::sys::atomic::{AtomicU32 as Word, relax};
-use crate::sys::futex::{self, Scope, Sleep};
+use crate::sys::futex::{self, Sleep};
 use crate::wait::Deadline;
 
 /// The longest time for which a waiter does not look around.
@@ -159,7 +159,7 @@ impl Watch {
         } else {
             Deadline::At(Instant::now() + self.nap)
         };
-        match futex::wait(word, expected, Scope::Machine, until) {
+        match futex::wait(word, expected, until) {
             Sleep::Woken | Sleep::Changed => Woken::Perhaps,
             Sleep::Gone => Woken::Gone,
             // The deadline is for the next sleep to find: one more look may succeed.

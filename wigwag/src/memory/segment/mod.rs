@@ -41,7 +41,6 @@ use self::header::VALUE;
 use self::pages::Pages;
 pub use self::place::Place;
 use crate::error::{Error, Kind, Result};
-use crate::memory::memfd;
 use crate::shared::{Death, Shared};
 use crate::sys::robust;
 
