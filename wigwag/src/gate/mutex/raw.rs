@@ -20,7 +20,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex;
 use crate::sys::holder::Holder;
 use crate::sys::process;
 use crate::sys::robust::{self, Current, Link, NEXT, WORD};
@@ -257,7 +257,7 @@ impl<const LIST: bool> Raw<LIST> {
             return;
         }
         let before = self.waiters.load(Ordering::SeqCst);
-        if futex::wake(&self.word, 1, Scope::Machine) != 0 || before & COUNT == 0 {
+        if futex::wake(&self.word, 1) != 0 || before & COUNT == 0 {
             self.strikes.store(0, Ordering::Relaxed);
             return;
         }
@@ -299,7 +299,7 @@ impl<const LIST: bool> Raw<LIST> {
             // The wake-up that ended our last sleep may have been meant for the lock; pass it on.
             let word = self.word.load(Ordering::SeqCst);
             if word & TID == 0 && (word & WAITERS != 0 || self.mark() != 0) {
-                futex::wake(&self.word, 1, Scope::Machine);
+                futex::wake(&self.word, 1);
             }
         }
         if mode == KERNEL {
@@ -408,7 +408,7 @@ impl<const LIST: bool> Raw<LIST> {
             return self.die();
         }
         if word & WAITERS != 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 
@@ -430,15 +430,14 @@ impl<const LIST: bool> Raw<LIST> {
                 .compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed)
                 .is_ok()
             {
-                let slept =
-                    futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+                let slept = futex::wait(&self.word, word | WAITERS, Deadline::Never);
                 if slept == futex::Sleep::Woken {
                     break;
                 }
             }
         }
         if self.word.load(Ordering::SeqCst) & TID == 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 
