@@ -54,12 +54,12 @@ fn cases() {
         }
         "segment" => {
             let pair = Segment::create(name(), pair()).expect("create");
+            let _a = pair.a.lock().expect("lock");
             let mut other = again("gates::cases", "other")
                 .env("WIGWAG_SEGMENT", name())
                 .spawn()
                 .expect("second process");
             role("A");
-            let _a = pair.a.lock().expect("lock");
             pair.met.acquire().expect("meet");
             let _b = pair.b.lock().expect("lock");
             let _ = other.wait();
