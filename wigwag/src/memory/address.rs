@@ -30,7 +30,7 @@ pub(crate) fn open_posix(target: &Target, opening: Opening) -> Result<Box<dyn Re
 pub(crate) fn create_posix(target: &Target) -> Result<()> {
     let options = read_posix(target)?;
     let size = size_to_leave(target)?;
-    options.create_named(&target.name, size).map(drop)
+    options.create_named(target.name.clone(), size).map(drop)
 }
 
 fn read_posix(target: &Target) -> Result<posix::Options> {
