@@ -45,6 +45,8 @@ const WATCHED: u32 = 2;
 const DEATH: u32 = 0;
 const PANIC: u32 = 1;
 const UNUSABLE: u32 = 2;
+/// `cause`, while it is held: the holder was unwinding already when it took it, so its panic is not about this lock.
+const UNWINDING: u32 = 3;
 
 pub(in crate::gate) const NOUN: &str = "mutex";
 
@@ -204,6 +206,24 @@ impl<const LIST: bool> Raw<LIST> {
     #[inline(always)]
     pub(in crate::gate) fn free(&self, me: Current) {
         self.leave(me, 0);
+    }
+
+    /// Notes that the holder is unwinding already.
+    #[cold]
+    pub(in crate::gate) fn taken_in_panic(&self) {
+        self.cause.store(UNWINDING, Ordering::Relaxed);
+    }
+
+    /// Frees it while its holder unwinds.
+    #[cold]
+    pub(in crate::gate) fn free_in_panic(&self, me: Current) {
+        if self.word.load(Ordering::Relaxed) & TID != me.tid() {
+        } else if self.cause.load(Ordering::Relaxed) == UNWINDING {
+            self.cause.store(DEATH, Ordering::Relaxed);
+            self.free(me);
+        } else {
+            self.abandon(me, Some(Cause::Panic));
+        }
     }
 
     /// Frees it as one whose value must be repaired.
