@@ -49,9 +49,9 @@ pub use mutex::{Lock, Mutex};
 pub use robust_semaphore::RobustSemaphore;
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
+pub use spin::SpinLock;
 #[cfg(not(loom))]
 pub use wary::WaryMutex;
-pub use spin::SpinLock;
 
 /// Whether others may be inside at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

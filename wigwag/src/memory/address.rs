@@ -30,11 +30,7 @@ pub(crate) fn open_posix(target: &Target, opening: Opening) -> Result<Box<dyn Re
 pub(crate) fn create_posix(target: &Target) -> Result<()> {
     let options = read_posix(target)?;
     let size = size_to_leave(target)?;
-    if target.options.flag("exclusive")? {
-        options.create_named(target.name.clone(), size).map(drop)
-    } else {
-        options.open_or_create_named(&target.name, size).map(drop)
-    }
+    options.create_named(target.name.clone(), size).map(drop)
 }
 
 fn read_posix(target: &Target) -> Result<posix::Options> {
@@ -59,11 +55,7 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Reg
 pub(crate) fn create_sysv(target: &Target) -> Result<()> {
     let options = read_sysv(target)?;
     let size = size_to_leave(target)?;
-    if target.options.flag("exclusive")? {
-        options.create(key(target)?, size).map(drop)
-    } else {
-        options.open_or_create(key(target)?, size).map(drop)
-    }
+    options.create(key(target)?, size).map(drop)
 }
 
 pub(crate) fn unlink_sysv(name: &Name) -> Result<()> {
@@ -106,12 +98,7 @@ pub(crate) fn open_file(target: &Target, opening: Opening) -> Result<Box<dyn Reg
 pub(crate) fn create_file(target: &Target) -> Result<()> {
     let options = read_file(target)?;
     let size = size_to_leave(target)?;
-    let made = if target.options.flag("exclusive")? {
-        options.create(path(target)?, size)
-    } else {
-        options.open_or_create(path(target)?, size)
-    };
-    made?.flush()
+    options.create(path(target)?, size)?.flush()
 }
 
 pub(crate) fn unlink_file(name: &Name) -> Result<()> {
