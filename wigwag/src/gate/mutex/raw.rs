@@ -20,7 +20,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex;
 use crate::sys::holder::Holder;
 use crate::sys::process;
 use crate::sys::robust::{self, Current, Link, NEXT, WORD};
@@ -45,6 +45,8 @@ const WATCHED: u32 = 2;
 const DEATH: u32 = 0;
 const PANIC: u32 = 1;
 const UNUSABLE: u32 = 2;
+/// `cause`, while it is held: the holder was unwinding already when it took it, so its panic is not about this lock.
+const UNWINDING: u32 = 3;
 
 pub(in crate::gate) const NOUN: &str = "mutex";
 
@@ -206,6 +208,24 @@ impl<const LIST: bool> Raw<LIST> {
         self.leave(me, 0);
     }
 
+    /// Notes that the holder is unwinding already.
+    #[cold]
+    pub(in crate::gate) fn taken_in_panic(&self) {
+        self.cause.store(UNWINDING, Ordering::Relaxed);
+    }
+
+    /// Frees it while its holder unwinds.
+    #[cold]
+    pub(in crate::gate) fn free_in_panic(&self, me: Current) {
+        if self.word.load(Ordering::Relaxed) & TID != me.tid() {
+        } else if self.cause.load(Ordering::Relaxed) == UNWINDING {
+            self.cause.store(DEATH, Ordering::Relaxed);
+            self.free(me);
+        } else {
+            self.abandon(me, Some(Cause::Panic));
+        }
+    }
+
     /// Frees it as one whose value must be repaired.
     #[cold]
     pub(in crate::gate) fn abandon(&self, me: Current, cause: Option<Cause>) {
@@ -257,7 +277,7 @@ impl<const LIST: bool> Raw<LIST> {
             return;
         }
         let before = self.waiters.load(Ordering::SeqCst);
-        if futex::wake(&self.word, 1, Scope::Machine) != 0 || before & COUNT == 0 {
+        if futex::wake(&self.word, 1) != 0 || before & COUNT == 0 {
             self.strikes.store(0, Ordering::Relaxed);
             return;
         }
@@ -299,7 +319,7 @@ impl<const LIST: bool> Raw<LIST> {
             // The wake-up that ended our last sleep may have been meant for the lock; pass it on.
             let word = self.word.load(Ordering::SeqCst);
             if word & TID == 0 && (word & WAITERS != 0 || self.mark() != 0) {
-                futex::wake(&self.word, 1, Scope::Machine);
+                futex::wake(&self.word, 1);
             }
         }
         if mode == KERNEL {
@@ -408,7 +428,7 @@ impl<const LIST: bool> Raw<LIST> {
             return self.die();
         }
         if word & WAITERS != 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 
@@ -430,15 +450,14 @@ impl<const LIST: bool> Raw<LIST> {
                 .compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed)
                 .is_ok()
             {
-                let slept =
-                    futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+                let slept = futex::wait(&self.word, word | WAITERS, Deadline::Never);
                 if slept == futex::Sleep::Woken {
                     break;
                 }
             }
         }
         if self.word.load(Ordering::SeqCst) & TID == 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 
