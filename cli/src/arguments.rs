@@ -16,7 +16,7 @@ use crate::{check, command};
 /// An ADDRESS is scheme:name?option=value, such as mq:/jobs?depth=10, fifo:/tmp/f, unix:@app,
 /// tcp:localhost:7777, sysv-mq:0x1234, shm:/frame, sem:/slots, flock:/tmp/lock;
 /// `wigwag facilities` lists the schemes, `wigwag facilities SCHEME` its options and limits.
-/// Exit codes: 0 done, 1 no (not found, would block, exists), 2 usage or error, 124 timed out.
+/// Exit codes: 0 done, 1 no (not found, would block, exists), 2 usage or error, 3 deadlock found, 4 incomplete, 124 timed out.
 #[derive(Debug, Parser)]
 #[command(name = "wigwag", version, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Facilities(command::facilities::Args),
     Check(command::check::Args),
     Ls(command::ls::Args),
+    Show(command::show::Args),
     Create(command::create::Args),
     Send(command::send::Args),
     Recv(command::recv::Args),
@@ -72,6 +73,9 @@ pub(crate) enum Command {
     Release(command::release::Args),
     Lock(command::lock::Args),
     Rm(command::rm::Args),
+    Why(command::why::Args),
+    Deadlocks(command::deadlocks::Args),
+    Leaks(command::leaks::Args),
     Completions(command::completions::Args),
     Man(command::man::Args),
     #[command(hide = true)]
@@ -80,12 +84,13 @@ pub(crate) enum Command {
 
 /// The headings of the help and the commands under them, in the order of a session.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("See", &["facilities", "ls"]),
+    ("See", &["facilities", "ls", "show"]),
     (
         "Use",
         &["create", "send", "recv", "acquire", "release", "lock", "rm"],
     ),
     ("Measure", &["check"]),
+    ("Debug", &["why", "deadlocks", "leaks"]),
     ("More", &["completions", "man"]),
 ];
 
@@ -122,12 +127,10 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
     let matches = declaration().try_get_matches()?;
     let arguments = Arguments::from_arg_matches(&matches)?;
     match &arguments.command {
-        Some(command) if arguments.json && command.json().is_none() => {
-            Err(declaration().error(
-                clap::error::ErrorKind::ArgumentConflict,
-                "--json has no meaning for this command",
-            ))
-        }
+        Some(command) if arguments.json && command.json().is_none() => Err(declaration().error(
+            clap::error::ErrorKind::ArgumentConflict,
+            "--json has no meaning for this command",
+        )),
         _ => Ok(arguments),
     }
 }
@@ -146,6 +149,10 @@ impl Command {
             Command::Facilities(args) => Some(args.json),
             Command::Check(args) => Some(args.json),
             Command::Ls(args) => Some(args.json),
+            Command::Show(args) => Some(args.json),
+            Command::Why(args) => Some(args.json),
+            Command::Deadlocks(args) => Some(args.json),
+            Command::Leaks(args) => Some(args.json),
             Command::Recv(args) => Some(args.json),
             _ => None,
         }
@@ -224,9 +231,17 @@ mod tests {
 
     #[test]
     fn every_visible_command_stands_under_a_heading() {
-        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        let grouped: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .copied()
+            .collect();
         for command in declaration().get_subcommands().filter(|c| !c.is_hide_set()) {
-            assert!(grouped.contains(&command.get_name()), "{}", command.get_name());
+            assert!(
+                grouped.contains(&command.get_name()),
+                "{}",
+                command.get_name()
+            );
             assert!(command.get_about().is_some(), "{}", command.get_name());
         }
     }

@@ -59,7 +59,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Library(error) => error.fmt(f),
-            Failure::Usage(words) | Failure::Other(words) | Failure::Coded(_, words) => f.write_str(words),
+            Failure::Usage(words) | Failure::Other(words) | Failure::Coded(_, words) => {
+                f.write_str(words)
+            }
             Failure::Closed => f.write_str("the reader of the output is gone"),
             Failure::Signalled(signal) => write!(f, "ended by signal {signal}"),
             Failure::Told(code) => write!(f, "exit code {code}"),

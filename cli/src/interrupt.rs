@@ -42,7 +42,10 @@ impl Interrupts {
         let failed =
             unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
         if failed != 0 {
-            return Err(Failure::io("hold back signals", &io::Error::from_raw_os_error(failed)));
+            return Err(Failure::io(
+                "hold back signals",
+                &io::Error::from_raw_os_error(failed),
+            ));
         }
         Ok(Interrupts { set })
     }
@@ -55,8 +58,9 @@ impl Interrupts {
         };
         let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
         // SAFETY: all three point to live values; the call fills `info` when it returns a signal.
-        let signal =
-            unsafe { libc::sigtimedwait(&raw const self.set, info.as_mut_ptr(), &raw const within) };
+        let signal = unsafe {
+            libc::sigtimedwait(&raw const self.set, info.as_mut_ptr(), &raw const within)
+        };
         // SAFETY: all-zero bytes are a valid siginfo_t, and so is what the kernel wrote.
         let info = unsafe { info.assume_init() };
         // An EINTR is no signal of ours; whoever waits for one calls again.

@@ -83,7 +83,10 @@ pub(crate) fn open(
             Ok(outcome) => return Ok(outcome?),
             Err(mpsc::RecvTimeoutError::Timeout) => worth_it()?,
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(Failure::Other(format!("opening {} broke off", object.address)));
+                return Err(Failure::Other(format!(
+                    "opening {} broke off",
+                    object.address
+                )));
             }
         }
     }
@@ -101,7 +104,11 @@ pub(crate) fn ready(
         let limit = limit(slice).unwrap_or_default();
         let limit = Timespec::try_from(limit).ok();
         let mut fds = [PollFd::from_borrowed_fd(fd, way)];
-        let action = if way.contains(PollFlags::IN) { "read from" } else { "write to" };
+        let action = if way.contains(PollFlags::IN) {
+            "read from"
+        } else {
+            "write to"
+        };
         let error = |kind, cause: &str| {
             wigwag::Error::new(kind, action, object.facility.noun, object.name(), cause)
         };

@@ -1,9 +1,13 @@
 //! Report: what a command found out or did, as data; [`render`](crate::render) turns it into text or JSON.
 
 use crate::check::verdict::Checks;
+use crate::command::deadlocks::Findings;
 use crate::command::facilities::Facilities;
+use crate::command::leaks::Leaks;
 use crate::command::ls::Listing;
 use crate::command::overview::Overview;
+use crate::command::show::Shown;
+use crate::command::why::Answers;
 use crate::exit;
 
 /// What a command found out or did.
@@ -21,6 +25,14 @@ pub(crate) enum Report {
     Checks(Checks),
     /// The objects that exist.
     Listing(Listing),
+    /// Why processes do not go on.
+    Why(Answers),
+    /// What is stuck on the machine.
+    Findings(Findings),
+    /// What nobody uses.
+    Leaks(Leaks),
+    /// Everything about one object or process.
+    Shown(Shown),
     /// Everything at a glance.
     Overview(Overview),
 }
@@ -31,6 +43,8 @@ impl Report {
         match self {
             Report::Status(code) => *code,
             Report::Checks(checks) if !checks.all_well() => exit::NO,
+            Report::Why(answers) => answers.exit(),
+            Report::Findings(found) => found.exit(),
             Report::Listing(listing) if !listing.complete => exit::INCOMPLETE,
             _ => exit::DONE,
         }

@@ -10,17 +10,21 @@ mod killed {
     pub mod gates;
     pub mod glibc;
     pub mod mutex;
+    pub mod once;
     pub mod scene;
+    pub mod segment;
     pub mod step;
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{gates, glibc, mutex};
+use killed::{gates, glibc, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
     mutex::SCENES,
     glibc::SCENES,
+    segment::SCENES,
+    once::SCENES,
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
@@ -43,7 +47,17 @@ fn survives(scenes: &[Scene]) {
     let faults: Vec<_> = scenes
         .iter()
         .map(|scene| (scene.name, scene.run()))
-        .filter(|(_, Tally { points, stuck, torn, leaked })| *points == 0 || stuck + torn + leaked > 0)
+        .filter(
+            |(
+                _,
+                Tally {
+                    points,
+                    stuck,
+                    torn,
+                    leaked,
+                },
+            )| *points == 0 || stuck + torn + leaked > 0,
+        )
         .collect();
     assert!(faults.is_empty(), "{faults:?}");
 }
@@ -51,6 +65,16 @@ fn survives(scenes: &[Scene]) {
 #[test]
 fn the_mutex_survives() {
     survives(mutex::SCENES);
+}
+
+#[test]
+fn the_once_cell_survives() {
+    survives(once::SCENES);
+}
+
+#[test]
+fn a_segment_survives_its_creator() {
+    survives(segment::SCENES);
 }
 
 #[test]
@@ -92,6 +116,10 @@ fn the_barrier_survives() {
 fn glibcs_robust_mutex_strands_a_waiter_and_its_condition_variable_breaks() {
     for scene in glibc::SCENES {
         let tally = scene.run();
-        assert!(tally.stuck > 0, "{}: the harness did not find the known fault", scene.name);
+        assert!(
+            tally.stuck > 0,
+            "{}: the harness did not find the known fault",
+            scene.name
+        );
     }
 }

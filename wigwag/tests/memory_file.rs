@@ -1,5 +1,7 @@
 //! Mapped files between processes: what is flushed is there for whoever comes later.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,5 +1,7 @@
 //! System V shared memory between processes: ours, Python's, and as ipcs and lsipc see it.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -15,8 +17,8 @@ struct Keyed(i32);
 impl Keyed {
     fn new() -> Self {
         static NEXT: AtomicI32 = AtomicI32::new(1);
-        let own = std::process::id().cast_signed() & 0xF_FFFF;
-        Keyed(0x5700_0000 | own << 4 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xF)
+        let own = std::process::id().cast_signed() & 0xFFFF;
+        Keyed(0x5700_0000 | own << 8 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xFF)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A region that is truncated while it is used: an error for whoever uses it, never a crash, never silent loss.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::os::fd::AsFd;

@@ -46,7 +46,10 @@ pub(crate) fn check(entry: &'static Entry, scene: &Scene) -> Check {
 
 fn run(entry: &'static Entry, scene: &Scene) -> Result<Figures> {
     if let Some(forked) = scene.forked(entry.facility.id) {
-        let Forked { mut second, mut play } = forked?;
+        let Forked {
+            mut second,
+            mut play,
+        } = forked?;
         scene.enter(second.process());
         second.hear("ready")?;
         return exercise(&mut *play, &mut second);
@@ -166,7 +169,10 @@ impl Run<'_> {
     }
 
     /// How many times something can be done briefly: tried with more and more until it takes long enough to tell.
-    fn rounds(&mut self, mut attempt: impl FnMut(&mut Self, u64) -> Result<Duration>) -> Result<u64> {
+    fn rounds(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self, u64) -> Result<Duration>,
+    ) -> Result<u64> {
         const MOST: u64 = 200_000;
         let mut count = 4;
         loop {

@@ -23,7 +23,9 @@ pub(crate) struct Forked {
 pub(crate) fn anonymous() -> Result<Forked> {
     let threads = std::fs::read_dir("/proc/self/task")?.count();
     if threads != 1 {
-        return Err(Fault(format!("there are {threads} threads already, too late to fork")));
+        return Err(Fault(format!(
+            "there are {threads} threads already, too late to fork"
+        )));
     }
     let mut play = Memory::new(Box::new(Anonymous::create(region::SIZE as u64)?))?;
     let (input, to) = std::io::pipe()?;
@@ -46,7 +48,11 @@ pub(crate) fn anonymous() -> Result<Forked> {
             unsafe { libc::_exit(i32::from(outcome.is_err())) }
         }
         pid => Ok(Forked {
-            second: Second::forked(Pid::from_raw(pid).ok_or_else(|| Fault("fork gave no process".into()))?, to, from),
+            second: Second::forked(
+                Pid::from_raw(pid).ok_or_else(|| Fault("fork gave no process".into()))?,
+                to,
+                from,
+            ),
             play: Box::new(play),
         }),
     }

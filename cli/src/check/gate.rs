@@ -45,7 +45,8 @@ impl Contest {
     }
 
     fn enter(&self) -> Result<()> {
-        self.gate.acquire_with(Mode::Exclusive, Wait::For(PATIENCE))?;
+        self.gate
+            .acquire_with(Mode::Exclusive, Wait::For(PATIENCE))?;
         let entries = self.get(ENTRIES)?;
         if self.get(LAST)? != self.us {
             self.set(HAND_OVERS, self.get(HAND_OVERS)? + 1)?;

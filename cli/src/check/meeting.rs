@@ -108,7 +108,10 @@ impl Meeting {
         }
         if let Some(create) = entry.create {
             let mut full = address.clone();
-            for (key, value) in [("size", region::SIZE.to_string()), ("value", "1".to_owned())] {
+            for (key, value) in [
+                ("size", region::SIZE.to_string()),
+                ("value", "1".to_owned()),
+            ] {
                 if entry.options.iter().any(|option| option.key == key) {
                     full = full.with_option(key, &value);
                 }
@@ -137,7 +140,9 @@ impl Meeting {
                 let counter = eventfd(1, flags).map_err(std::io::Error::from)?;
                 self.both(id, counter)
             }
-            _ => Err(Fault(format!("nobody knows how to hand a {id} to another process"))),
+            _ => Err(Fault(format!(
+                "nobody knows how to hand a {id} to another process"
+            ))),
         }
     }
 
@@ -183,7 +188,11 @@ impl Meeting {
                 // The path of a socket is short (`unix(7)`).
                 let temporary = std::env::temp_dir();
                 let short = temporary.as_os_str().len() < 40;
-                let parent = if short { temporary } else { PathBuf::from("/tmp") };
+                let parent = if short {
+                    temporary
+                } else {
+                    PathBuf::from("/tmp")
+                };
                 let directory = parent.join(unique());
                 std::fs::create_dir(&directory)?;
                 self.directory = Some(directory.clone());
@@ -191,7 +200,9 @@ impl Meeting {
             }
         };
         let path = directory.join(format!("{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        Ok(std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string()))
+        Ok(std::os::unix::ffi::OsStringExt::into_vec(
+            path.into_os_string(),
+        ))
     }
 
     /// What the first process calls the objects.
@@ -249,7 +260,10 @@ fn unique() -> String {
 /// A key from our process id, which is below 2^22, and a count.
 fn key() -> String {
     let next = NEXT.fetch_add(1, Ordering::Relaxed) & 0x1ff;
-    format!("{:#x}", 0x4000_0000 | (std::process::id() & 0x1f_ffff) << 9 | next)
+    format!(
+        "{:#x}",
+        0x4000_0000 | (std::process::id() & 0x1f_ffff) << 9 | next
+    )
 }
 
 /// A port that nobody uses now.

@@ -85,7 +85,8 @@ impl Exchange {
 
     /// How many messages of this size the window holds.
     fn window(&self, size: usize) -> Option<u64> {
-        self.window.map(|window| (window / size.max(1)).max(1) as u64)
+        self.window
+            .map(|window| (window / size.max(1)).max(1) as u64)
     }
 }
 

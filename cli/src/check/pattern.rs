@@ -41,7 +41,15 @@ impl Pattern {
                 (state >> 32) as u8
             })
             .collect();
-        Pattern(period.iter().chain(&period).chain(&period).copied().take(PERIOD + PIECE).collect())
+        Pattern(
+            period
+                .iter()
+                .chain(&period)
+                .chain(&period)
+                .copied()
+                .take(PERIOD + PIECE)
+                .collect(),
+        )
     }
 
     /// The bytes from `position` on, at most [`PIECE`].
@@ -66,7 +74,10 @@ impl Pattern {
         for piece in bytes.chunks(PIECE) {
             let right = self.piece(position, piece.len());
             if piece != right {
-                let at = piece.iter().zip(right).position(|(is, should_be)| is != should_be);
+                let at = piece
+                    .iter()
+                    .zip(right)
+                    .position(|(is, should_be)| is != should_be);
                 let at = at.unwrap_or(0);
                 return Err(Wrong {
                     at: position + at as u64,
@@ -91,7 +102,10 @@ mod tests {
         assert_eq!(pattern.check(1_000_000, &right), Ok(()));
         let mut changed = right.clone();
         changed[150_000] ^= 1;
-        assert_eq!(pattern.check(1_000_000, &changed).unwrap_err().at, 1_150_000);
+        assert_eq!(
+            pattern.check(1_000_000, &changed).unwrap_err().at,
+            1_150_000
+        );
         let mut lost = right.clone();
         lost.drain(4096..8192);
         assert!(pattern.check(1_000_000, &lost).is_err());

@@ -42,7 +42,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> failure::Result<Report> {
     let outcome = joined(&args).and_then(|mut play| {
-        serve(&mut *play, &mut io::stdin().lock(), &mut io::stdout().lock())
+        serve(
+            &mut *play,
+            &mut io::stdin().lock(),
+            &mut io::stdout().lock(),
+        )
     });
     match outcome {
         Ok(()) => Ok(Report::Done),
@@ -63,11 +67,17 @@ fn joined(args: &Args) -> Result<Box<dyn Play>> {
         back: parsed(&args.back)?,
         counters: parsed(&args.counters)?,
     };
-    open(entry, Side::Second, &theirs, || rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get()))
+    open(entry, Side::Second, &theirs, || {
+        rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
+    })
 }
 
 /// Does one task after the other until there are no more.
-pub(super) fn serve(play: &mut dyn Play, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<()> {
+pub(super) fn serve(
+    play: &mut dyn Play,
+    input: &mut dyn BufRead,
+    out: &mut dyn Write,
+) -> Result<()> {
     writeln!(out, "ready")?;
     out.flush()?;
     for line in input.lines() {
@@ -112,7 +122,10 @@ pub(crate) fn open(
                 };
                 Ok(Box::new(Contest::new(Box::new(semaphore), memory)))
             }
-            _ => Err(Fault(format!("nobody knows how to come to a {}", facility.noun))),
+            _ => Err(Fault(format!(
+                "nobody knows how to come to a {}",
+                facility.noun
+            ))),
         };
     };
     let there = meet(there, role, way)?;
@@ -133,7 +146,10 @@ pub(crate) fn open(
         }
         (Endpoint::Messages(there), Some(Endpoint::Messages(back))) => {
             let (out, back) = turned(side, there, back);
-            Box::new(Exchange::new(messages::Ends::OneWay { out, back }, delivery))
+            Box::new(Exchange::new(
+                messages::Ends::OneWay { out, back },
+                delivery,
+            ))
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),
         (Endpoint::Gate(gate), _) => Box::new(Contest::new(gate, memory(addresses)?)),

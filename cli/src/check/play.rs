@@ -120,7 +120,10 @@ impl std::str::FromStr for Task {
 
     fn from_str(line: &str) -> Result<Task> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let number = |word: &str| word.parse().map_err(|_| Fault(format!("odd task {line:?}")));
+        let number = |word: &str| {
+            word.parse()
+                .map_err(|_| Fault(format!("odd task {line:?}")))
+        };
         match words[..] {
             ["ended"] => Ok(Task::Ended),
             [verb, count, size] => {

@@ -28,7 +28,10 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(region: Box<dyn Region>) -> Result<Self> {
         if region.len() < SIZE {
-            return Err(Fault(format!("it has {} bytes and should have {SIZE}", region.len())));
+            return Err(Fault(format!(
+                "it has {} bytes and should have {SIZE}",
+                region.len()
+            )));
         }
         Ok(Memory {
             region,
@@ -46,7 +49,9 @@ impl Memory {
     fn put(&mut self, offset: usize, size: usize) -> Result<()> {
         let mut done = 0;
         while done < size {
-            let piece = self.pattern.piece(self.position() + done as u64, size - done);
+            let piece = self
+                .pattern
+                .piece(self.position() + done as u64, size - done);
             self.region.write_at(offset + done, piece)?;
             done += piece.len();
         }
@@ -64,7 +69,11 @@ impl Memory {
             let buffer = &mut self.buffer[..size];
             self.region.read_at(offset + tail, &mut buffer[tail..])?;
             let position = self.turn * 10_007;
-            if self.pattern.check(position + tail as u64, &buffer[tail..]).is_ok() {
+            if self
+                .pattern
+                .check(position + tail as u64, &buffer[tail..])
+                .is_ok()
+            {
                 self.region.read_at(offset, buffer)?;
                 match self.pattern.check(position, buffer) {
                     Ok(()) => return Ok(()),

@@ -8,7 +8,8 @@ pub(crate) struct Samples(Vec<u64>);
 
 impl Samples {
     pub(crate) fn add(&mut self, time: Duration) {
-        self.0.push(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.0
+            .push(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn len(&self) -> usize {

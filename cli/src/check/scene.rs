@@ -46,7 +46,11 @@ impl Scene {
 
     /// The second process that was forked for this facility, if it is one that needs that.
     pub(crate) fn forked(&self, id: &str) -> Option<Result<Forked>> {
-        if id == "anon" { self.props().forked.take() } else { None }
+        if id == "anon" {
+            self.props().forked.take()
+        } else {
+            None
+        }
     }
 
     /// Makes a meeting part of the scene and does something with it.
@@ -90,7 +94,10 @@ impl Scene {
                 let code = exit::SIGNALLED.wrapping_add(arrived.signal as u8);
                 std::process::exit(code.into());
             }
-            let stuck = self.props().second.take_if(|(_, since)| since.elapsed() > STUCK);
+            let stuck = self
+                .props()
+                .second
+                .take_if(|(_, since)| since.elapsed() > STUCK);
             if let Some((second, _)) = stuck {
                 second.end();
             }

@@ -99,7 +99,10 @@ impl Second {
 
     /// Gives it something to do; [`done`](Second::done) is to follow.
     pub(crate) fn tell(&mut self, task: Task) -> Result<()> {
-        let to = self.to.as_mut().ok_or_else(|| Fault("the second process was let go".into()))?;
+        let to = self
+            .to
+            .as_mut()
+            .ok_or_else(|| Fault("the second process was let go".into()))?;
         writeln!(to, "{task}")
             .map_err(|error| Fault(format!("the second process does not listen: {error}")))
     }

@@ -15,7 +15,10 @@ pub(crate) struct Checks {
 impl Checks {
     /// Whether nothing failed that should work here.
     pub(crate) fn all_well(&self) -> bool {
-        !self.checks.iter().any(|check| matches!(check.verdict, Verdict::Fails))
+        !self
+            .checks
+            .iter()
+            .any(|check| matches!(check.verdict, Verdict::Fails))
     }
 }
 

@@ -31,9 +31,11 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     let interrupts = Interrupts::hold(&[])?;
     let wait = args.limit.wait();
     let gate = open(&object, Role::Join, wait)?;
-    patience::patiently(wait, || interrupts.check(), |slice| {
-        gate.acquire_with(Mode::Exclusive, slice)
-    })?;
+    patience::patiently(
+        wait,
+        || interrupts.check(),
+        |slice| gate.acquire_with(Mode::Exclusive, slice),
+    )?;
     Ok(Report::Done)
 }
 
@@ -53,7 +55,11 @@ pub(super) fn permits(address: &std::ffi::OsStr, verb: &str) -> Result<Object> {
         )));
     }
     // What is given back at the end of the process would be given back at once.
-    if object.entry.options.iter().any(|option| option.key == "undo")
+    if object
+        .entry
+        .options
+        .iter()
+        .any(|option| option.key == "undo")
         && object.address.options().get("undo").is_none()
     {
         object.address = without_undo(object.address);

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::arguments;
-use crate::check::{self, Scene};
 use crate::check::verdict::Checks;
+use crate::check::{self, Scene};
 use crate::failure::Result;
 use crate::interrupt::Interrupts;
 use crate::render::Output;

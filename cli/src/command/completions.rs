@@ -16,6 +16,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<Report> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut arguments::declaration(), "wigwag", &mut text);
+    clap_complete::generate(
+        args.shell,
+        &mut arguments::declaration(),
+        "wigwag",
+        &mut text,
+    );
     Ok(Report::Text(text))
 }

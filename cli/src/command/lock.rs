@@ -47,14 +47,30 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<Report> {
     let object = acquire::gate(&args.address)?;
-    let mode = if args.shared { Mode::Shared } else { Mode::Exclusive };
-    let wait = if args.nonblock { Wait::Not } else { args.timeout.into() };
+    let mode = if args.shared {
+        Mode::Shared
+    } else {
+        Mode::Exclusive
+    };
+    let wait = if args.nonblock {
+        Wait::Not
+    } else {
+        args.timeout.into()
+    };
     // A file to lock is made, as flock(1) does; a semaphore made on the way would guard nothing.
-    let role = if object.facility.naming == Naming::Path { Role::Serve } else { Role::Join };
+    let role = if object.facility.naming == Naming::Path {
+        Role::Serve
+    } else {
+        Role::Join
+    };
 
     let interrupts = Interrupts::hold(&[libc::SIGCHLD])?;
     let gate = acquire::open(&object, role, wait)?;
-    patience::patiently(wait, || interrupts.check(), |slice| gate.acquire_with(mode, slice))?;
+    patience::patiently(
+        wait,
+        || interrupts.check(),
+        |slice| gate.acquire_with(mode, slice),
+    )?;
     let outcome = attend(&args.command, &interrupts);
     match gate.release() {
         // Removed in the meantime: there is nothing left to leave.
@@ -117,5 +133,8 @@ fn cannot_run(program: &OsString, error: &io::Error) -> Failure {
         io::ErrorKind::NotFound => exit::NO_SUCH_COMMAND,
         _ => exit::NOT_EXECUTABLE,
     };
-    Failure::Coded(code, Failure::io(format_args!("run {}", program.display()), error).to_string())
+    Failure::Coded(
+        code,
+        Failure::io(format_args!("run {}", program.display()), error).to_string(),
+    )
 }

@@ -11,7 +11,9 @@ pub(crate) mod acquire;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod create;
+pub(crate) mod deadlocks;
 pub(crate) mod facilities;
+pub(crate) mod leaks;
 pub(crate) mod lock;
 pub(crate) mod ls;
 pub(crate) mod man;
@@ -20,6 +22,8 @@ pub(crate) mod recv;
 pub(crate) mod release;
 pub(crate) mod rm;
 pub(crate) mod send;
+pub(crate) mod show;
+pub(crate) mod why;
 
 /// Runs what was asked for; `output` is for those that print while they go on.
 pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<Report> {
@@ -35,6 +39,10 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<Report> {
         Some(Command::Release(args)) => release::run(args),
         Some(Command::Lock(args)) => lock::run(args),
         Some(Command::Rm(args)) => rm::run(args, output),
+        Some(Command::Show(args)) => show::run(args),
+        Some(Command::Why(args)) => why::run(args),
+        Some(Command::Deadlocks(args)) => deadlocks::run(args, output),
+        Some(Command::Leaks(args)) => leaks::run(args),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => man::run(args),
         Some(Command::Peer(args)) => crate::check::peer::run(args),
@@ -58,6 +66,10 @@ fn no_data(object: &Object) -> Failure {
     Failure::Usage(format!(
         "a {} carries no data; use wigwag {}",
         object.facility.noun,
-        if acquire::stays_held(object.facility) { "acquire, release or lock" } else { "lock" }
+        if acquire::stays_held(object.facility) {
+            "acquire, release or lock"
+        } else {
+            "lock"
+        }
     ))
 }

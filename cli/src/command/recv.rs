@@ -52,7 +52,12 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 
     /// Choose by type, where messages have one: this type; -N the lowest type up to N
-    #[arg(short, long = "type", value_name = "TYPE", allow_negative_numbers = true)]
+    #[arg(
+        short,
+        long = "type",
+        value_name = "TYPE",
+        allow_negative_numbers = true
+    )]
     kind: Option<i64>,
 
     /// Where in memory to begin, in bytes
@@ -148,7 +153,11 @@ fn take(
     printer: &mut Printer,
     worth_it: impl Fn() -> Result<()>,
 ) -> Result<()> {
-    let number = if args.follow { u64::MAX } else { args.number.unwrap_or(1) };
+    let number = if args.follow {
+        u64::MAX
+    } else {
+        args.number.unwrap_or(1)
+    };
     let mut body = Vec::new();
     for taken in 0..number {
         let received = patience::patiently(args.limit.wait(), &worth_it, |wait| {
@@ -181,7 +190,13 @@ fn copy(
 ) -> Result<()> {
     let mut bytes = vec![0; 64 * 1024];
     loop {
-        patience::ready(object, stream.as_fd(), PollFlags::IN, args.limit.wait(), &worth_it)?;
+        patience::ready(
+            object,
+            stream.as_fd(),
+            PollFlags::IN,
+            args.limit.wait(),
+            &worth_it,
+        )?;
         match stream.read(&mut bytes) {
             Ok(0) => return Ok(()),
             Ok(read) => printer.bytes(&bytes[..read])?,
@@ -198,14 +213,20 @@ fn copy(
 fn show(args: &Args, object: &Object, region: &dyn Region, printer: &mut Printer) -> Result<()> {
     let offset = args.offset.unwrap_or(0);
     let all = region.len().checked_sub(offset);
-    let length = args.length.or(all).filter(|length| all.is_some_and(|all| *length <= all));
+    let length = args
+        .length
+        .or(all)
+        .filter(|length| all.is_some_and(|all| *length <= all));
     let Some(length) = length else {
         return Err(wigwag::Error::new(
             Kind::BadInput,
             "read",
             object.facility.noun,
             object.name(),
-            format!("it has {} bytes, and not that many from offset {offset} on", region.len()),
+            format!(
+                "it has {} bytes, and not that many from offset {offset} on",
+                region.len()
+            ),
         )
         .into());
     };
@@ -218,7 +239,10 @@ fn show(args: &Args, object: &Object, region: &dyn Region, printer: &mut Printer
 fn reader_is_there() -> Result<()> {
     let out = io::stdout();
     let mut fds = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     match poll(&mut fds, Some(&now)) {
         Ok(1..) if fds[0].revents().intersects(PollFlags::ERR) => Err(Failure::Closed),
         _ => Ok(()),

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, Read, Write};
 
 use rustix::event::PollFlags;
 use wigwag::facility::{Direction, Naming};
-use wigwag::message::{Messages, Note};
 use wigwag::memory::Region;
+use wigwag::message::{Messages, Note};
 use wigwag::stream::Stream;
 use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way};
 
@@ -42,7 +42,12 @@ pub(crate) struct Args {
     priority: Option<u32>,
 
     /// The type, where messages have one, from 1
-    #[arg(short, long = "type", value_name = "TYPE", allow_negative_numbers = true)]
+    #[arg(
+        short,
+        long = "type",
+        value_name = "TYPE",
+        allow_negative_numbers = true
+    )]
     kind: Option<i64>,
 
     /// Where in memory to begin, in bytes
@@ -134,10 +139,9 @@ fn send(args: &Args, object: &Object, messages: &dyn Messages) -> Result<()> {
         Ok(())
     };
     if !args.message.is_empty() {
-        return args
-            .message
-            .iter()
-            .try_for_each(|message| one(std::os::unix::ffi::OsStrExt::as_bytes(message.as_os_str())));
+        return args.message.iter().try_for_each(|message| {
+            one(std::os::unix::ffi::OsStrExt::as_bytes(message.as_os_str()))
+        });
     }
     records(args.end(), object, messages.max_len(), one)
 }
@@ -187,7 +191,12 @@ fn write(args: &Args, object: &Object, mut stream: Box<dyn Stream>) -> Result<()
         copy(args, object, &mut stream)?;
     }
     for message in &args.message {
-        put(args, object, &mut stream, std::os::unix::ffi::OsStrExt::as_bytes(message.as_os_str()))?;
+        put(
+            args,
+            object,
+            &mut stream,
+            std::os::unix::ffi::OsStrExt::as_bytes(message.as_os_str()),
+        )?;
         if let Some(end) = args.end() {
             put(args, object, &mut stream, &[end])?;
         }
@@ -195,7 +204,9 @@ fn write(args: &Args, object: &Object, mut stream: Box<dyn Stream>) -> Result<()
     let failed = |error| Failure::io(format_args!("write to {}", object.address), &error);
     stream.flush().map_err(failed)?;
     stream.finish().map_err(failed)?;
-    if object.facility.direction == Some(Direction::TwoWay) && object.facility.naming != Naming::Terminal {
+    if object.facility.direction == Some(Direction::TwoWay)
+        && object.facility.naming != Naming::Terminal
+    {
         linger(object, &mut stream);
     }
     Ok(())
@@ -236,7 +247,13 @@ fn put(args: &Args, object: &Object, stream: &mut Box<dyn Stream>, bytes: &[u8])
         return stream.write_all(bytes).map_err(failed);
     }
     for piece in bytes.chunks(PIECE) {
-        patience::ready(object, stream.as_fd(), PollFlags::OUT, args.limit.wait(), || Ok(()))?;
+        patience::ready(
+            object,
+            stream.as_fd(),
+            PollFlags::OUT,
+            args.limit.wait(),
+            || Ok(()),
+        )?;
         stream.write_all(piece).map_err(failed)?;
     }
     Ok(())
@@ -247,7 +264,15 @@ fn put(args: &Args, object: &Object, stream: &mut Box<dyn Stream>, bytes: &[u8])
 fn linger(object: &Object, stream: &mut Box<dyn Stream>) {
     const QUIET: std::time::Duration = std::time::Duration::from_millis(500);
     let mut scratch = [0; 4096];
-    while patience::ready(object, stream.as_fd(), PollFlags::IN, Wait::For(QUIET), || Ok(())).is_ok() {
+    while patience::ready(
+        object,
+        stream.as_fd(),
+        PollFlags::IN,
+        Wait::For(QUIET),
+        || Ok(()),
+    )
+    .is_ok()
+    {
         if !matches!(stream.read(&mut scratch), Ok(1..)) {
             return;
         }

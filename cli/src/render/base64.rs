@@ -6,10 +6,9 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk
-            .iter()
-            .enumerate()
-            .fold(0_u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
+        let word = chunk.iter().enumerate().fold(0_u32, |word, (i, byte)| {
+            word | u32::from(*byte) << (16 - 8 * i)
+        });
         for digit in 0..4 {
             if digit <= chunk.len() {
                 let index = (word >> (18 - 6 * digit)) & 63;

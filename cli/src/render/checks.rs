@@ -17,7 +17,11 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, checks: &Checks) -> io::R
         ("VERIFIED", Align::Left),
     ]);
     for check in &checks.checks {
-        let mut row = vec![check.scheme.into(), check.title.into(), verdict(paint, check.verdict)];
+        let mut row = vec![
+            check.scheme.into(),
+            check.title.into(),
+            verdict(paint, check.verdict),
+        ];
         match (&check.figures, &check.why) {
             (Some(figures), _) => row.extend([
                 time(figures.round_trip.percentile(50.0)).into(),
@@ -31,7 +35,13 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, checks: &Checks) -> io::R
         table.row(row);
     }
     table.print(out, paint)?;
-    let count = |verdict| checks.checks.iter().filter(|check| check.verdict == verdict).count();
+    let count = |verdict| {
+        checks
+            .checks
+            .iter()
+            .filter(|check| check.verdict == verdict)
+            .count()
+    };
     for check in &checks.checks {
         if let Some(why) = &check.why {
             let painted = match check.verdict {

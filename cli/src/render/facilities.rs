@@ -25,7 +25,12 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, report: &Facilities) -> i
     guarantees(out, paint, &report.facilities)?;
     for row in report.facilities.iter().filter(|row| !row.usable) {
         let why = row.why_not.as_deref().unwrap_or("unknown");
-        writeln!(out, "\n{} is {}: {why}", row.scheme, paint.bad("not usable here"))?;
+        writeln!(
+            out,
+            "\n{} is {}: {why}",
+            row.scheme,
+            paint.bad("not usable here")
+        )?;
     }
     Ok(())
 }
@@ -85,7 +90,12 @@ fn limits(out: &mut dyn Write, paint: Paint, rows: &[Row]) -> io::Result<()> {
             limit.name.into(),
             value(limit.value).into(),
             limit.bounds.into(),
-            if of.len() > 6 { format!("{} facilities", of.len()) } else { of.join(" ") }.into(),
+            if of.len() > 6 {
+                format!("{} facilities", of.len())
+            } else {
+                of.join(" ")
+            }
+            .into(),
         ]);
     }
     table.print(out, paint)
@@ -123,7 +133,11 @@ fn guarantees(out: &mut dyn Write, paint: Paint, rows: &[Row]) -> io::Result<()>
 }
 
 fn in_full(out: &mut dyn Write, paint: Paint, row: &Row) -> io::Result<()> {
-    writeln!(out, "{}", paint.heading(&format!("{}: {}", row.scheme, row.title)))?;
+    writeln!(
+        out,
+        "{}",
+        paint.heading(&format!("{}: {}", row.scheme, row.title))
+    )?;
     let usable = match &row.why_not {
         None => paint.good("usable here"),
         Some(why) => format!("{}: {why}", paint.bad("not usable here")),
@@ -136,7 +150,12 @@ fn in_full(out: &mut dyn Write, paint: Paint, row: &Row) -> io::Result<()> {
         ("  carries", row.carries),
         ("  named by", row.named_by),
         ("  lives until", row.lives_until),
-        ("  one transfer ends at", row.boundary.as_deref().unwrap_or("– (nothing is transferred)")),
+        (
+            "  one transfer ends at",
+            row.boundary
+                .as_deref()
+                .unwrap_or("– (nothing is transferred)"),
+        ),
         ("  direction", row.direction.as_deref().unwrap_or("–")),
         ("  reach", row.reach.as_str()),
         ("  pollable", yes(row.pollable)),
@@ -160,7 +179,11 @@ fn in_full(out: &mut dyn Write, paint: Paint, row: &Row) -> io::Result<()> {
     }
     facts.print(out, paint)?;
     if !row.options.is_empty() {
-        writeln!(out, "  options of an address, {}:NAME?KEY=VALUE", row.scheme)?;
+        writeln!(
+            out,
+            "  options of an address, {}:NAME?KEY=VALUE",
+            row.scheme
+        )?;
         let mut options = Table::new(&[("", Align::Left), ("", Align::Left)]);
         for option in &row.options {
             let key = match option.value {

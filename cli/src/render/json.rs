@@ -15,6 +15,18 @@ pub(super) fn print(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         Report::Checks(checks) => serde_json::to_value(checks),
         Report::Listing(listing) => serde_json::to_value(listing),
         Report::Overview(overview) => serde_json::to_value(overview),
+        Report::Leaks(leaks) => serde_json::to_value(leaks),
+        Report::Shown(shown) => serde_json::to_value(shown),
+        Report::Why(answers) => answers
+            .0
+            .iter()
+            .map(|answer| serde_json::from_str(&answer.to_json()))
+            .collect::<Result<Vec<Value>, _>>()
+            .map(|answers| serde_json::json!({ "answers": answers })),
+        // One line, so that --watch gives one a change.
+        Report::Findings(found) => {
+            return writeln!(out, "{}", found.graph.findings_to_json(&found.findings));
+        }
         // They have nothing to say, or have said it.
         Report::Done | Report::Status(_) | Report::Text(_) => return Ok(()),
     };

@@ -7,35 +7,38 @@ use wigwag_observe::object::{Fill, Unit};
 
 use super::Paint;
 use super::table::{Align, Cell, Table};
-use crate::command::ls::Listing;
+use crate::command::ls::{Column, Listing};
 
 pub(super) fn print(out: &mut dyn Write, paint: Paint, listing: &Listing) -> io::Result<()> {
-    let mut table = Table::new(&[
-        ("ADDRESS", Align::Left),
-        ("OWNER", Align::Left),
-        ("MODE", Align::Left),
-        ("HOLDS", Align::Right),
-        ("HOLDERS", Align::Right),
-        ("STATE", Align::Left),
-    ]);
+    let headings: Vec<_> = listing
+        .columns
+        .iter()
+        .map(|column| heading(*column))
+        .collect();
+    let mut table = Table::new(&headings);
     for object in &listing.objects {
-        let leaked = object.leak.is_some();
-        let words = state(object);
-        let painted = if leaked { paint.doubtful(&words) } else { words.clone() };
-        table.row([
-            address(object).into(),
-            owner(object).into(),
-            object.mode.map_or_else(|| "–".into(), |mode| format!("{mode:04o}")).into(),
-            object.fill.first().map_or_else(|| "–".into(), fill).into(),
-            holders(object).into(),
-            Cell::painted(&words, painted),
-        ]);
+        table.row(
+            listing
+                .columns
+                .iter()
+                .map(|column| cell(*column, object, listing.taken, paint)),
+        );
     }
     table.print(out, paint)?;
     for unseen in listing.unseen.iter().filter(|unseen| unseen.pid.is_none()) {
-        writeln!(out, "{}: {}: {}", paint.bad("not seen"), unseen.what, unseen.reason)?;
+        writeln!(
+            out,
+            "{}: {}: {}",
+            paint.bad("not seen"),
+            unseen.what,
+            unseen.reason
+        )?;
     }
-    let processes = listing.unseen.iter().filter(|unseen| unseen.pid.is_some()).count();
+    let processes = listing
+        .unseen
+        .iter()
+        .filter(|unseen| unseen.pid.is_some())
+        .count();
     if processes > 0 {
         let words = format!("of {processes} processes it could not be seen what they have open");
         writeln!(out, "{}", paint.faint(&words))?;
@@ -43,14 +46,85 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, listing: &Listing) -> io:
     Ok(())
 }
 
-fn address(object: &Object) -> String {
+fn heading(column: Column) -> (&'static str, Align) {
+    match column {
+        Column::Address => ("ADDRESS", Align::Left),
+        Column::Facility => ("FACILITY", Align::Left),
+        Column::Name => ("NAME", Align::Left),
+        Column::Id => ("ID", Align::Right),
+        Column::Owner => ("OWNER", Align::Left),
+        Column::Uid => ("UID", Align::Right),
+        Column::Mode => ("MODE", Align::Left),
+        Column::Holds => ("HOLDS", Align::Right),
+        Column::Holders => ("HOLDERS", Align::Right),
+        Column::Who => ("WHO", Align::Left),
+        Column::Waiters => ("WAITERS", Align::Left),
+        Column::Persistence => ("LIVES UNTIL", Align::Left),
+        Column::Age => ("AGE", Align::Right),
+        Column::Used => ("USED", Align::Right),
+        Column::State => ("STATE", Align::Left),
+    }
+}
+
+fn cell(column: Column, object: &Object, now: i64, paint: Paint) -> Cell {
+    const NONE: &str = "–";
+    let number =
+        |number: Option<u64>| number.map_or_else(|| NONE.to_owned(), |number| number.to_string());
+    let since = |then: Option<i64>| number(then.and_then(|then| u64::try_from(now - then).ok()));
+    match column {
+        Column::Address => address(object),
+        Column::Facility => object.facility.to_owned(),
+        Column::Name => object.name.to_string(),
+        Column::Id => number(object.id),
+        Column::Owner => owner(object),
+        Column::Uid => number(object.uid.map(u64::from)),
+        Column::Mode => object
+            .mode
+            .map_or_else(|| NONE.to_owned(), |mode| format!("{mode:04o}")),
+        Column::Holds => object.fill.first().map_or_else(|| NONE.to_owned(), fill),
+        Column::Holders => holders(object),
+        Column::Who => {
+            let mut who: Vec<String> = object
+                .holders
+                .iter()
+                .map(|holder| format!("{}[{}]", holder.comm, holder.pid))
+                .collect();
+            who.dedup();
+            who.join(" ")
+        }
+        Column::Waiters => {
+            let tid = |waiter: &wigwag_observe::object::Waiter| waiter.tid.unwrap_or(waiter.pid);
+            let who: Vec<String> = object
+                .waiters
+                .iter()
+                .map(|waiter| format!("{}[{}]", waiter.comm, tid(waiter)))
+                .collect();
+            who.join(" ")
+        }
+        Column::Persistence => object.persistence.to_string(),
+        Column::Age => since(object.created),
+        Column::Used => since(object.last_used),
+        Column::State => {
+            let words = state(object);
+            let painted = if object.leak.is_some() {
+                paint.doubtful(&words)
+            } else {
+                words.clone()
+            };
+            return Cell::painted(&words, painted);
+        }
+    }
+    .into()
+}
+
+pub(super) fn address(object: &Object) -> String {
     match &object.address {
         Some(address) => address.clone(),
         None => format!("{}: {}", object.facility, object.name),
     }
 }
 
-fn owner(object: &Object) -> String {
+pub(super) fn owner(object: &Object) -> String {
     match (&object.user, object.uid) {
         (Some(user), _) => user.clone(),
         (None, Some(uid)) => uid.to_string(),
@@ -74,7 +148,7 @@ fn state(object: &Object) -> String {
     words.join(", ")
 }
 
-fn fill(fill: &Fill) -> String {
+pub(super) fn fill(fill: &Fill) -> String {
     let unit = match fill.unit {
         Unit::Bytes => "B",
         Unit::Messages => "messages",

@@ -40,7 +40,8 @@ impl Printer {
         let mut out = self.out.lock();
         match self.form {
             Form::Json => {
-                serde_json::to_writer(&mut out, &object(body, received)).map_err(io::Error::from)?;
+                serde_json::to_writer(&mut out, &object(body, received))
+                    .map_err(io::Error::from)?;
                 out.write_all(b"\n")?;
             }
             Form::Raw => out.write_all(body)?,

@@ -6,12 +6,14 @@
 mod base64;
 mod checks;
 mod facilities;
+mod findings;
 mod json;
 mod listing;
 pub(crate) mod messages;
 mod overview;
 mod paint;
 mod progress;
+mod shown;
 mod table;
 
 use std::io::{self, Write};
@@ -48,6 +50,10 @@ impl Output {
             Report::Facilities(facilities) => facilities::print(&mut out, self.paint, facilities)?,
             Report::Checks(checks) => checks::print(&mut out, self.paint, checks)?,
             Report::Listing(listing) => listing::print(&mut out, self.paint, listing)?,
+            Report::Why(answers) => findings::print_why(&mut out, self.paint, answers)?,
+            Report::Findings(found) => findings::print(&mut out, self.paint, found)?,
+            Report::Leaks(leaks) => shown::print_leaks(&mut out, self.paint, leaks)?,
+            Report::Shown(shown) => shown::print(&mut out, self.paint, shown)?,
             Report::Overview(overview) => overview::print(&mut out, self.paint, overview)?,
         }
         out.flush()

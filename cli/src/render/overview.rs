@@ -18,7 +18,11 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
     ]);
     for count in &overview.facilities {
         let leaks = number(count.leaks);
-        let painted = if count.leaks > 0 { paint.doubtful(&leaks) } else { leaks.clone() };
+        let painted = if count.leaks > 0 {
+            paint.doubtful(&leaks)
+        } else {
+            leaks.clone()
+        };
         table.row([
             count.family.as_str().into(),
             count.scheme.into(),
@@ -35,16 +39,37 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
         "\n{} processes; {} objects are full, {} seem to be used by nobody",
         overview.processes, overview.full, overview.leaks
     )?;
+    let stuck = match (overview.deadlocks, overview.dead_ends) {
+        (0, 0) => paint.good("no deadlock"),
+        (deadlocks, dead_ends) => paint.bad(&format!(
+            "{deadlocks} deadlocks, {dead_ends} waits that nobody is left to end: wigwag deadlocks"
+        )),
+    };
+    writeln!(
+        out,
+        "{} threads wait for somebody here; {stuck}",
+        overview.waiting
+    )?;
     if overview.unseen_processes > 0 {
-        let words = format!("{} processes could not be looked into", overview.unseen_processes);
+        let words = format!(
+            "{} processes could not be looked into",
+            overview.unseen_processes
+        );
         writeln!(out, "{}", paint.faint(&words))?;
     }
     writeln!(out)?;
     let mut hints = Table::new(&[("", Align::Left), ("", Align::Left)]);
     for (command, what) in [
         ("wigwag ls", "the objects one by one"),
-        ("wigwag facilities", "what there is, its limits here, what it promises"),
+        (
+            "wigwag facilities",
+            "what there is, its limits here, what it promises",
+        ),
         ("wigwag check", "whether it works here, and how fast"),
+        (
+            "wigwag why PID",
+            "what a process waits for, down to the root",
+        ),
         ("wigwag --help", "all commands"),
     ] {
         hints.row([command.into(), what.into()]);
@@ -54,5 +79,9 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
 
 /// Nothing is easier to overlook than a zero.
 fn number(number: usize) -> String {
-    if number == 0 { "·".into() } else { number.to_string() }
+    if number == 0 {
+        "·".into()
+    } else {
+        number.to_string()
+    }
 }

@@ -73,7 +73,9 @@ impl Table {
             .enumerate()
             .map(|(column, (heading, _))| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.map(|cell| cell.width).fold(heading.width(), usize::max)
+                cells
+                    .map(|cell| cell.width)
+                    .fold(heading.width(), usize::max)
             })
             .collect();
         let headings: Vec<Cell> = self
@@ -110,12 +112,23 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_also_with_wide_letters_and_colour() {
-        let mut table = Table::new(&[("NAME", Align::Left), ("N", Align::Right), ("W", Align::Left)]);
+        let mut table = Table::new(&[
+            ("NAME", Align::Left),
+            ("N", Align::Right),
+            ("W", Align::Left),
+        ]);
         table.row(["日本".into(), "10".into(), "x".into()]);
-        table.row([Cell::painted("a", "\x1b[1ma\x1b[0m".into()), "1".into(), "y\nz".into()]);
+        table.row([
+            Cell::painted("a", "\x1b[1ma\x1b[0m".into()),
+            "1".into(),
+            "y\nz".into(),
+        ]);
         let mut out = Vec::new();
         table.print(&mut out, Paint::new(false)).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "NAME   N  W\n日本  10  x\n\x1b[1ma\x1b[0m      1  y\\nz\n");
+        assert_eq!(
+            text,
+            "NAME   N  W\n日本  10  x\n\x1b[1ma\x1b[0m      1  y\\nz\n"
+        );
     }
 }

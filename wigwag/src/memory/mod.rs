@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a name, gone at reboot | [`posix`] |
 //! | a key, older programs, a count of who has it attached | [`sysv`] |
-//! | contents that survive a reboot | [`file`] |
+//! | contents that survive a reboot | [`mod@file`] |
 //! | no name: passed as a descriptor, sealed against a peer that shrinks it | [`memfd`] |
 //! | a parent and its children only | [`anonymous`] |
 //! | one typed value in any of these, with its gates | [`segment`] |

@@ -11,7 +11,10 @@ pub struct Layout(u64);
 /// [`field`](Layout::field) or [`with`](Layout::with).
 #[must_use]
 pub const fn layout<T>(name: &str) -> Layout {
-    Layout(0xcbf2_9ce4_8422_2325).text(name).number(size_of::<T>()).number(align_of::<T>())
+    Layout(0xcbf2_9ce4_8422_2325)
+        .text(name)
+        .number(size_of::<T>())
+        .number(align_of::<T>())
 }
 
 impl Layout {
@@ -64,6 +67,11 @@ mod tests {
         assert_eq!(one, start.field("a", 0, u64s).field("b", 8, u64s));
         assert_ne!(one, start.field("b", 0, u64s).field("a", 8, u64s));
         assert_ne!(one, start.field("a", 0, u64s).field("b", 16, u64s));
-        assert_ne!(one, start.field("a", 0, u64s).field("b", 8, layout::<i64>("i64")));
+        assert_ne!(
+            one,
+            start
+                .field("a", 0, u64s)
+                .field("b", 8, layout::<i64>("i64"))
+        );
     }
 }

@@ -31,7 +31,10 @@ impl Identity {
             START.store(start_time(pid).unwrap_or(0), Ordering::Relaxed);
             PID.store(pid, Ordering::Release);
         }
-        Identity { pid: PID.load(Ordering::Relaxed), start: START.load(Ordering::Relaxed) }
+        Identity {
+            pid: PID.load(Ordering::Relaxed),
+            start: START.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether it still runs. Unknown is yes: a living owner must never be taken for dead.
@@ -41,7 +44,9 @@ impl Identity {
         }
         match stat(self.pid) {
             // Another process has its id now, or it is a corpse that its parent has not buried.
-            Some((state, start)) => !matches!(state, b'Z' | b'X') && (self.start == 0 || self.start == start),
+            Some((state, start)) => {
+                !matches!(state, b'Z' | b'X') && (self.start == 0 || self.start == start)
+            }
             // Hidden by the mount option hidepid, or gone just now.
             None => exists(self.pid),
         }
@@ -68,7 +73,10 @@ pub(crate) fn after_fork() {
 /// Whether a process or thread has this id.
 pub(crate) fn exists(pid: u32) -> bool {
     // 0 and negative numbers would mean groups of processes.
-    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+    let Some(pid) = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    else {
         return false;
     };
     rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
@@ -79,13 +87,6 @@ pub(crate) fn is_own_thread(tid: u32) -> bool {
     // SAFETY: signal 0 only asks whether the thread exists.
     let answer = unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), tid, 0) };
     tid != 0 && answer == 0
-}
-
-/// The process a thread belongs to, if `/proc` tells.
-pub(crate) fn of_thread(tid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    line.trim().parse().ok()
 }
 
 /// When a process started, in clock ticks since boot.
@@ -101,7 +102,11 @@ fn stat(pid: u32) -> Option<(u8, u64)> {
     let mut fields = line.get(after..)?.split(|byte| *byte == b' ');
     let state = *fields.next()?.first()?;
     // Field 22 of the line; the state is field 3.
-    let start = std::str::from_utf8(fields.nth(18)?).ok()?.trim().parse().ok()?;
+    let start = std::str::from_utf8(fields.nth(18)?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some((state, start))
 }
 
@@ -130,15 +135,30 @@ mod tests {
     fn this_process_is_alive_and_an_older_namesake_is_not() {
         let own = Identity::own();
         assert!(own.is_alive());
-        assert!(!Identity { start: own.start + 1, ..own }.is_alive());
+        assert!(
+            !Identity {
+                start: own.start + 1,
+                ..own
+            }
+            .is_alive()
+        );
         assert!(!Identity { pid: 0, start: 0 }.is_alive());
-        assert!(!Identity { pid: u32::MAX, start: 0 }.is_alive());
+        assert!(
+            !Identity {
+                pid: u32::MAX,
+                start: 0
+            }
+            .is_alive()
+        );
     }
 
     #[test]
     fn a_corpse_is_not_alive() {
         let mut child = std::process::Command::new("true").spawn().expect("true");
-        let identity = Identity { pid: child.id(), start: start_time(child.id()).unwrap_or(0) };
+        let identity = Identity {
+            pid: child.id(),
+            start: start_time(child.id()).unwrap_or(0),
+        };
         let patience = std::time::Instant::now();
         while identity.is_alive() {
             assert!(patience.elapsed() < std::time::Duration::from_secs(30));
@@ -149,10 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_leads_to_its_process() {
-        let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    fn a_thread_is_told_from_those_of_others() {
+        let tid = rustix::thread::gettid()
+            .as_raw_nonzero()
+            .get()
+            .cast_unsigned();
         assert!(is_own_thread(tid));
         assert!(!is_own_thread(1));
-        assert_eq!(of_thread(tid), Some(std::process::id()));
     }
 }

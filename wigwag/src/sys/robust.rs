@@ -39,7 +39,10 @@ pub(crate) struct Untyped(());
 
 impl Link {
     pub(crate) const fn new() -> Self {
-        Link { prev: AtomicPtr::new(std::ptr::null_mut()), next: AtomicPtr::new(std::ptr::null_mut()) }
+        Link {
+            prev: AtomicPtr::new(std::ptr::null_mut()),
+            next: AtomicPtr::new(std::ptr::null_mut()),
+        }
     }
 
     fn entry(&self) -> *mut Untyped {
@@ -77,7 +80,10 @@ pub(crate) struct Current {
 /// The calling thread.
 #[cfg(loom)]
 pub(crate) fn current() -> Current {
-    Current { tid: super::holder::Holder::thread().id(), head: std::ptr::null() }
+    Current {
+        tid: super::holder::Holder::thread().id(),
+        head: std::ptr::null(),
+    }
 }
 
 /// The calling thread.
@@ -89,7 +95,10 @@ pub(crate) fn current() -> Current {
         if tid == 0 {
             return meet(own);
         }
-        Current { tid, head: own.head.get() }
+        Current {
+            tid,
+            head: own.head.get(),
+        }
     })
 }
 
@@ -99,8 +108,15 @@ fn meet(own: &Own) -> Current {
     super::process::after_fork();
     own.tid.set(thread_id());
     own.head.set(head_of_libc());
-    own.room.set(if own.head.get().is_null() { 0 } else { MOST_HELD });
-    Current { tid: own.tid.get(), head: own.head.get() }
+    own.room.set(if own.head.get().is_null() {
+        0
+    } else {
+        MOST_HELD
+    });
+    Current {
+        tid: own.tid.get(),
+        head: own.head.get(),
+    }
 }
 
 /// In the child of a `fork`: it is another thread and holds nothing.
@@ -114,7 +130,10 @@ pub(super) fn forget() {
 
 #[cfg(not(loom))]
 fn thread_id() -> u32 {
-    rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()
+    rustix::thread::gettid()
+        .as_raw_nonzero()
+        .get()
+        .cast_unsigned()
 }
 
 #[cfg(not(loom))]
@@ -125,7 +144,8 @@ fn head_of_libc() -> *const Head {
     let mut head: *const Head = std::ptr::null();
     let mut size = 0_usize;
     // SAFETY: both pointers are valid for writing; 0 means the calling thread.
-    let failed = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size) };
+    let failed =
+        unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size) };
     if failed != 0 || head.is_null() || size != size_of::<Head>() {
         return std::ptr::null();
     }
@@ -193,7 +213,11 @@ impl Current {
     pub(crate) unsafe fn end(self) {
         compiler_fence(Ordering::SeqCst);
         // SAFETY: as for `begin`.
-        unsafe { (*self.head).pending.store(std::ptr::null_mut(), Ordering::Relaxed) };
+        unsafe {
+            (*self.head)
+                .pending
+                .store(std::ptr::null_mut(), Ordering::Relaxed)
+        };
     }
 
     /// Links a lock that was just taken, at the head.
@@ -207,7 +231,8 @@ impl Current {
         unsafe {
             let first = (*self.head).list.load(Ordering::Relaxed);
             link.next.store(first, Ordering::Relaxed);
-            link.prev.store(self.head.cast_mut().cast(), Ordering::Relaxed);
+            link.prev
+                .store(self.head.cast_mut().cast(), Ordering::Relaxed);
             if let Some(prev) = self.prev_of(first) {
                 (*prev).store(link.entry().cast(), Ordering::Relaxed);
             }
@@ -264,7 +289,10 @@ mod tests {
     #[test]
     fn every_thread_of_this_libc_has_a_list_that_fits() {
         assert!(current().has_list());
-        let (one, other) = (current().tid(), std::thread::spawn(|| (current().has_list(), current().tid())));
+        let (one, other) = (
+            current().tid(),
+            std::thread::spawn(|| (current().has_list(), current().tid())),
+        );
         let (has_list, tid) = other.join().expect("a thread");
         assert!(has_list);
         assert_ne!(tid, one);

@@ -12,8 +12,22 @@ use super::step::{begin, end};
 use crate::process;
 
 pub const SCENES: &[Scene] = &[
-    Scene { gate: "glibc robust mutex", name: "woken waiter, a third barged in", sample: 30, make, act, course: barged },
-    Scene { gate: "glibc condition variable", name: "waiter, then three signals", sample: 4, make, act, course: signalled },
+    Scene {
+        gate: "glibc robust mutex",
+        name: "woken waiter, a third barged in",
+        sample: 30,
+        make,
+        act,
+        course: barged,
+    },
+    Scene {
+        gate: "glibc condition variable",
+        name: "waiter, then three signals",
+        sample: 4,
+        make,
+        act,
+        course: signalled,
+    },
 ];
 
 /// Much longer than a wake-up takes.
@@ -41,7 +55,13 @@ impl Drop for Mapped {
 
 fn map(name: &str) -> &'static Table {
     let path = format!("/dev/shm/{name}");
-    let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).expect("open");
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .expect("open");
     file.set_len(4096).expect("length");
     // SAFETY: a new mapping, never unmapped, aligned for any type.
     unsafe {

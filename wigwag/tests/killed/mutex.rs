@@ -21,23 +21,88 @@ wigwag::shared! {
 }
 
 pub const SCENES: &[Scene] = &[
-    Scene { gate: "mutex", name: "owner, nobody waits", sample: 40, make, act, course: alone },
-    Scene { gate: "mutex", name: "owner, one waits", sample: 40, make, act, course: with_a_waiter },
-    Scene { gate: "mutex", name: "woken waiter, another waits", sample: 30, make, act, course: woken },
-    Scene { gate: "mutex", name: "woken waiter, a third barged in", sample: 30, make, act, course: barged },
-    Scene { gate: "mutex", name: "woken waiter and the third", sample: 30, make, act, course: barged_and_killed },
-    Scene { gate: "mutex", name: "repair after a death", sample: 40, make, act, course: repairing },
-    Scene { gate: "watched mutex", name: "owner, nobody waits", sample: 40, make: make_watched, act, course: alone },
-    Scene { gate: "watched mutex", name: "owner, one waits", sample: 40, make: make_watched, act, course: with_a_waiter },
-    Scene { gate: "watched mutex", name: "woken waiter and the third", sample: 30, make: make_watched, act, course: barged_and_killed },
+    Scene {
+        gate: "mutex",
+        name: "owner, nobody waits",
+        sample: 40,
+        make,
+        act,
+        course: alone,
+    },
+    Scene {
+        gate: "mutex",
+        name: "owner, one waits",
+        sample: 40,
+        make,
+        act,
+        course: with_a_waiter,
+    },
+    Scene {
+        gate: "mutex",
+        name: "woken waiter, another waits",
+        sample: 30,
+        make,
+        act,
+        course: woken,
+    },
+    Scene {
+        gate: "mutex",
+        name: "woken waiter, a third barged in",
+        sample: 30,
+        make,
+        act,
+        course: barged,
+    },
+    Scene {
+        gate: "mutex",
+        name: "woken waiter and the third",
+        sample: 30,
+        make,
+        act,
+        course: barged_and_killed,
+    },
+    Scene {
+        gate: "mutex",
+        name: "repair after a death",
+        sample: 40,
+        make,
+        act,
+        course: repairing,
+    },
+    Scene {
+        gate: "watched mutex",
+        name: "owner, nobody waits",
+        sample: 40,
+        make: make_watched,
+        act,
+        course: alone,
+    },
+    Scene {
+        gate: "watched mutex",
+        name: "owner, one waits",
+        sample: 40,
+        make: make_watched,
+        act,
+        course: with_a_waiter,
+    },
+    Scene {
+        gate: "watched mutex",
+        name: "woken waiter and the third",
+        sample: 30,
+        make: make_watched,
+        act,
+        course: barged_and_killed,
+    },
 ];
 
 /// Longer than the longest nap, and than anything on a loaded machine.
-const LIMIT: Duration = Duration::from_secs(10);
+pub const LIMIT: Duration = Duration::from_secs(10);
 
 fn table(name: &str, death: Death) -> Box<dyn Any> {
     let options = Options::new().temporary(true).death(death);
-    let value = Table { pair: Mutex::new(Pair { a: 0, b: 0 }) };
+    let value = Table {
+        pair: Mutex::new(Pair { a: 0, b: 0 }),
+    };
     Box::new(options.create(format!("/{name}"), value).expect("create"))
 }
 
@@ -50,7 +115,10 @@ fn make_watched(name: &str) -> Box<dyn Any> {
 }
 
 fn of(object: &dyn Any) -> &Mutex<Pair> {
-    &object.downcast_ref::<Segment<Table>>().expect("the table").pair
+    &object
+        .downcast_ref::<Segment<Table>>()
+        .expect("the table")
+        .pair
 }
 
 #[inline(never)]
@@ -86,7 +154,10 @@ fn act(part: &str, object: &str) {
         }
         "mender" => {
             begin();
-            let pair = mutex.lock().expect("lock").or_repair(|pair| pair.a = pair.b);
+            let pair = mutex
+                .lock()
+                .expect("lock")
+                .or_repair(|pair| pair.a = pair.b);
             drop(pair);
             end();
         }
@@ -151,7 +222,11 @@ fn aftermath(mutex: &Mutex<Pair>, so_far: &str) -> Verdict {
     for _ in 0..1100 {
         drop(mutex.lock());
     }
-    if mutex.waiters() != 0 || mutex.owner().is_some() { Verdict::Leaked } else { Verdict::Good }
+    if mutex.waiters() != 0 || mutex.owner().is_some() {
+        Verdict::Leaked
+    } else {
+        Verdict::Good
+    }
 }
 
 fn alone(stage: &Stage<'_>, object: &dyn Any) -> Verdict {

@@ -3,6 +3,7 @@
 //! A new gate adds a file with its scenes and one line each in `SCENES`.
 
 use std::any::Any;
+use std::sync::mpsc;
 use std::time::Instant;
 
 use super::step::{At, Victim};
@@ -50,8 +51,14 @@ pub struct Stage<'a> {
 impl Stage<'_> {
     /// Starts an actor.
     pub fn actor(&self, part: &str) -> Child {
+        self.actor_with(part, &[])
+    }
+
+    /// Starts an actor and tells it more.
+    pub fn actor_with(&self, part: &str, more: &[(&str, &str)]) -> Child {
         let scene = format!("{} {}", self.scene.gate, self.scene.name);
-        process::play("plays", part, &[("SCENE", &scene), ("OBJECT", self.object)]).start()
+        let told = [&[("SCENE", scene.as_str()), ("OBJECT", self.object)], more].concat();
+        process::play("plays", part, &told).start()
     }
 
     /// Starts the victim and returns it stopped at the beginning of the operation.
@@ -64,6 +71,22 @@ impl Stage<'_> {
         let at = victim.step(self.point);
         victim.kill();
         at == At::Inside
+    }
+}
+
+/// Ends the test when one point takes longer than anything may, so that it can never hang.
+struct Watchdog(#[allow(dead_code)] mpsc::Sender<()>);
+
+impl Watchdog {
+    fn over(what: String) -> Self {
+        let (over, heard) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if heard.recv_timeout(2 * process::PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("killed: {what}: hangs");
+                std::process::abort();
+            }
+        });
+        Watchdog(over)
     }
 }
 
@@ -86,9 +109,17 @@ impl Scene {
     }
 
     fn at(&self, point: usize) -> Verdict {
+        let _watchdog = Watchdog::over(format!("{} {}, point {point}", self.gate, self.name));
         let object = process::unique("killed");
         let made = (self.make)(&object);
-        (self.course)(&Stage { scene: self, object: &object, point }, &*made)
+        (self.course)(
+            &Stage {
+                scene: self,
+                object: &object,
+                point,
+            },
+            &*made,
+        )
     }
 
     /// Kills at every point, or at a sample of them, and prints the line.
@@ -125,7 +156,12 @@ impl Scene {
                 }
             }
         }
-        let Tally { points, stuck, torn, leaked } = tally;
+        let Tally {
+            points,
+            stuck,
+            torn,
+            leaked,
+        } = tally;
         println!(
             "killed: {} {}: {points} points, {stuck} stuck, {torn} torn, {leaked} leaked ({:.1} s)",
             self.gate,

@@ -58,9 +58,18 @@ impl Victim {
     /// Waits until `child` has begun.
     pub fn of(mut child: Child) -> Self {
         let line = child.line();
-        let tid = line.strip_prefix("steps ").unwrap_or_else(|| panic!("the victim says {line}"));
-        let victim = Victim { child, tid: tid.parse().expect("a thread id") };
-        assert_eq!(victim.stopped(), Some(libc::SIGTRAP), "it begins with a trap");
+        let tid = line
+            .strip_prefix("steps ")
+            .unwrap_or_else(|| panic!("the victim says {line}"));
+        let victim = Victim {
+            child,
+            tid: tid.parse().expect("a thread id"),
+        };
+        assert_eq!(
+            victim.stopped(),
+            Some(libc::SIGTRAP),
+            "it begins with a trap"
+        );
         let options = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACESYSGOOD;
         victim.ptrace(libc::PTRACE_SETOPTIONS, options as usize);
         victim
@@ -69,7 +78,12 @@ impl Victim {
     fn ptrace(&self, request: libc::c_uint, data: usize) {
         // SAFETY: a request without pointers to a stopped child of this thread.
         let answer = unsafe { libc::ptrace(request, self.tid, 0, data) };
-        assert_eq!(answer, 0, "ptrace {request}: {}", std::io::Error::last_os_error());
+        assert_eq!(
+            answer,
+            0,
+            "ptrace {request}: {}",
+            std::io::Error::last_os_error()
+        );
     }
 
     /// Waits for its next stop and returns the signal; none when it ended.
@@ -77,7 +91,12 @@ impl Victim {
         let mut status = 0;
         // SAFETY: the pointer is valid for writing.
         let answer = unsafe { libc::waitpid(self.tid, &raw mut status, libc::__WALL) };
-        assert_eq!(answer, self.tid, "waitpid: {}", std::io::Error::last_os_error());
+        assert_eq!(
+            answer,
+            self.tid,
+            "waitpid: {}",
+            std::io::Error::last_os_error()
+        );
         libc::WIFSTOPPED(status).then(|| libc::WSTOPSIG(status))
     }
 
@@ -137,7 +156,11 @@ impl Victim {
     pub fn run_into_futex(&self) {
         loop {
             self.ptrace(libc::PTRACE_SYSCALL, 0);
-            assert_eq!(self.stopped(), Some(libc::SIGTRAP | 0x80), "it enters a system call");
+            assert_eq!(
+                self.stopped(),
+                Some(libc::SIGTRAP | 0x80),
+                "it enters a system call"
+            );
             // Both the entry and the exit stop here; the call is in /proc at the entry only while it is being made.
             if self.in_futex_wait() {
                 break;
@@ -151,23 +174,34 @@ impl Victim {
     }
 
     fn in_futex_wait(&self) -> bool {
-        let text = std::fs::read_to_string(format!("/proc/{}/syscall", self.tid)).unwrap_or_default();
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/syscall", self.tid)).unwrap_or_default();
         let mut words = text.split(' ');
         let number = words.next().and_then(|word| word.parse::<i64>().ok());
-        let operation = words.nth(1).and_then(|word| i64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+        let operation = words
+            .nth(1)
+            .and_then(|word| i64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
         // FUTEX_WAIT or FUTEX_WAIT_BITSET
-        number == Some(libc::SYS_futex) && operation.is_some_and(|operation| matches!(operation & 0x7f, 0 | 9))
+        number == Some(libc::SYS_futex)
+            && operation.is_some_and(|operation| matches!(operation & 0x7f, 0 | 9))
     }
 
     fn sleeps(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.tid)).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.tid))
+            .unwrap_or_default();
         // Its nap may be over already: then it is stopped behind the call.
-        stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S") || rest.starts_with(" t"))
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" S") || rest.starts_with(" t"))
     }
 
     /// After [`run_into_futex`](Self::run_into_futex) and a wake-up: waits until it is back from the kernel.
     pub fn returns(&self) {
-        assert_eq!(self.stopped(), Some(libc::SIGTRAP), "it returns from the system call");
+        assert_eq!(
+            self.stopped(),
+            Some(libc::SIGTRAP),
+            "it returns from the system call"
+        );
     }
 
     /// `kill -9`, and waits until it is gone.

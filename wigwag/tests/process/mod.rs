@@ -28,14 +28,26 @@ const PART: &str = "WIGWAG_TEST_PART";
 /// Longer than anything that works takes, even on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Seconds after which a child or a foreign program counts as hanging.
+const HANGS: u32 = 120;
+
 /// The part this process plays, if it is a child of a test.
 pub fn part() -> Option<String> {
-    std::env::var(PART).ok()
+    let part = std::env::var(PART).ok()?;
+    // A child that hangs ends, and with it the test that waits for its words.
+    // SAFETY: takes a number.
+    unsafe { libc::alarm(HANGS) };
+    Some(part)
 }
 
 /// An argument the test gave to the child.
 pub fn argument(name: &str) -> String {
     std::env::var(format!("WIGWAG_TEST_{name}")).expect(name)
+}
+
+/// The same, where the test itself has none.
+pub fn argument_or_empty(name: &str) -> String {
+    std::env::var(format!("WIGWAG_TEST_{name}")).unwrap_or_default()
 }
 
 /// Says one line to the test.
@@ -314,7 +326,10 @@ pub fn python(module: &str, script: &str) -> Command {
         "Python's {module} is missing: pip install {module} (./test does)"
     );
     let mut command = Command::new("python3");
-    command.args(["-c", script]);
+    command.args([
+        "-c",
+        &format!("import signal; signal.alarm({HANGS})\n{script}"),
+    ]);
     command
 }
 

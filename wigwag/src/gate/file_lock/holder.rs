@@ -39,7 +39,7 @@ pub(super) fn find(
     };
     let pid = match obstacle.pid {
         // An open file owns it.
-        -1 => Inode::of(file)?.opener(obstacle),
+        -1 => Inode::of(file)?.opener(obstacle, file),
         pid => (pid > 0).then_some(pid),
     };
     let Span { start, len } = obstacle.span;
@@ -60,7 +60,7 @@ pub(super) fn find(
 fn flocked(file: BorrowedFd<'_>, mode: Mode) -> io::Result<Option<Holder>> {
     let inode = Inode::of(file)?;
     // Our own lock is in the list too, under the process that took it.
-    let mut own = locks_of_descriptor("self", &file.as_raw_fd().to_string(), &inode)
+    let mut own = locks_of_descriptor(std::process::id().cast_signed(), file.as_raw_fd(), &inode)
         .into_iter()
         .find(|lock| lock.class == "FLOCK");
     for line in fs::read_to_string("/proc/locks")?.lines() {
@@ -119,26 +119,30 @@ impl Inode {
         Ok(Inode(format!("{:02x}:{:02x}:{inode}", device.0, device.1)))
     }
 
-    /// A process that has this file open with such a lock.
-    fn opener(&self, obstacle: Obstacle) -> Option<i32> {
-        let processes = fs::read_dir("/proc").ok()?;
-        processes
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-            .find(|pid| {
-                let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
-                    return false;
-                };
-                descriptors.flatten().any(|entry| {
-                    let descriptor = entry.file_name();
-                    locks_of_descriptor(&pid.to_string(), &descriptor.to_string_lossy(), self)
-                        .iter()
-                        .any(|lock| {
-                            lock.class == "OFDLCK"
-                                && lock.exclusive == obstacle.exclusive
-                                && lock.start == obstacle.span.start
-                        })
+    /// A process that has this file open with such a lock, through another descriptor than `ours`.
+    fn opener(&self, obstacle: Obstacle, ours: BorrowedFd<'_>) -> Option<i32> {
+        let own = std::process::id().cast_signed();
+        let mut processes: Vec<i32> = fs::read_dir("/proc")
+            .ok()?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        // This process last: our own lock, seen through a duplicate, is in nobody's way.
+        processes.sort_by_key(|pid| *pid == own);
+        processes.into_iter().find(|pid| {
+            let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
+                return false;
+            };
+            descriptors
+                .flatten()
+                .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+                .filter(|number| *pid != own || *number != ours.as_raw_fd())
+                .flat_map(|number| locks_of_descriptor(*pid, number, self))
+                .any(|lock| {
+                    lock.class == "OFDLCK"
+                        && lock.exclusive == obstacle.exclusive
+                        && lock.start == obstacle.span.start
                 })
-            })
+        })
     }
 }
 
@@ -155,7 +159,7 @@ fn device_of_mount(mount: u64) -> Option<(u32, u32)> {
 }
 
 /// The locks on a file that are held through one descriptor of one process.
-fn locks_of_descriptor(process: &str, descriptor: &str, inode: &Inode) -> Vec<Lock> {
+fn locks_of_descriptor(process: i32, descriptor: i32, inode: &Inode) -> Vec<Lock> {
     fs::read_to_string(format!("/proc/{process}/fdinfo/{descriptor}"))
         .unwrap_or_default()
         .lines()

@@ -30,7 +30,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-mod raw;
+pub(in crate::gate) mod raw;
 
 pub use self::raw::Cause;
 use self::raw::{Raw, Taken};
@@ -45,7 +45,7 @@ use crate::wait::Wait;
 #[doc(alias = "pthread_mutex_t")]
 #[repr(C, align(64))]
 pub struct Mutex<T> {
-    raw: Raw,
+    raw: Raw<true>,
     value: UnsafeCell<T>,
 }
 
@@ -131,7 +131,9 @@ impl<T> Mutex<T> {
     fn wait(&self, me: robust::Current, wait: Wait) -> Result<Lock<'_, T>> {
         Ok(match self.raw.wait(me, wait)? {
             Taken::Clean => Lock::Clean(Guard::new(self)),
-            Taken::Orphaned => Lock::Orphaned(Orphan { guard: Guard::new(self) }),
+            Taken::Orphaned => Lock::Orphaned(Orphan {
+                guard: Guard::new(self),
+            }),
         })
     }
 
@@ -170,7 +172,9 @@ impl<T> Mutex<T> {
 
 impl<T> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").field("owner", &self.owner()).finish_non_exhaustive()
+        f.debug_struct("Mutex")
+            .field("owner", &self.owner())
+            .finish_non_exhaustive()
     }
 }
 
@@ -261,8 +265,6 @@ impl<T> Drop for Orphan<'_, T> {
 #[must_use = "it is unlocked at once if it is not kept"]
 pub struct Guard<'a, T> {
     mutex: &'a Mutex<T>,
-    /// Whether the thread was unwinding already when it took it.
-    panicking: bool,
     not_send: PhantomData<*const ()>,
 }
 
@@ -272,7 +274,13 @@ unsafe impl<T: Sync> Sync for Guard<'_, T> {}
 impl<'a, T> Guard<'a, T> {
     #[inline(always)]
     fn new(mutex: &'a Mutex<T>) -> Self {
-        Guard { mutex, panicking: std::thread::panicking(), not_send: PhantomData }
+        if std::thread::panicking() {
+            mutex.raw.taken_in_panic();
+        }
+        Guard {
+            mutex,
+            not_send: PhantomData,
+        }
     }
 
     /// The mutex it is of.
@@ -303,8 +311,8 @@ impl<T> Drop for Guard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
         let me = robust::current();
-        if std::thread::panicking() && !self.panicking {
-            self.mutex.raw.abandon(me, Some(Cause::Panic));
+        if std::thread::panicking() {
+            self.mutex.raw.free_in_panic(me);
         } else {
             self.mutex.raw.free(me);
         }
@@ -314,5 +322,27 @@ impl<T> Drop for Guard<'_, T> {
 impl<T: fmt::Debug> fmt::Debug for Guard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_taken_and_given_back_while_unwinding_is_no_orphan() {
+        struct Locks<'a>(&'a Mutex<u8>);
+        impl Drop for Locks<'_> {
+            fn drop(&mut self) {
+                drop(self.0.lock());
+            }
+        }
+        let mutex = Mutex::new(0);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _locks = Locks(&mutex);
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+        assert!(!mutex.lock().expect("lock").is_orphaned());
     }
 }

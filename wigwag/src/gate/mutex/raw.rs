@@ -20,7 +20,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex;
 use crate::sys::holder::Holder;
 use crate::sys::process;
 use crate::sys::robust::{self, Current, Link, NEXT, WORD};
@@ -45,12 +45,14 @@ const WATCHED: u32 = 2;
 const DEATH: u32 = 0;
 const PANIC: u32 = 1;
 const UNUSABLE: u32 = 2;
+/// `cause`, while it is held: the holder was unwinding already when it took it, so its panic is not about this lock.
+const UNWINDING: u32 = 3;
 
-pub(super) const NOUN: &str = "mutex";
+pub(in crate::gate) const NOUN: &str = "mutex";
 
 /// How the lock was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(in crate::gate) enum Taken {
     Clean,
     Orphaned,
 }
@@ -65,8 +67,10 @@ pub enum Cause {
 }
 
 /// The lock without the value. Its layout is part of the library's C interface.
+///
+/// Without `LIST` it keeps no pointers in the memory and follows none, whatever the memory says.
 #[repr(C)]
-pub(super) struct Raw {
+pub(in crate::gate) struct Raw<const LIST: bool> {
     #[cfg(not(target_env = "musl"))]
     word: AtomicU32,
     waiters: AtomicU32,
@@ -84,14 +88,14 @@ pub(super) struct Raw {
 
 #[cfg(not(loom))]
 const _: () = {
-    assert!(std::mem::offset_of!(Raw, word) == WORD);
-    assert!(usize::BITS != 64 || std::mem::offset_of!(Raw, link) == NEXT - 8);
-    assert!(usize::BITS != 64 || size_of::<Raw>() == 48);
+    assert!(std::mem::offset_of!(Raw<true>, word) == WORD);
+    assert!(usize::BITS != 64 || std::mem::offset_of!(Raw<true>, link) == NEXT - 8);
+    assert!(usize::BITS != 64 || size_of::<Raw<true>>() == 48);
 };
 
-impl Raw {
+impl<const LIST: bool> Raw<LIST> {
     const_unless_loom! {
-        pub(super) const fn new() -> Self {
+        pub(in crate::gate) const fn new() -> Self {
             Raw {
                 word: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
@@ -107,7 +111,7 @@ impl Raw {
 
     /// It lies in shared memory now, free whatever it was before.
     #[cfg(not(loom))]
-    pub(super) fn settle(&self, death: crate::shared::Death) {
+    pub(in crate::gate) fn settle(&self, death: crate::shared::Death) {
         self.word.store(0, Ordering::Relaxed);
         self.waiters.store(0, Ordering::Relaxed);
         self.holder.store(0, Ordering::Relaxed);
@@ -118,10 +122,19 @@ impl Raw {
         self.mode.store(mode, Ordering::Release);
     }
 
+    #[inline(always)]
+    fn mode(&self) -> u32 {
+        if LIST {
+            self.mode.load(Ordering::Relaxed)
+        } else {
+            WATCHED
+        }
+    }
+
     /// Takes it if it is free and nobody waits, with one compare-and-swap.
     #[inline(always)]
-    pub(super) fn take(&self, me: Current) -> bool {
-        let mode = self.mode.load(Ordering::Relaxed);
+    pub(in crate::gate) fn take(&self, me: Current) -> bool {
+        let mode = self.mode();
         if self.mark() != 0 {
             return false;
         }
@@ -146,27 +159,41 @@ impl Raw {
     /// The mark that the word must have because somebody waits, as far as this thread can see.
     #[inline(always)]
     fn mark(&self) -> u32 {
-        if self.waiters.load(Ordering::Relaxed) & COUNT == 0 || mutated("mutex-mark") { 0 } else { WAITERS }
+        if self.waiters.load(Ordering::Relaxed) & COUNT == 0 || mutated("mutex-mark") {
+            0
+        } else {
+            WAITERS
+        }
     }
 
     #[inline(always)]
     fn exchange(&self, from: u32, to: u32) -> bool {
-        let order = if mutated("mutex-acquire") { Ordering::Relaxed } else { Ordering::SeqCst };
-        self.word.compare_exchange(from, to, order, Ordering::Relaxed).is_ok()
+        let order = if mutated("mutex-acquire") {
+            Ordering::Relaxed
+        } else {
+            Ordering::SeqCst
+        };
+        self.word
+            .compare_exchange(from, to, order, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// What is left to do between the exchange and the end of the bracket.
     #[inline(always)]
     fn taken(&self, me: Current, mode: u32, waiters: u32) {
         // Somebody who came while we took it is served by the unlock; with the mark, also by our death.
-        if waiters == 0 && self.waiters.load(Ordering::SeqCst) & COUNT != 0 && !mutated("mutex-mark") {
+        if waiters == 0
+            && self.waiters.load(Ordering::SeqCst) & COUNT != 0
+            && !mutated("mutex-mark")
+        {
             self.remember();
         }
         if mode == KERNEL {
             // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
             unsafe { me.link(&self.link) };
         } else if mode == WATCHED {
-            self.holder.store(Holder::thread().word(), Ordering::Relaxed);
+            self.holder
+                .store(Holder::thread().word(), Ordering::Relaxed);
         }
     }
 
@@ -177,13 +204,31 @@ impl Raw {
 
     /// Frees it, if this thread has it; in the child of a `fork` it is still its parent's.
     #[inline(always)]
-    pub(super) fn free(&self, me: Current) {
+    pub(in crate::gate) fn free(&self, me: Current) {
         self.leave(me, 0);
+    }
+
+    /// Notes that the holder is unwinding already.
+    #[cold]
+    pub(in crate::gate) fn taken_in_panic(&self) {
+        self.cause.store(UNWINDING, Ordering::Relaxed);
+    }
+
+    /// Frees it while its holder unwinds.
+    #[cold]
+    pub(in crate::gate) fn free_in_panic(&self, me: Current) {
+        if self.word.load(Ordering::Relaxed) & TID != me.tid() {
+        } else if self.cause.load(Ordering::Relaxed) == UNWINDING {
+            self.cause.store(DEATH, Ordering::Relaxed);
+            self.free(me);
+        } else {
+            self.abandon(me, Some(Cause::Panic));
+        }
     }
 
     /// Frees it as one whose value must be repaired.
     #[cold]
-    pub(super) fn abandon(&self, me: Current, cause: Option<Cause>) {
+    pub(in crate::gate) fn abandon(&self, me: Current, cause: Option<Cause>) {
         if self.word.load(Ordering::Relaxed) & TID != me.tid() {
             return;
         }
@@ -201,7 +246,7 @@ impl Raw {
         if self.word.load(Ordering::Relaxed) & TID != me.tid() {
             return;
         }
-        let mode = self.mode.load(Ordering::Relaxed);
+        let mode = self.mode();
         if mode == KERNEL {
             // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
             unsafe {
@@ -211,7 +256,11 @@ impl Raw {
         } else if mode == WATCHED {
             self.holder.store(0, Ordering::Relaxed);
         }
-        let order = if mutated("mutex-release") { Ordering::Relaxed } else { Ordering::SeqCst };
+        let order = if mutated("mutex-release") {
+            Ordering::Relaxed
+        } else {
+            Ordering::SeqCst
+        };
         let old = self.word.swap(word, order);
         if old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0 {
             self.wake();
@@ -228,7 +277,7 @@ impl Raw {
             return;
         }
         let before = self.waiters.load(Ordering::SeqCst);
-        if futex::wake(&self.word, 1, Scope::Machine) != 0 || before & COUNT == 0 {
+        if futex::wake(&self.word, 1) != 0 || before & COUNT == 0 {
             self.strikes.store(0, Ordering::Relaxed);
             return;
         }
@@ -237,14 +286,16 @@ impl Raw {
             self.strikes.store(0, Ordering::Relaxed);
             let none = before & !COUNT;
             // A waiter that lives notices that it counts no longer before its next sleep.
-            let _ = self.waiters.compare_exchange(before, none, Ordering::SeqCst, Ordering::Relaxed);
+            let _ =
+                self.waiters
+                    .compare_exchange(before, none, Ordering::SeqCst, Ordering::Relaxed);
         }
     }
 
     /// Takes it, waiting if it must.
     #[cold]
-    pub(super) fn wait(&self, me: Current, wait: Wait) -> Result<Taken> {
-        let mode = self.mode.load(Ordering::Relaxed);
+    pub(in crate::gate) fn wait(&self, me: Current, wait: Wait) -> Result<Taken> {
+        let mode = self.mode();
         if mode == KERNEL {
             if !me.has_list() {
                 let why = "the kernel has no robust list of this thread";
@@ -258,14 +309,17 @@ impl Raw {
             // SAFETY: it has a list; the link is that of this lock, which outlives the call.
             unsafe { me.begin(&self.link) };
         }
-        let mut waiter = Waiter { raw: self, counts: false };
+        let mut waiter = Waiter {
+            raw: self,
+            counts: false,
+        };
         let taken = self.wait_inside(me, mode, wait, &mut waiter);
         waiter.leave();
         if taken.is_err() {
             // The wake-up that ended our last sleep may have been meant for the lock; pass it on.
             let word = self.word.load(Ordering::SeqCst);
             if word & TID == 0 && (word & WAITERS != 0 || self.mark() != 0) {
-                futex::wake(&self.word, 1, Scope::Machine);
+                futex::wake(&self.word, 1);
             }
         }
         if mode == KERNEL {
@@ -275,11 +329,21 @@ impl Raw {
         taken
     }
 
-    fn wait_inside(&self, me: Current, mode: u32, wait: Wait, waiter: &mut Waiter<'_>) -> Result<Taken> {
+    fn wait_inside(
+        &self,
+        me: Current,
+        mode: u32,
+        wait: Wait,
+        waiter: &mut Waiter<'_, LIST>,
+    ) -> Result<Taken> {
         let deadline = Deadline::from(wait);
         let mut watch = Watch::until(deadline);
         let mut looked = wait == Wait::Not;
-        loop {
+        for turn in 0_u64.. {
+            // A peer that does not keep the rules may change the word all the time.
+            if turn > 100 && deadline.passed() {
+                return Err(late(wait));
+            }
             let word = self.word.load(Ordering::SeqCst);
             let owner = word & TID;
             if owner == 0 {
@@ -290,7 +354,11 @@ impl Raw {
                 if self.exchange(word, me.tid() | mark) {
                     waiter.leave();
                     self.taken(me, mode, mark);
-                    return Ok(if word & DIED == 0 { Taken::Clean } else { Taken::Orphaned });
+                    return Ok(if word & DIED == 0 {
+                        Taken::Clean
+                    } else {
+                        Taken::Orphaned
+                    });
                 }
                 continue;
             }
@@ -300,14 +368,16 @@ impl Raw {
             }
             if deadline.passed() {
                 // A dead owner is not waited for, not even for a time.
-                if mode == WATCHED && self.bury(word) {
+                if wait != Wait::Not && self.bury(word) {
                     continue;
                 }
                 return Err(late(wait));
             }
             if !looked {
                 looked = true;
-                if watch::look(|| (self.word.load(Ordering::Relaxed) & TID == 0).then_some(())).is_some() {
+                if watch::look(|| (self.word.load(Ordering::Relaxed) & TID == 0).then_some(()))
+                    .is_some()
+                {
                     continue;
                 }
             }
@@ -316,112 +386,147 @@ impl Raw {
             if mutated("mutex-waiters") {
                 // Sleeps without a word to anybody.
             } else if word != marked
-                && self.word.compare_exchange(word, marked, Ordering::SeqCst, Ordering::Relaxed).is_err()
+                && self
+                    .word
+                    .compare_exchange(word, marked, Ordering::SeqCst, Ordering::Relaxed)
+                    .is_err()
             {
                 continue;
             }
-            let asleep = if mutated("mutex-waiters") { word } else { marked };
+            let asleep = if mutated("mutex-waiters") {
+                word
+            } else {
+                marked
+            };
             self.sleeps.fetch_add(1, Ordering::Relaxed);
             match watch.sleep(&self.word, asleep) {
                 Woken::Perhaps | Woken::TimedOut => {}
-                Woken::LookAround if mode == WATCHED => drop(self.bury(asleep)),
-                Woken::LookAround => {}
+                Woken::LookAround => drop(self.bury(asleep)),
                 Woken::Gone => {
                     let why = "the memory it lies in is gone";
                     return Err(Error::new(Kind::Corrupt, "lock", NOUN, "", why));
                 }
             }
         }
+        Err(late(wait))
     }
 
     /// What the kernel does when the holder is killed.
     #[cfg(loom)]
-    pub(super) fn die(&self) {
+    pub(in crate::gate) fn die(&self) {
         let word = self.word.load(Ordering::SeqCst);
-        if self.word.compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        if self
+            .word
+            .compare_exchange(
+                word,
+                DIED | word & WAITERS,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            )
+            .is_err()
+        {
             return self.die();
         }
         if word & WAITERS != 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 
     /// A waiter that is killed when it has been woken, and what the kernel does about it then.
     #[cfg(loom)]
-    pub(super) fn wait_and_die(&self) {
-        let mut waiter = Waiter { raw: self, counts: false };
+    pub(in crate::gate) fn wait_and_die(&self) {
+        let mut waiter = Waiter {
+            raw: self,
+            counts: false,
+        };
         loop {
             let word = self.word.load(Ordering::SeqCst);
             if word & TID == 0 {
                 return; // too late to sleep; killed before it could take it
             }
             waiter.count();
-            if self.word.compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
-                let slept = futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+            if self
+                .word
+                .compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok()
+            {
+                let slept = futex::wait(&self.word, word | WAITERS, Deadline::Never);
                 if slept == futex::Sleep::Woken {
                     break;
                 }
             }
         }
         if self.word.load(Ordering::SeqCst) & TID == 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 
-    /// In `WATCHED` mode, does what the kernel would have done if the holder is dead.
+    /// Does what the kernel would have done, or has forgotten to do, if the holder is dead. It forgets when a thread
+    /// that is not the first of its process calls `exec`: that changes its id before its list is walked.
     fn bury(&self, word: u32) -> bool {
         let holder = self.holder.load(Ordering::SeqCst);
         let dead = match Holder::in_word(holder) {
             Some(who) if who.id() == word & TID => !who.thread_is_alive(),
-            // Killed before it wrote its start time, or after it erased it; or just about to do so.
+            // Not watched; or killed before it wrote its start time, or after it erased it.
             _ => !process::exists(word & TID),
         };
         dead && self
             .word
-            .compare_exchange(word, DIED | word & WAITERS, Ordering::SeqCst, Ordering::Relaxed)
+            .compare_exchange(
+                word,
+                DIED | word & WAITERS,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            )
             .is_ok()
     }
 
     /// Whether the thread id in the word is ours by reuse only.
     fn is_of_a_dead_namesake(&self, mode: u32) -> bool {
         let holder = self.holder.load(Ordering::SeqCst);
-        mode == WATCHED && holder != Holder::thread().word() && self.bury(self.word.load(Ordering::SeqCst))
+        mode == WATCHED
+            && holder != Holder::thread().word()
+            && self.bury(self.word.load(Ordering::SeqCst))
     }
 
     /// The thread that has it.
-    pub(super) fn owner(&self) -> Option<u32> {
+    pub(in crate::gate) fn owner(&self) -> Option<u32> {
         Some(self.word.load(Ordering::Relaxed) & TID).filter(|tid| *tid != 0)
     }
 
     /// Why the last holder did not leave it clean; asked while it is held.
-    pub(super) fn cause(&self) -> Cause {
-        if self.cause.load(Ordering::Relaxed) == PANIC { Cause::Panic } else { Cause::Death }
+    pub(in crate::gate) fn cause(&self) -> Cause {
+        if self.cause.load(Ordering::Relaxed) == PANIC {
+            Cause::Panic
+        } else {
+            Cause::Death
+        }
     }
 
     /// The value is whole again; said while it is held.
-    pub(super) fn repaired(&self) {
+    pub(in crate::gate) fn repaired(&self) {
         self.cause.store(DEATH, Ordering::Relaxed);
     }
 
     /// Whether a thread of this process has it.
     #[cfg(not(loom))]
-    pub(super) fn is_ours(&self) -> bool {
+    pub(in crate::gate) fn is_ours(&self) -> bool {
         self.owner().is_some_and(process::is_own_thread)
     }
 
     /// How many wait or were killed waiting.
-    pub(super) fn waiters(&self) -> u32 {
+    pub(in crate::gate) fn waiters(&self) -> u32 {
         self.waiters.load(Ordering::Relaxed) & COUNT
     }
 }
 
 /// One thread's part in the count.
-struct Waiter<'a> {
-    raw: &'a Raw,
+struct Waiter<'a, const LIST: bool> {
+    raw: &'a Raw<LIST>,
     counts: bool,
 }
 
-impl Waiter<'_> {
+impl<const LIST: bool> Waiter<'_, LIST> {
     /// Counts before a sleep; again, if it was taken for dead meanwhile.
     fn count(&mut self) {
         if !self.counts || self.raw.waiters.load(Ordering::SeqCst) & COUNT == 0 {
@@ -435,21 +540,34 @@ impl Waiter<'_> {
         if std::mem::take(&mut self.counts) {
             // Never below zero: it may have been taken for dead.
             let less = |waiters: u32| (waiters & COUNT != 0).then(|| waiters - 1);
-            let _ = self.raw.waiters.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
+            let _ = self
+                .raw
+                .waiters
+                .fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
         }
     }
 
     /// The mark that the word must have because others wait.
     fn mark_for_others(&self) -> u32 {
         let waiters = self.raw.waiters.load(Ordering::SeqCst) & COUNT;
-        if waiters > u32::from(self.counts) && !mutated("mutex-mark") { WAITERS } else { 0 }
+        if waiters > u32::from(self.counts) && !mutated("mutex-mark") {
+            WAITERS
+        } else {
+            0
+        }
     }
 }
 
 #[cold]
 fn late(wait: Wait) -> Error {
     match wait {
-        Wait::Not => Error::new(Kind::WouldBlock, "lock", NOUN, "", "another thread holds it"),
+        Wait::Not => Error::new(
+            Kind::WouldBlock,
+            "lock",
+            NOUN,
+            "",
+            "another thread holds it",
+        ),
         _ => Error::new(Kind::TimedOut, "lock", NOUN, "", "timed out"),
     }
 }

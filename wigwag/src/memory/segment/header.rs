@@ -118,13 +118,28 @@ impl Header {
     }
 
     /// Whether this program may use a ready segment of `len` bytes as a `T`; or why not, and what to change.
-    pub(super) fn check<T: Shared>(&self, len: u64, trusting: bool) -> Result<(), (Kind, String, &'static str)> {
+    pub(super) fn check<T: Shared>(
+        &self,
+        len: u64,
+        trusting: bool,
+    ) -> Result<(), (Kind, String, &'static str)> {
         if self.abi != ABI || self.order != ORDER {
-            let why = format!("it has layout version {:#x}, byte order {:#x}; this program knows {ABI:#x}, {ORDER:#x}", self.abi, self.order);
-            return Err((Kind::Unsupported, why, "build all its programs with one version of wigwag"));
+            let why = format!(
+                "it has layout version {:#x}, byte order {:#x}; this program knows {ABI:#x}, {ORDER:#x}",
+                self.abi, self.order
+            );
+            return Err((
+                Kind::Unsupported,
+                why,
+                "build all its programs with one version of wigwag",
+            ));
         }
         if self.word_size != usize::BITS {
-            let why = format!("it was made by a {}-bit program, this one has {} bits", self.word_size, usize::BITS);
+            let why = format!(
+                "it was made by a {}-bit program, this one has {} bits",
+                self.word_size,
+                usize::BITS
+            );
             return Err((Kind::Unsupported, why, "use programs of one word size"));
         }
         if self.layout != T::LAYOUT.hash() || self.size != size_of::<T>() as u64 {
@@ -137,10 +152,17 @@ impl Header {
                 size_of::<T>(),
                 T::LAYOUT.hash()
             );
-            return Err((Kind::BadInput, why, "build all its programs from one declaration of the type, or remove the segment"));
+            return Err((
+                Kind::BadInput,
+                why,
+                "build all its programs from one declaration of the type, or remove the segment",
+            ));
         }
         if len < (VALUE + size_of::<T>()) as u64 {
-            let why = format!("it was truncated to {len} bytes, of {}", VALUE + size_of::<T>());
+            let why = format!(
+                "it was truncated to {len} bytes, of {}",
+                VALUE + size_of::<T>()
+            );
             return Err((Kind::Corrupt, why, "remove it and create it again"));
         }
         if self.robust != 0 && self.robust as isize != robust::OFFSET {
@@ -149,24 +171,53 @@ impl Header {
                 self.robust,
                 robust::OFFSET
             );
-            return Err((Kind::Unsupported, why, "link all its programs with one libc, or create it with Death::Watched"));
+            return Err((
+                Kind::Unsupported,
+                why,
+                "link all its programs with one libc, or create it with Death::Watched",
+            ));
         }
         if self.robust != 0 && !robust::current().has_list() {
-            let why = "the kernel has no robust list of this thread that our locks could join".to_owned();
-            return Err((Kind::Unsupported, why, "use a thread that libc made, or create it with Death::Watched"));
+            let why =
+                "the kernel has no robust list of this thread that our locks could join".to_owned();
+            return Err((
+                Kind::Unsupported,
+                why,
+                "use a thread that libc made, or create it with Death::Watched",
+            ));
         }
         if (self.trusting != 0) != trusting {
-            let [made, here] = [self.trusting != 0, trusting].map(|yes| if yes { "trust" } else { "do not trust" });
-            let why = format!("its creator meant for programs that {made} each other, this one was told to {here} them");
-            return Err((Kind::BadInput, why, "open it with the trust it was created with"));
+            let [made, here] = [self.trusting != 0, trusting]
+                .map(|yes| if yes { "trust" } else { "do not trust" });
+            let why = format!(
+                "its creator meant for programs that {made} each other, this one was told to {here} them"
+            );
+            return Err((
+                Kind::BadInput,
+                why,
+                "open it with the trust it was created with",
+            ));
         }
         match process::pid_namespace() {
             Ok(own) if own == self.pid_namespace => {}
             Ok(own) => {
-                let why = format!("the owners of its locks are counted in pid namespace {}, this process is in {own}", self.pid_namespace);
-                return Err((Kind::Unsupported, why, "start the containers with one pid namespace (docker: --pid, Kubernetes: shareProcessNamespace)"));
+                let why = format!(
+                    "the owners of its locks are counted in pid namespace {}, this process is in {own}",
+                    self.pid_namespace
+                );
+                return Err((
+                    Kind::Unsupported,
+                    why,
+                    "start the containers with one pid namespace (docker: --pid, Kubernetes: shareProcessNamespace)",
+                ));
             }
-            Err(error) => return Err((Kind::Unsupported, format!("the pid namespace is unknown: {error}"), "mount /proc")),
+            Err(error) => {
+                return Err((
+                    Kind::Unsupported,
+                    format!("the pid namespace is unknown: {error}"),
+                    "mount /proc",
+                ));
+            }
         }
         match process::boot_id() {
             Ok(boot) if boot == self.boot => Ok(()),
@@ -175,7 +226,11 @@ impl Header {
                 "it is from an earlier boot, and nobody knows who held its locks".to_owned(),
                 "copy what you need out of the file, remove it and create it again",
             )),
-            Err(error) => Err((Kind::Unsupported, format!("the boot is unknown: {error}"), "mount /proc")),
+            Err(error) => Err((
+                Kind::Unsupported,
+                format!("the boot is unknown: {error}"),
+                "mount /proc",
+            )),
         }
     }
 
@@ -186,6 +241,13 @@ impl Header {
 
     fn type_name(&self) -> String {
         let name = self.type_name.iter().take_while(|byte| **byte != 0);
-        name.map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '?' }).collect()
+        name.map(|byte| {
+            if byte.is_ascii_graphic() || *byte == b' ' {
+                char::from(*byte)
+            } else {
+                '?'
+            }
+        })
+        .collect()
     }
 }

@@ -28,7 +28,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 mod file;
@@ -37,12 +37,10 @@ mod key;
 mod pages;
 mod place;
 
-
 use self::header::VALUE;
 use self::pages::Pages;
 pub use self::place::Place;
 use crate::error::{Error, Kind, Result};
-use crate::memory::memfd;
 use crate::shared::{Death, Shared};
 use crate::sys::robust;
 
@@ -75,7 +73,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { mode: 0o600, temporary: false, trust: Trust::Peers, death: None }
+        Options {
+            mode: 0o600,
+            temporary: false,
+            trust: Trust::Peers,
+            death: None,
+        }
     }
 }
 
@@ -131,7 +134,11 @@ impl Options {
     ///
     /// # Errors
     /// Those of both.
-    pub fn open_or_create<T: Shared>(&self, name: impl AsRef<OsStr>, value: impl FnOnce() -> T) -> Result<Segment<T>> {
+    pub fn open_or_create<T: Shared>(
+        &self,
+        name: impl AsRef<OsStr>,
+        value: impl FnOnce() -> T,
+    ) -> Result<Segment<T>> {
         self.at(Place::parse(name)?, true, Some(value))
     }
 
@@ -153,7 +160,12 @@ impl Options {
         file::received(self, file.into())
     }
 
-    fn at<T: Shared>(&self, place: Place, exists: bool, value: Option<impl FnOnce() -> T>) -> Result<Segment<T>> {
+    fn at<T: Shared>(
+        &self,
+        place: Place,
+        exists: bool,
+        value: Option<impl FnOnce() -> T>,
+    ) -> Result<Segment<T>> {
         self.fits::<T>(&place.to_string())?;
         match place.path() {
             Some(path) => file::at(self, place, &path, exists, value),
@@ -169,10 +181,13 @@ impl Options {
                 "{} hands out references to memory that a hostile peer could change meanwhile",
                 std::any::type_name::<T>()
             );
-            return Err(refuse(why).with_hint("with Trust::Nobody use atomics, and gates that copy in and out"));
+            return Err(refuse(why)
+                .with_hint("with Trust::Nobody use atomics, and gates that copy in and out"));
         }
         if align_of::<T>() > VALUE {
-            return Err(refuse(format!("a value in a segment is aligned to at most {VALUE} bytes")));
+            return Err(refuse(format!(
+                "a value in a segment is aligned to at most {VALUE} bytes"
+            )));
         }
         Ok(())
     }
@@ -191,7 +206,6 @@ impl Options {
 /// One value in many processes.
 pub struct Segment<T: Shared> {
     pages: Pages,
-    file: Option<OwnedFd>,
     place: Option<Place>,
     temporary: bool,
     value: PhantomData<T>,
@@ -261,11 +275,16 @@ impl<T: Shared> Segment<T> {
     /// The descriptor behind it, to be sent to another process; System V memory has none.
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.file.as_ref().map(AsFd::as_fd)
+        self.pages.object()
     }
 
-    fn new(options: &Options, pages: Pages, file: Option<OwnedFd>, place: Option<Place>) -> Self {
-        Segment { pages, file, place, temporary: options.temporary, value: PhantomData }
+    fn new(options: &Options, pages: Pages, place: Option<Place>) -> Self {
+        Segment {
+            pages,
+            place,
+            temporary: options.temporary,
+            value: PhantomData,
+        }
     }
 }
 
@@ -297,13 +316,17 @@ impl<T: Shared> Drop for Segment<T> {
 impl<T: Shared> fmt::Debug for Segment<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Segment");
-        debug.field("of", &std::any::type_name::<T>()).field("at", &self.place).finish_non_exhaustive()
+        debug
+            .field("of", &std::any::type_name::<T>())
+            .field("at", &self.place)
+            .finish_non_exhaustive()
     }
 }
 
 fn remove(place: &Place) -> Result<()> {
     match place.path() {
-        Some(path) => std::fs::remove_file(path).map_err(|cause| place.facility.failed("remove", &place.name, cause)),
+        Some(path) => std::fs::remove_file(path)
+            .map_err(|cause| place.facility.failed("remove", &place.name, cause)),
         None => key::remove(place),
     }
 }

@@ -15,10 +15,10 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::memory::{file, posix, sysv};
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
+use crate::memory::{file, posix, sysv};
 use crate::name::Name;
 
 /// A facility of memory and a name in it.
@@ -56,7 +56,10 @@ impl Place {
     }
 
     fn of(facility: &'static Facility, name: &[u8]) -> Result<Self> {
-        Ok(Place { facility, name: Name::parse(facility, name)? })
+        Ok(Place {
+            facility,
+            name: Name::parse(facility, name)?,
+        })
     }
 }
 
@@ -65,13 +68,18 @@ impl TryFrom<&Address> for Place {
 
     fn try_from(address: &Address) -> Result<Self> {
         let known = [&posix::FACILITY, &sysv::FACILITY, &file::FACILITY];
-        let Some(facility) = known.into_iter().find(|facility| facility.id == address.scheme()) else {
+        let Some(facility) = known
+            .into_iter()
+            .find(|facility| facility.id == address.scheme())
+        else {
             let why = format!("a segment does not lie in {}", address.scheme());
             return Err(Error::new(Kind::BadAddress, "place", "segment", address, why)
                 .with_hint("use shm:/name, file:/path or sysv-shm:KEY, or a segment without a name (anonymous)"));
         };
         if let Some((key, _)) = address.options().iter().next() {
-            return Err(address.options().bad(key, "the address of a segment has no options"));
+            return Err(address
+                .options()
+                .bad(key, "the address of a segment has no options"));
         }
         Place::of(facility, address.name())
     }

@@ -27,7 +27,7 @@ pub(crate) fn create(target: &Target) -> Result<()> {
             .options
             .bad("temporary", "nothing would stay of what is created here"));
     }
-    make(target, &options).map(drop)
+    options.create(key(target)?).map(drop)
 }
 
 pub(crate) fn unlink(name: &Name) -> Result<()> {

@@ -241,7 +241,10 @@ impl Queue {
 
     fn send_until(&self, kind: i64, message: &[u8], deadline: Deadline) -> Result<()> {
         patience::look_again(deadline, || {
-            msg::send(self.id, kind, message, libc::IPC_NOWAIT)
+            match msg::send(self.id, kind, message, libc::IPC_NOWAIT) {
+                Err(Errno::AGAIN) if self.fits(message).is_err() => Err(Errno::MSGSIZE),
+                outcome => outcome,
+            }
         })
         .map_err(|errno| self.not_sent(kind, message, errno))
     }
@@ -420,7 +423,7 @@ impl Queue {
     fn not_sent(&self, kind: i64, message: &[u8], errno: Errno) -> Error {
         let error = |kind, cause: String| FACILITY.error(kind, "send to", &self.name, cause);
         let len = message.len();
-        if let (Errno::AGAIN | Errno::TIMEDOUT, Err(never)) = (errno, self.fits(message)) {
+        if let (Errno::AGAIN | Errno::MSGSIZE, Err(never)) = (errno, self.fits(message)) {
             return never;
         }
         match errno {

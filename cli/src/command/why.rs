@@ -1,0 +1,57 @@
+//! Why: what a process waits for, who could wake it, down to the root, and what to do about it.
+
+use std::time::Duration;
+
+use wigwag_observe::waits::Options;
+use wigwag_observe::why::{Why, why};
+
+use crate::exit;
+use crate::failure::{Failure, Result};
+use crate::report::Report;
+
+/// Say why a process does not go on: what it waits for, who could wake it, what to do
+///
+/// The verdict comes first (DEADLOCK, DEAD END, BLOCKED BY, WAITING FOR INPUT, STOPPED, FROZEN, SLEEPING,
+/// RUNNING), then one line for each wait down to the root, then what to do. The machine is looked at
+/// twice and only what both looks agree on counts. Nothing is stopped, traced or opened. Exit code 3 when
+/// the process is in a deadlock or nobody is left who could wake it, 1 when there is no such process.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A process id, a thread id, or the name of processes
+    #[arg(value_name = "PID|TID|NAME")]
+    target: String,
+
+    /// Time between the two looks
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    interval: u64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One answer for a thread, one for each process of a name.
+#[derive(Debug)]
+pub(crate) struct Answers(pub(crate) Vec<Why>);
+
+impl Answers {
+    pub(crate) fn exit(&self) -> u8 {
+        let alarm = self.0.iter().any(|answer| answer.standing.is_alarm());
+        if alarm { exit::DEADLOCK } else { exit::DONE }
+    }
+}
+
+pub(crate) fn run(args: Args) -> Result<Report> {
+    let options = Options {
+        interval: Duration::from_millis(args.interval),
+        ..Options::default()
+    };
+    match why(&args.target, &options) {
+        Ok(answers) => Ok(Report::Why(Answers(answers))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::Coded(
+            exit::NO,
+            format!("there is no process, thread or name {}", args.target),
+        )),
+        Err(error) => Err(Failure::io("look at /proc", &error)),
+    }
+}

@@ -1,0 +1,115 @@
+//! Listing: what exists is listed with its address, owner, mode and how full it is.
+
+mod command;
+#[path = "../../wigwag/tests/process/mod.rs"]
+mod process;
+
+use command::{Object, eventually, key, wigwag};
+use process::unique;
+
+fn listed(arguments: &[&str]) -> Vec<serde_json::Value> {
+    let mut all = vec!["ls", "--json"];
+    all.extend(arguments);
+    let json: serde_json::Value = serde_json::from_slice(&wigwag(all).ends().out).unwrap();
+    assert_eq!(json["version"], 1);
+    json["objects"].as_array().unwrap().clone()
+}
+
+fn find(objects: &[serde_json::Value], address: &str) -> serde_json::Value {
+    objects
+        .iter()
+        .find(|object| object["address"] == address)
+        .unwrap_or_else(|| panic!("{address} is not listed"))
+        .clone()
+}
+
+#[test]
+fn queues_have_owner_mode_and_depth() {
+    let posix = Object::new(format!("mq:/{}?depth=4&mode=0640", unique("ls")));
+    let sysv = Object::new(format!("sysv-mq:{}?mode=0640", key()));
+    for queue in [&posix, &sysv] {
+        wigwag(["send", queue, "one", "two"]).ends().code(0);
+        let object = find(&listed(&[]), queue);
+        assert_eq!(object["mode"], 0o640, "{object:#}");
+        assert_eq!(object["uid"], 0);
+        assert!(
+            object["fill"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|fill| fill["level"] == 2),
+            "{object:#}"
+        );
+        let text = String::from_utf8(wigwag(["ls"]).ends().out).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&**queue))
+            .unwrap();
+        assert!(line.contains("0640"), "{line}");
+    }
+}
+
+#[test]
+fn memory_and_semaphores_are_listed_by_address() {
+    for address in [
+        format!("shm:/{}?size=8192", unique("ls")),
+        format!("sysv-shm:{}?size=8192", key()),
+        format!("sem:/{}?value=3", unique("ls")),
+        format!("sysv-sem:{}", key()),
+    ] {
+        let object = Object::new(address);
+        let scheme = object.split(':').next().unwrap();
+        find(&listed(&[scheme]), &object);
+    }
+}
+
+#[test]
+fn fifos_and_sockets_that_are_open_are_listed() {
+    let directory = process::Directory::new();
+    let path = directory.file("socket");
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let fifo = directory.file("fifo");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&fifo)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let open = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .unwrap();
+    eventually("both are listed", || {
+        let objects = listed(&[]);
+        let addresses: Vec<&str> = objects
+            .iter()
+            .filter_map(|object| object["address"].as_str())
+            .collect();
+        addresses.contains(&&*format!("unix:{}", path.display()))
+            && addresses.contains(&&*format!("fifo:{}", fifo.display()))
+    });
+    drop((socket, open));
+}
+
+#[test]
+fn an_odd_name_does_not_break_the_table() {
+    use std::os::unix::ffi::OsStrExt;
+    let name = [
+        b"wigwag-odd-\n\x1b[31m-\xff-".as_slice(),
+        std::process::id().to_string().as_bytes(),
+    ]
+    .concat();
+    let path = std::path::Path::new("/dev/shm").join(std::ffi::OsStr::from_bytes(&name));
+    std::fs::write(&path, "x").unwrap();
+    let ended = wigwag(["ls", "shm"]).ends();
+    std::fs::remove_file(&path).unwrap();
+    let text = String::from_utf8(ended.out).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.contains("wigwag-odd-"))
+        .unwrap();
+    assert!(
+        line.contains("%FF") && line.contains("%0A") && !text.contains('\x1b'),
+        "{line:?}"
+    );
+}
