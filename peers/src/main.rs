@@ -6,6 +6,7 @@
 
 mod duel;
 mod facilities;
+mod gates;
 mod row;
 
 use std::process::ExitCode;
@@ -34,9 +35,14 @@ struct Arguments {
 enum Suite {
     /// Each facility of the kernel against the same system calls made bare.
     Facilities,
+    /// The gates in memory against POSIX threads, between two processes.
+    Gates,
 }
 
 fn main() -> ExitCode {
+    if gates::partner() {
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::parse();
     let wanted = |name: &str| {
         arguments.names.is_empty() || arguments.names.iter().any(|part| name.contains(&part[..]))
@@ -45,7 +51,8 @@ fn main() -> ExitCode {
         rounds: arguments.rounds,
     };
     let rows = match arguments.suite {
-        Suite::Facilities => facilities::rows(effort, &wanted),
+        Suite::Facilities => facilities::rows(effort, &wanted).map_err(std::io::Error::from),
+        Suite::Gates => gates::rows(effort, &wanted),
     };
     match rows {
         Ok(rows) if rows.is_empty() => {

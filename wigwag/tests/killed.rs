@@ -10,19 +10,21 @@ mod killed {
     pub mod gates;
     pub mod glibc;
     pub mod mutex;
+    pub mod once;
     pub mod scene;
     pub mod segment;
     pub mod step;
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{gates, glibc, mutex, segment};
+use killed::{gates, glibc, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
     mutex::SCENES,
     glibc::SCENES,
     segment::SCENES,
+    once::SCENES,
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
@@ -63,6 +65,11 @@ fn survives(scenes: &[Scene]) {
 #[test]
 fn the_mutex_survives() {
     survives(mutex::SCENES);
+}
+
+#[test]
+fn the_once_cell_survives() {
+    survives(once::SCENES);
 }
 
 #[test]

@@ -306,3 +306,74 @@ fn the_watched_form_needs_no_list_and_learns_of_death_too() {
             .is_orphaned()
     );
 }
+
+#[test]
+fn a_thread_id_that_is_reused_is_not_taken_for_the_owner() {
+    let test = "a_thread_id_that_is_reused_is_not_taken_for_the_owner";
+    match process::part().as_deref() {
+        Some("holder") => {
+            let table = opened();
+            let _held = table.pair.lock();
+            // SAFETY: no arguments.
+            process::say(&unsafe { libc::syscall(libc::SYS_gettid) }.to_string());
+            process::hear();
+        }
+        // In a pid namespace of its own, where it may say which id comes next.
+        Some(_) => {
+            for death in [Death::Watched, Death::Kernel] {
+                let name = format!("/{}", process::unique("reuse"));
+                let options = Options::new().temporary(true).death(death);
+                let table = options.create(&name, table()).expect("create");
+                let mut holder = process::play(test, "holder", &[("OBJECT", &name)]).start();
+                let tid: u32 = holder.line().parse().expect("a thread id");
+                holder.kill();
+                // The kernel counts start times in hundredths of a second; no id comes round in that time by itself.
+                std::thread::sleep(Duration::from_millis(30));
+                let mut namesake = loop {
+                    std::fs::write("/proc/sys/kernel/ns_last_pid", (tid - 1).to_string())
+                        .expect("choose the next id");
+                    let mut sleeper = std::process::Command::new("sleep")
+                        .arg("60")
+                        .spawn()
+                        .expect("sleep");
+                    if sleeper.id() == tid {
+                        break sleeper;
+                    }
+                    sleeper
+                        .kill()
+                        .and_then(|()| sleeper.wait())
+                        .expect("end it");
+                };
+                let lock = table
+                    .pair
+                    .lock_timeout(PATIENCE)
+                    .map(|lock| lock.is_orphaned());
+                namesake
+                    .kill()
+                    .and_then(|()| namesake.wait())
+                    .expect("end it");
+                assert!(lock.expect("its owner is dead"), "{death:?}");
+            }
+        }
+        None => {
+            let output = process::foreign("unshare", "util-linux")
+                .args([
+                    "--user",
+                    "--map-root-user",
+                    "--pid",
+                    "--fork",
+                    "--mount-proc",
+                ])
+                .arg(std::env::current_exe().expect("own path"))
+                .args(["--exact", test, "--nocapture"])
+                .env("WIGWAG_TEST_PART", "namespace")
+                .output()
+                .expect("run unshare");
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}

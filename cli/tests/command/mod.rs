@@ -1,5 +1,6 @@
 //! Command: the built binary run as a process, and what came of it.
 #![allow(dead_code)] // each test binary uses its share
+#![allow(clippy::unwrap_used)] // support of tests, where a panic is the message
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};

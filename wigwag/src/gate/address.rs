@@ -24,7 +24,9 @@ pub(crate) fn open_posix(target: &Target, opening: Opening) -> Result<Box<dyn Ga
 pub(crate) fn create_posix(target: &Target) -> Result<()> {
     stays(target)?;
     let value = target.options.value::<u32>("value")?.unwrap_or(1);
-    read_posix(target)?.create_named(&target.name, value).map(drop)
+    read_posix(target)?
+        .create_named(&target.name, value)
+        .map(drop)
 }
 
 fn make_posix(target: &Target, options: &posix::Options) -> Result<posix::Semaphore> {
@@ -82,7 +84,9 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Gat
 
 pub(crate) fn create_sysv(target: &Target) -> Result<()> {
     stays(target)?;
-    read_sysv(target)?.create(key(target)?, &values(target)?).map(drop)
+    read_sysv(target)?
+        .create(key(target)?, &values(target)?)
+        .map(drop)
 }
 
 pub(crate) fn unlink_sysv(name: &Name) -> Result<()> {

@@ -2,9 +2,9 @@
 //!
 //! | `sequence` | `waiters` | state |
 //! |---|---|---|
-//! | s | 0 | nobody waits: `signal` does nothing |
-//! | s | n | n wait, or were killed while they waited |
-//! | s + 1 | n | a signal was given: who read s does not sleep, one who sleeps is woken |
+//! | s | 0 | nobody sleeps; who waits has read s and is about to |
+//! | s | n | n sleep, or were killed asleep |
+//! | s + 1 | any | a signal was given: who read s does not go to sleep, one who sleeps is woken |
 //!
 //! **A signal is not a message.** It is lost if nobody waits, waiters may wake without one, and between the signal and
 //! the waiter's return others may have had the lock (Mesa semantics). So wait for a *condition* of the value
@@ -23,7 +23,7 @@
 use std::time::Duration;
 
 use super::mutex::{Guard, Lock};
-use super::waiters::{Waiter, Waiters};
+use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::Result;
 #[cfg(not(loom))]
@@ -184,21 +184,21 @@ impl Condvar {
         }
     }
 
-    /// How many wait; too high by those who were killed while they waited.
+    /// How many sleep; too high for a while by those who were killed asleep.
     #[must_use]
     pub fn waiters(&self) -> u32 {
         self.waiters.count()
     }
 
-    /// Makes a signal visible to those about to sleep; whether anybody is to be woken.
+    /// Makes a signal visible to those about to sleep; whether anybody sleeps and is to be woken.
     ///
-    /// A waiter counts itself while it has the lock, so whoever changed the value under the lock sees it.
+    /// With the sleeper's order this is "I store mine, then look at yours". A waiter reads the sequence while it has
+    /// the lock, so whoever changed the value under the lock after it changes the sequence after that.
     pub(super) fn announce(&self) -> bool {
-        let somebody = self.waiters.count() != 0;
-        if somebody && !mutated("condvar-sequence") {
-            self.sequence.fetch_add(1, Ordering::Release);
+        if !mutated("condvar-sequence") {
+            self.sequence.fetch_add(1, Ordering::SeqCst);
         }
-        somebody
+        self.waiters.any()
     }
 
     pub(super) fn wake(&self, count: u32) {
@@ -213,40 +213,31 @@ impl Condvar {
         guard: Guard<'a, T>,
         watch: &mut Watch,
     ) -> Result<(Lock<'a, T>, Woken)> {
-        let ticket = self.register();
+        let ticket = self.ticket();
         let mutex = Guard::mutex(&guard);
         drop(guard);
         let woken = self.doze(ticket, watch);
         Ok((mutex.lock()?, woken))
     }
 
-    /// Counts the caller, who has the lock, among the waiters; what [`doze`](Self::doze) wants to know.
-    pub(super) fn register(&self) -> Ticket<'_> {
+    /// What a waiter must know of the past when it gives up the lock; asked with the lock.
+    pub(super) fn ticket(&self) -> u32 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps until there was a signal since `ticket`, or for a nap; the caller has the lock no longer.
+    pub(super) fn doze(&self, ticket: u32, watch: &mut Watch) -> Woken {
+        let signalled = || (self.sequence.load(Ordering::Relaxed) != ticket).then_some(());
+        if look(signalled).is_some() {
+            return Woken::Perhaps;
+        }
         let mut waiter = self.waiters.waiter();
         if !mutated("condvar-waiters") {
             waiter.count();
         }
-        let sequence = self.sequence.load(Ordering::Relaxed);
-        Ticket {
-            sequence,
-            _waiter: waiter,
-        }
+        // The kernel looks at the sequence once more, after the count.
+        watch.sleep(&self.sequence, ticket)
     }
-
-    /// Sleeps until there was a signal since `register`, or for a nap; the caller has the lock no longer.
-    pub(super) fn doze(&self, ticket: Ticket<'_>, watch: &mut Watch) -> Woken {
-        let signalled = || (self.sequence.load(Ordering::Relaxed) != ticket.sequence).then_some(());
-        match look(signalled) {
-            Some(()) => Woken::Perhaps,
-            None => watch.sleep(&self.sequence, ticket.sequence),
-        }
-    }
-}
-
-/// What a waiter saw when it still had the lock.
-pub(super) struct Ticket<'a> {
-    sequence: u32,
-    _waiter: Waiter<'a>,
 }
 
 impl Default for Condvar {

@@ -11,6 +11,7 @@
 //! | number free resources, in memory | [`RobustSemaphore`] | given back, and who gets it is told |
 //! | sections of a few instructions on dedicated cores (read its page first) | [`SpinLock`] | the next one is told, and repairs |
 //! | the same where a peer may be hostile | [`WaryMutex`] | the next one is told |
+//! | make a value once, by whoever comes first | [`OnceCell`] | the next one makes it |
 //! | count free resources, by name | [`posix`] semaphore | stays held |
 //! | several counts at once, given back at exit | [`sysv`] semaphore set | given back if asked (undo) |
 //! | protect a file, or a range of it | [`file_lock`]: OFD | given back |
@@ -29,6 +30,7 @@ pub mod event;
 pub mod file_lock;
 pub mod monitor;
 pub mod mutex;
+pub mod once;
 pub mod posix;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod pthread;
@@ -46,12 +48,13 @@ pub use barrier::Barrier;
 pub use condvar::Condvar;
 pub use monitor::Monitor;
 pub use mutex::{Lock, Mutex};
+pub use once::OnceCell;
 pub use robust_semaphore::RobustSemaphore;
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
+pub use spin::SpinLock;
 #[cfg(not(loom))]
 pub use wary::WaryMutex;
-pub use spin::SpinLock;
 
 /// Whether others may be inside at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -114,7 +114,7 @@ impl<T> Monitor<T> {
         Ok(self.entered(self.mutex.lock_timeout(limit)?))
     }
 
-    /// How many wait inside for a change; too high by those who were killed meanwhile.
+    /// How many sleep until there is a change; too high for a while by those who were killed asleep.
     #[must_use]
     pub fn waiters(&self) -> u32 {
         self.changed.waiters()
@@ -239,7 +239,7 @@ impl<'a, T> Inside<'a, T> {
             }
             // What this one changed before it waits is news for the others, not for itself.
             let news = std::mem::take(&mut self.changed) && changed.announce();
-            let ticket = changed.register();
+            let ticket = changed.ticket();
             self.guard = None;
             if news {
                 changed.wake(u32::MAX);

@@ -332,6 +332,9 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     }
 
     fn is_empty(&self) -> bool {
+        if mutated("rwlock-readers") {
+            return true;
+        }
         // Acquire: what the readers read was before what the writer writes.
         self.slots
             .iter()
@@ -505,14 +508,7 @@ impl<T, const READERS: usize> Drop for ReadGuard<'_, T, READERS> {
             return;
         }
         // With the look at `waiters` this is "I store mine, then look at yours"; so is the writer's side.
-        self.slot.store(
-            FREE,
-            if mutated("rwlock-leave") {
-                Ordering::Relaxed
-            } else {
-                Ordering::SeqCst
-            },
-        );
+        self.slot.store(FREE, Ordering::SeqCst);
         if self.lock.waiters.any() {
             self.lock.left.fetch_add(1, Ordering::SeqCst);
             if !mutated("rwlock-wake") {

@@ -139,10 +139,16 @@ impl Semaphore {
                 return Err(too_many(most));
             };
             // With the look at `waiters` this is "I store mine, then look at yours"; so is the waiter's side.
-            match self
-                .value
-                .compare_exchange_weak(value, sum, Ordering::SeqCst, Ordering::Relaxed)
-            {
+            match self.value.compare_exchange_weak(
+                value,
+                sum,
+                if mutated("semaphore-release") {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::SeqCst
+                },
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => break,
                 Err(now) => value = now,
             }
@@ -168,12 +174,16 @@ impl Semaphore {
 
     #[inline]
     fn take(&self) -> bool {
-        let mut value = self.value.load(Ordering::SeqCst);
+        let mut value = self.value.load(Ordering::Relaxed);
         while value != 0 {
             match self.value.compare_exchange_weak(
                 value,
                 value - 1,
-                Ordering::Acquire,
+                if mutated("semaphore-acquire") {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::Acquire
+                },
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return true,

@@ -6,7 +6,7 @@
 //! it wronged counts itself again before its next sleep.
 
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, model_fence};
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex;
 
 /// The count below, the number of arrivals above, so that two equal values mean that nobody came.
 const COUNT: u32 = 0xffff;
@@ -44,7 +44,7 @@ impl Waiters {
     #[cold]
     pub(super) fn wake(&self, word: &AtomicU32, count: u32) {
         let before = self.word.load(Ordering::SeqCst);
-        if futex::wake(word, count, Scope::Machine) != 0 || before & COUNT == 0 {
+        if futex::wake(word, count) != 0 || before & COUNT == 0 {
             self.strikes.store(0, Ordering::Relaxed);
         } else if self.strikes.fetch_add(1, Ordering::Relaxed) >= STRIKES {
             self.strikes.store(0, Ordering::Relaxed);

@@ -1,8 +1,9 @@
 //! Watch: how a waiter waits: it looks a little while, then sleeps, and looks around from time to time.
 //!
 //! **Looking** saves a sleep and a wake-up, which cost 4 µs on one core and 20 to 100 µs across the cores of a virtual
-//! machine. It costs the same when it was in vain, so the time spent adapts to how often it helped, and
-//! is none where the process may use one core only. [`set_spin`] turns it off for the process.
+//! machine. First it spins, for a partner on another core, then it yields, for one on the same core. In vain
+//! it costs the same, so both adapt to how often they helped: the spin gets shorter, the yields are left out for a
+//! while, and for long where others used the core meanwhile. [`set_spin`] and [`set_yield`] turn them off for the process.
 //!
 //! **Looking around** bounds what a kill can do: whoever was killed between a change and the wake-up that
 //! belongs to it, or between a wake-up and its use, delays a waiter by one nap: 10 ms at
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::sys::atomic::{AtomicU32 as Word, relax};
-use crate::sys::futex::{self, Scope, Sleep};
+use crate::sys::futex::{self, Sleep};
 use crate::wait::Deadline;
 
 /// The longest time for which a waiter does not look around.
@@ -22,26 +23,33 @@ const FIRST_NAP: Duration = Duration::from_millis(10);
 /// The most turns a waiter of this process looks before it sleeps; not yet asked: `UNKNOWN`.
 static MOST: AtomicU32 = AtomicU32::new(UNKNOWN);
 const UNKNOWN: u32 = u32::MAX;
-/// About 5 µs: what a hand-over between two running threads takes.
-const DEFAULT: u32 = 400;
+/// The most turns a waiter looks where several cores can be used: about 5 µs, what a hand-over between two
+/// running threads takes.
+pub const DEFAULT_SPIN: u32 = 400;
 /// How many of those turns seem worth while now.
-static WORTH: AtomicU32 = AtomicU32::new(DEFAULT);
+static WORTH: AtomicU32 = AtomicU32::new(DEFAULT_SPIN);
 /// So that it notices when looking pays again.
 const LEAST: u32 = 20;
 
-/// Sets how many turns (of some 10 ns) the waiters of this process look before they sleep; 0 turns it off.
+/// Sets how many turns (of some 10 ns) the waiters of this process spin before they yield or sleep, at most.
 ///
-/// Unless it is called, that is 400 if the process may use more than one core when its first waiter waits, else 0.
+/// Unless it is called, that is [`DEFAULT_SPIN`] if the process may use more than one core when its first waiter
+/// waits, else 0.
 pub fn set_spin(turns: u32) {
     MOST.store(turns.min(UNKNOWN - 1), Ordering::Relaxed);
     WORTH.store(turns, Ordering::Relaxed);
+}
+
+/// Sets whether the waiters of this process yield before they sleep; unless it is called, they do.
+pub fn set_yield(yields: bool) {
+    OMIT.store(if yields { 0 } else { u32::MAX }, Ordering::Relaxed);
 }
 
 fn most() -> u32 {
     match MOST.load(Ordering::Relaxed) {
         UNKNOWN => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let most = if cores > 1 { DEFAULT } else { 0 };
+            let most = if cores > 1 { DEFAULT_SPIN } else { 0 };
             MOST.store(most, Ordering::Relaxed);
             most
         }
@@ -56,19 +64,50 @@ pub(crate) fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
         return None;
     }
     let most = most();
-    if most == 0 {
-        return None;
-    }
-    let worth = WORTH.load(Ordering::Relaxed).clamp(LEAST.min(most), most);
-    for _ in 0..worth {
-        if let Some(found) = found() {
-            WORTH.store((worth + worth / 8 + 1).min(most), Ordering::Relaxed);
-            return Some(found);
+    if most > 0 {
+        let worth = WORTH.load(Ordering::Relaxed).clamp(LEAST.min(most), most);
+        for _ in 0..worth {
+            if let Some(found) = found() {
+                WORTH.store((worth + worth / 8 + 1).min(most), Ordering::Relaxed);
+                return Some(found);
+            }
+            relax();
         }
-        relax();
+        WORTH.store((worth - worth / 8).max(LEAST), Ordering::Relaxed);
     }
-    WORTH.store((worth - worth / 8).max(LEAST), Ordering::Relaxed);
-    None
+    give_way(found)
+}
+
+/// How many waits leave out the yields: 0 none, `u32::MAX` all.
+static OMIT: AtomicU32 = AtomicU32::new(0);
+/// How many they left out last.
+static OMITTED: AtomicU32 = AtomicU32::new(0);
+
+/// Lets whoever is on this core run, and looks again.
+fn give_way<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    /// Longer than a partner takes to answer: somebody else had the core.
+    const CROWDED: Duration = Duration::from_micros(100);
+    const LONGEST: u32 = 1024;
+
+    match OMIT.load(Ordering::Relaxed) {
+        0 => {}
+        u32::MAX => return None,
+        omit => {
+            OMIT.store(omit - 1, Ordering::Relaxed);
+            return None;
+        }
+    }
+    let start = Instant::now();
+    std::thread::yield_now();
+    let found = found();
+    let omit = match (&found, start.elapsed() < CROWDED) {
+        (Some(_), true) => 0,
+        (None, true) => (OMITTED.load(Ordering::Relaxed) * 2).clamp(4, LONGEST),
+        (_, false) => (OMITTED.load(Ordering::Relaxed) * 4).clamp(16, LONGEST),
+    };
+    OMITTED.store(omit, Ordering::Relaxed);
+    OMIT.store(omit, Ordering::Relaxed);
+    found
 }
 
 /// Why a sleep ended.
@@ -120,7 +159,7 @@ impl Watch {
         } else {
             Deadline::At(Instant::now() + self.nap)
         };
-        match futex::wait(word, expected, Scope::Machine, until) {
+        match futex::wait(word, expected, until) {
             Sleep::Woken | Sleep::Changed => Woken::Perhaps,
             Sleep::Gone => Woken::Gone,
             // The deadline is for the next sleep to find: one more look may succeed.

@@ -8,9 +8,9 @@
 //! A model must be able to fail: [`mutated`] weakens the one thing that `WIGWAG_MUTATION` names.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// A `const fn`, except in a model, whose atomics register themselves when they are made.
 macro_rules! const_unless_loom {

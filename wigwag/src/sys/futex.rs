@@ -9,15 +9,6 @@
 use crate::sys::atomic::AtomicU32;
 use crate::wait::Deadline;
 
-/// Who may sleep on the word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// Threads of this process only; the kernel needs not look up the page.
-    Process,
-    /// Everybody who has the page.
-    Machine,
-}
-
 /// How a sleep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sleep {
@@ -40,25 +31,21 @@ mod kernel {
     use rustix::thread::futex::{Flags, wait_bitset, wake as futex_wake};
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
-    use super::{AtomicU32, Deadline, Scope, Sleep};
+    use super::{AtomicU32, Deadline, Sleep};
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
 
-    fn flags(scope: Scope) -> Flags {
-        match scope {
-            Scope::Process => Flags::PRIVATE,
-            Scope::Machine => Flags::empty(),
-        }
-    }
+    /// Never the private kind: whoever has the page may wake or sleep, and the kernel wakes with the shared kind.
+    const SHARED: Flags = Flags::empty();
 
     /// Sleeps while `word` is `expected`, at most until `deadline`.
-    pub(crate) fn wait(word: &AtomicU32, expected: u32, scope: Scope, deadline: Deadline) -> Sleep {
+    pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> Sleep {
         let until = match deadline.remaining() {
             None => None,
             Some(Duration::ZERO) => return Sleep::TimedOut,
             Some(left) => later(left),
         };
-        match wait_bitset(word, flags(scope), expected, until.as_ref(), ANY) {
+        match wait_bitset(word, SHARED, expected, until.as_ref(), ANY) {
             Ok(()) | Err(Errno::INTR) => Sleep::Woken,
             Err(Errno::AGAIN) => Sleep::Changed,
             Err(Errno::TIMEDOUT) => Sleep::TimedOut,
@@ -81,11 +68,10 @@ mod kernel {
     }
 
     /// Wakes at most `count` sleepers and returns how many it woke.
-    pub(crate) fn wake(word: &AtomicU32, count: u32, scope: Scope) -> u32 {
+    pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
         // It can fail only if the page is gone, and then nobody sleeps there.
         let count = count.min(i32::MAX.cast_unsigned());
-        futex_wake(word, flags(scope), count)
-            .map_or(0, |woken| u32::try_from(woken).unwrap_or(u32::MAX))
+        futex_wake(word, SHARED, count).map_or(0, |woken| u32::try_from(woken).unwrap_or(u32::MAX))
     }
 }
 #[cfg(not(loom))]
@@ -99,7 +85,7 @@ mod model {
     use loom::sync::{Arc, Mutex};
     use loom::thread::{Thread, current, park};
 
-    use super::{AtomicU32, Deadline, Scope, Sleep};
+    use super::{AtomicU32, Deadline, Sleep};
 
     struct Sleeper {
         thread: Thread,
@@ -114,7 +100,7 @@ mod model {
         std::ptr::from_ref(word).addr()
     }
 
-    pub(crate) fn wait(word: &AtomicU32, expected: u32, _: Scope, deadline: Deadline) -> Sleep {
+    pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> Sleep {
         if deadline.passed() {
             return Sleep::TimedOut;
         }
@@ -137,7 +123,7 @@ mod model {
         Sleep::Woken
     }
 
-    pub(crate) fn wake(word: &AtomicU32, count: u32, _: Scope) -> u32 {
+    pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
         let mut queues = QUEUES.lock().expect("a model");
         let queue = queues.entry(key(word)).or_default();
         let count = (count as usize).min(queue.len());
@@ -163,17 +149,14 @@ mod tests {
         let word = AtomicU32::new(7);
         let start = Instant::now();
         let deadline = Wait::For(Duration::from_millis(20)).into();
-        while wait(&word, 7, Scope::Machine, deadline) != Sleep::TimedOut {}
+        while wait(&word, 7, deadline) != Sleep::TimedOut {}
         assert!(start.elapsed() >= Duration::from_millis(20));
     }
 
     #[test]
     fn another_value_means_no_sleep() {
         let word = AtomicU32::new(7);
-        assert_eq!(
-            wait(&word, 8, Scope::Process, Deadline::Never),
-            Sleep::Changed
-        );
-        assert_eq!(wake(&word, u32::MAX, Scope::Process), 0);
+        assert_eq!(wait(&word, 8, Deadline::Never), Sleep::Changed);
+        assert_eq!(wake(&word, u32::MAX), 0);
     }
 }

@@ -89,13 +89,6 @@ pub(crate) fn is_own_thread(tid: u32) -> bool {
     tid != 0 && answer == 0
 }
 
-/// The process a thread belongs to, if `/proc` tells.
-pub(crate) fn of_thread(tid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    line.trim().parse().ok()
-}
-
 /// When a process started, in clock ticks since boot.
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
     stat(pid).map(|(_, start)| start)
@@ -176,13 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_leads_to_its_process() {
+    fn a_thread_is_told_from_those_of_others() {
         let tid = rustix::thread::gettid()
             .as_raw_nonzero()
             .get()
             .cast_unsigned();
         assert!(is_own_thread(tid));
         assert!(!is_own_thread(1));
-        assert_eq!(of_thread(tid), Some(std::process::id()));
     }
 }

@@ -96,7 +96,7 @@ pub const SCENES: &[Scene] = &[
 ];
 
 /// Longer than the longest nap, and than anything on a loaded machine.
-const LIMIT: Duration = Duration::from_secs(10);
+pub const LIMIT: Duration = Duration::from_secs(10);
 
 fn table(name: &str, death: Death) -> Box<dyn Any> {
     let options = Options::new().temporary(true).death(death);

@@ -120,16 +120,17 @@ impl<T> Mutex<T> {
     /// `WouldBlock`, `TimedOut`; otherwise as for [`lock`](Self::lock).
     #[inline(always)]
     pub fn lock_with(&self, wait: Wait) -> Result<Lock<'_, T>> {
-        let me = robust::current();
-        if self.raw.take(me) {
+        let me = robust::known();
+        if me.tid() != 0 && self.raw.take(me) {
             return Ok(Lock::Clean(Guard::new(self)));
         }
-        self.wait(me, wait)
+        self.wait(wait)
     }
 
     #[cold]
-    fn wait(&self, me: robust::Current, wait: Wait) -> Result<Lock<'_, T>> {
-        Ok(match self.raw.wait(me, wait)? {
+    #[inline(never)]
+    fn wait(&self, wait: Wait) -> Result<Lock<'_, T>> {
+        Ok(match self.raw.wait(robust::current(), wait)? {
             Taken::Clean => Lock::Clean(Guard::new(self)),
             Taken::Orphaned => Lock::Orphaned(Orphan {
                 guard: Guard::new(self),
@@ -265,8 +266,6 @@ impl<T> Drop for Orphan<'_, T> {
 #[must_use = "it is unlocked at once if it is not kept"]
 pub struct Guard<'a, T> {
     mutex: &'a Mutex<T>,
-    /// Whether the thread was unwinding already when it took it.
-    panicking: bool,
     not_send: PhantomData<*const ()>,
 }
 
@@ -276,9 +275,11 @@ unsafe impl<T: Sync> Sync for Guard<'_, T> {}
 impl<'a, T> Guard<'a, T> {
     #[inline(always)]
     fn new(mutex: &'a Mutex<T>) -> Self {
+        if std::thread::panicking() {
+            mutex.raw.taken_in_panic();
+        }
         Guard {
             mutex,
-            panicking: std::thread::panicking(),
             not_send: PhantomData,
         }
     }
@@ -310,11 +311,11 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        let me = robust::current();
-        if std::thread::panicking() && !self.panicking {
-            self.mutex.raw.abandon(me, Some(Cause::Panic));
+        // First, so that nothing has to survive the calls it may make.
+        if std::thread::panicking() {
+            self.mutex.raw.free_in_panic();
         } else {
-            self.mutex.raw.free(me);
+            self.mutex.raw.free(robust::known());
         }
     }
 }
@@ -322,5 +323,27 @@ impl<T> Drop for Guard<'_, T> {
 impl<T: fmt::Debug> fmt::Debug for Guard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_taken_and_given_back_while_unwinding_is_no_orphan() {
+        struct Locks<'a>(&'a Mutex<u8>);
+        impl Drop for Locks<'_> {
+            fn drop(&mut self) {
+                drop(self.0.lock());
+            }
+        }
+        let mutex = Mutex::new(0);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _locks = Locks(&mutex);
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+        assert!(!mutex.lock().expect("lock").is_orphaned());
     }
 }

@@ -20,7 +20,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex;
 use crate::sys::holder::Holder;
 use crate::sys::process;
 use crate::sys::robust::{self, Current, Link, NEXT, WORD};
@@ -45,6 +45,8 @@ const WATCHED: u32 = 2;
 const DEATH: u32 = 0;
 const PANIC: u32 = 1;
 const UNUSABLE: u32 = 2;
+/// `cause`, while it is held: the holder was unwinding already when it took it, so its panic is not about this lock.
+const UNWINDING: u32 = 3;
 
 pub(in crate::gate) const NOUN: &str = "mutex";
 
@@ -136,21 +138,24 @@ impl<const LIST: bool> Raw<LIST> {
         if self.mark() != 0 {
             return false;
         }
-        if mode == KERNEL {
-            if !me.has_room() {
-                return false;
+        if mode != KERNEL {
+            let taken = self.exchange(0, me.tid());
+            if taken {
+                self.taken(me, mode, 0);
             }
-            // SAFETY: room means a list. The link is that of this lock, which outlives the call.
-            unsafe { me.begin(&self.link) };
+            return taken;
         }
+        if !me.has_room() {
+            return false;
+        }
+        // SAFETY: room means a list. The link is that of this lock, which outlives the call.
+        unsafe { me.begin(&self.link) };
         let taken = self.exchange(0, me.tid());
         if taken {
-            self.taken(me, mode, 0);
+            self.taken(me, KERNEL, 0);
         }
-        if mode == KERNEL {
-            // SAFETY: as above.
-            unsafe { me.end() };
-        }
+        // SAFETY: as above.
+        unsafe { me.end() };
         taken
     }
 
@@ -190,12 +195,19 @@ impl<const LIST: bool> Raw<LIST> {
             // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
             unsafe { me.link(&self.link) };
         } else if mode == WATCHED {
-            self.holder
-                .store(Holder::thread().word(), Ordering::Relaxed);
+            self.sign();
         }
     }
 
+    /// Says which thread it is, beyond the id in the word.
     #[cold]
+    #[inline(never)]
+    fn sign(&self) {
+        let me = Holder::thread();
+        self.holder.store(me.word(), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
     fn remember(&self) {
         self.word.fetch_or(WAITERS, Ordering::Relaxed);
     }
@@ -204,6 +216,27 @@ impl<const LIST: bool> Raw<LIST> {
     #[inline(always)]
     pub(in crate::gate) fn free(&self, me: Current) {
         self.leave(me, 0);
+    }
+
+    /// Notes that the holder is unwinding already.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::gate) fn taken_in_panic(&self) {
+        self.cause.store(UNWINDING, Ordering::Relaxed);
+    }
+
+    /// Frees it while its holder unwinds.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::gate) fn free_in_panic(&self) {
+        let me = robust::known();
+        if self.word.load(Ordering::Relaxed) & TID != me.tid() {
+        } else if self.cause.load(Ordering::Relaxed) == UNWINDING {
+            self.cause.store(DEATH, Ordering::Relaxed);
+            self.free(me);
+        } else {
+            self.abandon(me, Some(Cause::Panic));
+        }
     }
 
     /// Frees it as one whose value must be repaired.
@@ -227,37 +260,55 @@ impl<const LIST: bool> Raw<LIST> {
             return;
         }
         let mode = self.mode();
-        if mode == KERNEL {
-            // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
-            unsafe {
-                me.begin(&self.link);
-                me.unlink(&self.link);
+        if mode != KERNEL {
+            if mode == WATCHED {
+                self.holder.store(0, Ordering::Relaxed);
             }
-        } else if mode == WATCHED {
-            self.holder.store(0, Ordering::Relaxed);
+            if self.swap(word) {
+                self.wake();
+            }
+            return;
         }
+        // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
+        unsafe {
+            me.begin(&self.link);
+            me.unlink(&self.link);
+        }
+        if self.swap(word) {
+            return self.wake_and_end(me);
+        }
+        // SAFETY: as above.
+        unsafe { me.end() };
+    }
+
+    /// Gives the word away; whether somebody is to be woken.
+    #[inline(always)]
+    fn swap(&self, word: u32) -> bool {
         let order = if mutated("mutex-release") {
             Ordering::Relaxed
         } else {
             Ordering::SeqCst
         };
         let old = self.word.swap(word, order);
-        if old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0 {
-            self.wake();
-        }
-        if mode == KERNEL {
-            // SAFETY: as above.
-            unsafe { me.end() };
-        }
+        old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0
     }
 
     #[cold]
+    #[inline(never)]
+    fn wake_and_end(&self, me: Current) {
+        self.wake();
+        // SAFETY: as in `leave`, which ends here.
+        unsafe { me.end() };
+    }
+
+    #[cold]
+    #[inline(never)]
     fn wake(&self) {
         if mutated("mutex-wake") {
             return;
         }
         let before = self.waiters.load(Ordering::SeqCst);
-        if futex::wake(&self.word, 1, Scope::Machine) != 0 || before & COUNT == 0 {
+        if futex::wake(&self.word, 1) != 0 || before & COUNT == 0 {
             self.strikes.store(0, Ordering::Relaxed);
             return;
         }
@@ -299,7 +350,7 @@ impl<const LIST: bool> Raw<LIST> {
             // The wake-up that ended our last sleep may have been meant for the lock; pass it on.
             let word = self.word.load(Ordering::SeqCst);
             if word & TID == 0 && (word & WAITERS != 0 || self.mark() != 0) {
-                futex::wake(&self.word, 1, Scope::Machine);
+                futex::wake(&self.word, 1);
             }
         }
         if mode == KERNEL {
@@ -408,7 +459,7 @@ impl<const LIST: bool> Raw<LIST> {
             return self.die();
         }
         if word & WAITERS != 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 
@@ -430,15 +481,14 @@ impl<const LIST: bool> Raw<LIST> {
                 .compare_exchange(word, word | WAITERS, Ordering::SeqCst, Ordering::Relaxed)
                 .is_ok()
             {
-                let slept =
-                    futex::wait(&self.word, word | WAITERS, Scope::Machine, Deadline::Never);
+                let slept = futex::wait(&self.word, word | WAITERS, Deadline::Never);
                 if slept == futex::Sleep::Woken {
                     break;
                 }
             }
         }
         if self.word.load(Ordering::SeqCst) & TID == 0 {
-            futex::wake(&self.word, 1, Scope::Machine);
+            futex::wake(&self.word, 1);
         }
     }
 

@@ -14,7 +14,9 @@ use super::header::{self, Found, Header, VALUE};
 use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Segment, Trust};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
+use crate::memory::mapping::{Access, Mapping, Size};
 use crate::memory::memfd;
+use crate::name::Name;
 use crate::shared::Shared;
 use crate::sys::ofd;
 
@@ -26,15 +28,17 @@ pub(super) fn anonymous<T: Shared>(options: &Options, value: T) -> Result<Segmen
     let at = At {
         options,
         facility: &memfd::FACILITY,
-        label: String::new(),
+        label: Name::None,
     };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file =
         rustix::fs::memfd_create("wigwag", flags).map_err(|errno| at.failed("create", errno))?;
-    let pages = at.make(&file, || value)?;
+    let pages = at.make(file, || value)?;
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).map_err(|errno| at.failed("seal", errno))?;
-    Ok(Segment::new(options, pages, Some(file), None))
+    if let Some(file) = pages.object() {
+        rustix::fs::fcntl_add_seals(file, seals).map_err(|errno| at.failed("seal", errno))?;
+    }
+    Ok(Segment::new(options, pages, None))
 }
 
 /// A segment of which the descriptor came from another process.
@@ -42,7 +46,7 @@ pub(super) fn received<T: Shared>(options: &Options, file: OwnedFd) -> Result<Se
     let at = At {
         options,
         facility: &memfd::FACILITY,
-        label: String::new(),
+        label: Name::None,
     };
     // What cannot be sealed (a file, POSIX shared memory) is not a memfd; there its owner is trusted.
     let sealed = rustix::fs::fcntl_get_seals(&file).unwrap_or(SealFlags::SEAL);
@@ -58,8 +62,7 @@ pub(super) fn received<T: Shared>(options: &Options, file: OwnedFd) -> Result<Se
     match header.found(len) {
         Found::Ready => Ok(Segment::new(
             options,
-            at.attach::<T>(&file, &header, len)?,
-            Some(file),
+            at.attach::<T>(file, &header, len)?,
             None,
         )),
         Found::Blank | Found::Unfinished => Err(at.unfinished()),
@@ -78,7 +81,7 @@ pub(super) fn at<T: Shared>(
     let at = At {
         options,
         facility: place.facility,
-        label: place.name.to_string(),
+        label: place.name.clone(),
     };
     let since = Instant::now();
     loop {
@@ -94,8 +97,8 @@ pub(super) fn at<T: Shared>(
         match header.found(len) {
             Found::Ready if !exists => return Err(at.exists()),
             Found::Ready => {
-                let pages = at.attach::<T>(&file, &header, len)?;
-                return Ok(Segment::new(options, pages, Some(file), Some(place)));
+                let pages = at.attach::<T>(file, &header, len)?;
+                return Ok(Segment::new(options, pages, Some(place)));
             }
             Found::Foreign => return Err(if exists { at.foreign() } else { at.exists() }),
             Found::Blank | Found::Unfinished => {}
@@ -120,12 +123,14 @@ pub(super) fn at<T: Shared>(
                 let Some(value) = value else { continue };
                 let pages = {
                     let unfinished = Unfinished(new.then_some(path));
-                    let pages = at.make(&file, value)?;
+                    let pages = at.make(file, value)?;
                     std::mem::forget(unfinished);
                     pages
                 };
-                ofd::unlock(file.as_fd(), MAKER);
-                return Ok(Segment::new(options, pages, Some(file), Some(place)));
+                if let Some(file) = pages.object() {
+                    ofd::unlock(file, MAKER);
+                }
+                return Ok(Segment::new(options, pages, Some(place)));
             }
         }
     }
@@ -147,7 +152,7 @@ impl Drop for Unfinished<'_> {
 struct At<'a> {
     options: &'a Options,
     facility: &'static Facility,
-    label: String,
+    label: Name,
 }
 
 impl At<'_> {
@@ -185,16 +190,34 @@ impl At<'_> {
     }
 
     /// Maps a ready segment that this program understands.
-    fn attach<T: Shared>(&self, file: &OwnedFd, header: &Header, len: u64) -> Result<Pages> {
+    fn attach<T: Shared>(&self, file: OwnedFd, header: &Header, len: u64) -> Result<Pages> {
         header
             .check::<T>(len, self.options.trust == Trust::Peers)
             .map_err(|(kind, why, hint)| self.error(kind, "open", why).with_hint(hint))?;
-        Pages::of_file(file.as_fd(), VALUE + size_of::<T>())
-            .map_err(|errno| self.failed("map", errno))
+        self.map::<T>(file)
+    }
+
+    fn map<T: Shared>(&self, file: OwnedFd) -> Result<Pages> {
+        // What has a name can be truncated by whoever may write it.
+        let size = if self.facility.id == memfd::FACILITY.id {
+            Size::Fixed
+        } else {
+            Size::Faults
+        };
+        let len = VALUE + size_of::<T>();
+        Mapping::of(
+            file,
+            len,
+            Access::ReadWrite,
+            size,
+            self.facility,
+            self.label.clone(),
+        )
+        .and_then(Pages::of)
     }
 
     /// Makes a segment of a file in which nobody else makes one.
-    fn make<T: Shared>(&self, file: &OwnedFd, value: impl FnOnce() -> T) -> Result<Pages> {
+    fn make<T: Shared>(&self, file: OwnedFd, value: impl FnOnce() -> T) -> Result<Pages> {
         let failed = |errno| self.failed("create", errno);
         let (death, trusting) = (
             self.options.way_of_death(),
@@ -209,19 +232,19 @@ impl At<'_> {
         // The first write says that it is an unfinished segment, and not an empty file of somebody.
         let bytes = header.to_bytes();
         let written =
-            rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes, 0)).map_err(failed)?;
+            rustix::io::retry_on_intr(|| rustix::io::pwrite(&file, &bytes, 0)).map_err(failed)?;
         if written < bytes.len() {
             return Err(failed(Errno::NOSPC));
         }
-        rustix::fs::ftruncate(file, len as u64).map_err(failed)?;
+        rustix::fs::ftruncate(&file, len as u64).map_err(failed)?;
         // Without its pages the first touch of each would kill the process when the file system is full.
         match rustix::io::retry_on_intr(|| {
-            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len as u64)
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64)
         }) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        let pages = Pages::of_file(file.as_fd(), len).map_err(failed)?;
+        let pages = self.map::<T>(file)?;
         pages.settle(value(), death);
         Ok(pages)
     }

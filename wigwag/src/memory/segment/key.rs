@@ -5,9 +5,6 @@
 //!
 //! `shmget(2)`, `shmctl(2)`, `ftok(3)`.
 
-use std::ffi::CString;
-use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -16,10 +13,13 @@ use rustix::io::Errno;
 use super::header::{self, Found, Header, VALUE};
 use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Segment, Trust};
 use crate::error::{Kind, Result};
+use crate::key::Key;
+use crate::memory::mapping::{Access, Mapping};
 use crate::memory::sysv::FACILITY;
 use crate::name::Name;
 use crate::shared::Shared;
 use crate::sys::holder::Holder;
+use crate::sys::shm;
 
 /// The segment with a key: the one that exists, if that is wanted, or a new one, if there is a value for it.
 pub(super) fn at<T: Shared>(
@@ -35,7 +35,9 @@ pub(super) fn at<T: Shared>(
     let action = if value.is_some() { "create" } else { "open" };
     let id =
         id(&place.name, len, options, value.is_some()).map_err(|errno| failed(action, errno))?;
-    let size = size(id).map_err(|errno| failed("open", errno))?;
+    let size = shm::stat(id)
+        .map_err(|errno| failed("open", errno))?
+        .shm_segsz as u64;
     let foreign = || {
         error(
             Kind::Corrupt,
@@ -45,7 +47,12 @@ pub(super) fn at<T: Shared>(
     if size < header::BYTES as u64 {
         return Err(foreign());
     }
-    let pages = Pages::of_id(id).map_err(|errno| failed("attach", errno))?;
+    let base = shm::attach(id, false).map_err(|errno| failed("attach", errno))?;
+    // SAFETY: just attached, with this length, and nobody else knows of it.
+    let pages = Pages::of(unsafe {
+        let name = place.name.clone();
+        Mapping::attached(base, size as usize, Access::ReadWrite, &FACILITY, name)
+    })?;
     let (since, own) = (Instant::now(), Holder::process().word());
     loop {
         let creator = pages.creator().load(Ordering::Acquire);
@@ -55,7 +62,7 @@ pub(super) fn at<T: Shared>(
             Found::Ready => {
                 head.check::<T>(size, options.trust == Trust::Peers)
                     .map_err(|(kind, why, hint)| error(kind, &why).with_hint(hint))?;
-                return Ok(Segment::new(options, pages, None, Some(place)));
+                return Ok(Segment::new(options, pages, Some(place)));
             }
             Found::Foreign if head.is_blank() && size == len as u64 => {}
             Found::Foreign => {
@@ -99,7 +106,7 @@ pub(super) fn at<T: Shared>(
             pages.write_header(&head);
             pages.settle(value(), death);
             std::mem::forget(unfinished);
-            return Ok(Segment::new(options, pages, None, Some(place)));
+            return Ok(Segment::new(options, pages, Some(place)));
         } else {
             continue;
         }
@@ -118,54 +125,32 @@ impl Drop for Unfinished<'_> {
 
 /// Removes the memory with this key; it goes when the last process has detached it.
 pub(super) fn remove(place: &Place) -> Result<()> {
-    let failed = |errno| place.facility.failed("remove", &place.name, errno);
-    let id = id(&place.name, 0, &Options::default(), false).map_err(failed)?;
-    // SAFETY: IPC_RMID ignores the pointer.
-    checked(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
-        .map(drop)
-        .map_err(failed)
+    id(&place.name, 0, &Options::default(), false)
+        .and_then(shm::remove)
+        .map_err(|errno| place.facility.failed("remove", &place.name, errno))
 }
 
 /// The identifier behind a name; the memory is made if it is not there and `make` says so.
-fn id(name: &Name, len: usize, options: &Options, make: bool) -> Result<i32, Errno> {
-    let key = match name {
-        Name::Id(id) => return Ok(*id),
-        Name::Key(key) => *key,
-        Name::Path(path) => ftok(path)?,
+fn id(name: &Name, len: usize, options: &Options, make: bool) -> std::result::Result<i32, Errno> {
+    let key = Key::of(name, Key::PROJECT);
+    let number = key
+        .number()
+        .map_err(|cause| Errno::from_io_error(&cause).unwrap_or(Errno::INVAL))?;
+    let number = match (number, key) {
+        (None, Key::Id(id)) => return Ok(id),
+        (Some(number), _) if number != libc::IPC_PRIVATE => number,
         _ => return Err(Errno::INVAL),
     };
     loop {
-        // SAFETY: no pointers. A length of 0 finds one of any length.
-        match checked(unsafe { libc::shmget(key, 0, 0) }) {
+        // A length of 0 finds one of any length.
+        match shm::get(number, 0, 0) {
             Err(Errno::NOENT) if make => {}
             found => return found,
         }
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | (options.mode & 0o777).cast_signed();
-        // SAFETY: no pointers.
-        match checked(unsafe { libc::shmget(key, len, flags) }) {
+        match shm::get(number, len, flags) {
             Err(Errno::EXIST) => {}
             made => return made,
         }
-    }
-}
-
-fn ftok(path: &std::path::Path) -> Result<i32, Errno> {
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
-    // SAFETY: a valid C string.
-    checked(unsafe { libc::ftok(path.as_ptr(), 1) })
-}
-
-fn size(id: i32) -> Result<u64, Errno> {
-    let mut stat = MaybeUninit::<libc::shmid_ds>::zeroed();
-    // SAFETY: the pointer is valid for writing.
-    checked(unsafe { libc::shmctl(id, libc::IPC_STAT, stat.as_mut_ptr()) })?;
-    // SAFETY: a structure of numbers, zeroed and then filled in.
-    Ok(unsafe { stat.assume_init() }.shm_segsz as u64)
-}
-
-fn checked(answer: i32) -> Result<i32, Errno> {
-    match answer {
-        -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
-        answer => Ok(answer),
     }
 }

@@ -28,7 +28,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 mod file;
@@ -41,7 +41,6 @@ use self::header::VALUE;
 use self::pages::Pages;
 pub use self::place::Place;
 use crate::error::{Error, Kind, Result};
-use crate::memory::memfd;
 use crate::shared::{Death, Shared};
 use crate::sys::robust;
 
@@ -207,7 +206,6 @@ impl Options {
 /// One value in many processes.
 pub struct Segment<T: Shared> {
     pages: Pages,
-    file: Option<OwnedFd>,
     place: Option<Place>,
     temporary: bool,
     value: PhantomData<T>,
@@ -277,13 +275,12 @@ impl<T: Shared> Segment<T> {
     /// The descriptor behind it, to be sent to another process; System V memory has none.
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.file.as_ref().map(AsFd::as_fd)
+        self.pages.object()
     }
 
-    fn new(options: &Options, pages: Pages, file: Option<OwnedFd>, place: Option<Place>) -> Self {
+    fn new(options: &Options, pages: Pages, place: Option<Place>) -> Self {
         Segment {
             pages,
-            file,
             place,
             temporary: options.temporary,
             value: PhantomData,

@@ -1,61 +1,45 @@
-//! Pages: the mapping of one segment, in any facility.
+//! Pages: the mapping of one segment, as its header and its value.
 
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-
 use super::header::{BYTES, CREATOR, Header, READY, STATE, VALUE};
+use crate::error::Result;
+use crate::memory::mapping::Mapping;
 use crate::shared::{Death, Shared};
 
-/// Mapped pages; unmapped when dropped.
+/// Mapped pages that hold a header and, from [`VALUE`] on, a value.
 pub(super) struct Pages {
+    mapping: Arc<Mapping>,
     base: NonNull<u8>,
-    how: How,
-}
-
-enum How {
-    /// `mmap`, of so many bytes.
-    Mapped(usize),
-    /// `shmat`.
-    Attached,
-    /// Never unmapped: something still points in.
-    Kept,
 }
 
 impl Pages {
-    /// Maps the first `len` bytes of `file`.
-    pub(super) fn of_file(file: BorrowedFd<'_>, len: usize) -> Result<Self, Errno> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
-        let base = unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, file, 0) }?;
-        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+    /// Of a mapping that can be written and has at least a header.
+    pub(super) fn of(mapping: Mapping) -> Result<Self> {
+        let base = mapping.place::<[u64; BYTES / 8]>(0)?.cast();
         Ok(Pages {
+            mapping: Arc::new(mapping),
             base,
-            how: How::Mapped(len),
         })
     }
 
-    /// Attaches System V memory.
-    pub(super) fn of_id(id: i32) -> Result<Self, Errno> {
-        // SAFETY: as above.
-        let base = unsafe { libc::shmat(id, std::ptr::null(), 0) };
-        if base.addr() == usize::MAX {
-            return Err(
-                Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM)
-            );
-        }
-        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Pages {
-            base,
-            how: How::Attached,
-        })
+    /// The object behind them, if it has a descriptor.
+    pub(super) fn object(&self) -> Option<BorrowedFd<'_>> {
+        self.mapping.object()
     }
 
+    /// Their first byte.
+    #[inline]
     pub(super) fn base(&self) -> NonNull<u8> {
         self.base
+    }
+
+    /// Leaves them mapped for as long as the process lives.
+    pub(super) fn keep(&self) {
+        std::mem::forget(self.mapping.clone());
     }
 
     /// Moves the value to its place, tells its gates where they are, and lets everybody see it.
@@ -109,22 +93,5 @@ impl Pages {
     pub(super) fn creator(&self) -> &AtomicU64 {
         // SAFETY: as for `word`.
         unsafe { AtomicU64::from_ptr(self.base.add(CREATOR).cast().as_ptr()) }
-    }
-
-    /// Leaves them mapped for as long as the process lives.
-    pub(super) fn keep(&mut self) {
-        self.how = How::Kept;
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        match self.how {
-            // SAFETY: mapped by `of_file` with this length; nothing refers to it any more. It cannot fail then.
-            How::Mapped(len) => drop(unsafe { munmap(self.base.as_ptr().cast(), len) }),
-            // SAFETY: attached by `of_id`; as above.
-            How::Attached => drop(unsafe { libc::shmdt(self.base.as_ptr().cast()) }),
-            How::Kept => {}
-        }
     }
 }

@@ -1,0 +1,444 @@
+/* wigwag.h: wigwag's segments, mutexes and semaphores, from C and C++.
+ *
+ * A segment that a Rust program made holds a value whose gates lie at fixed places. This header has
+ * their layout and, inline, their whole protocol: no library is needed. For Linux, 64-bit, glibc 2.35 and later
+ * (the robust list of another libc has another offset, and wigwag_value() refuses the segment).
+ *
+ *     struct jobs { struct wigwag_semaphore ready; struct wigwag_mutex lock; uint64_t done; };
+ *                                  // Rust: shared! { struct Jobs { ready: Semaphore, done: Mutex<u64> } }
+ *     int fd = shm_open("/jobs", O_RDWR, 0);
+ *     struct jobs *jobs = wigwag_value(fd, sizeof *jobs, 0);
+ *     if (!jobs) perror("/jobs");
+ *     wigwag_semaphore_wait(&jobs->ready, -1);
+ *     int e = wigwag_mutex_lock(&jobs->lock, -1);
+ *     if (e == EOWNERDEAD) { repair(&jobs->done); wigwag_mutex_consistent(&jobs->lock); e = 0; }
+ *     if (!e) { jobs->done++; wigwag_mutex_unlock(&jobs->lock); }
+ *
+ * Functions return 0 or an error number, and do not touch errno unless they say so. Time-outs are nanoseconds
+ * of monotonic time; negative is for ever, 0 not at all. None may be called in a signal handler, except
+ * wigwag_semaphore_post. Peers must be trusted: they can write anything into the memory.
+ *
+ * Layout version 1. Licensed MIT OR Apache-2.0, as wigwag is.
+ */
+#ifndef WIGWAG_H
+#define WIGWAG_H
+
+#ifndef _GNU_SOURCE
+#error "define _GNU_SOURCE before the first #include"
+#endif
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define WIGWAG_ASSERT static_assert
+#else
+#define WIGWAG_ASSERT _Static_assert
+#endif
+
+/* ---- Segment ----------------------------------------------------------------------------------- */
+
+#define WIGWAG_MAGIC "wigwag\r\n"
+#define WIGWAG_ABI 1u
+#define WIGWAG_ORDER 0x01020304u
+#define WIGWAG_READY 2u
+/* Where the value begins. */
+#define WIGWAG_VALUE 4096u
+/* From a mutex's list node to its word; the futex_offset that libc must have registered. */
+#define WIGWAG_ROBUST (-32)
+
+/* The first bytes of a segment. They do not change once state is WIGWAG_READY. */
+struct wigwag_header {
+    char magic[8];
+    uint32_t state;         /* 0 blank, 1 being made, 2 ready */
+    uint32_t abi;
+    uint64_t creator;       /* bits 0-21 pid, 22-61 its start time in clock ticks */
+    uint32_t order;
+    uint32_t word_size;     /* bits */
+    uint64_t layout;        /* hash of the type */
+    uint64_t size;          /* of the value, in bytes */
+    int32_t robust;         /* WIGWAG_ROBUST, or 0: no list nodes, owners are watched */
+    uint32_t trusting;
+    uint64_t pid_namespace; /* inode of /proc/self/ns/pid */
+    uint8_t boot[16];       /* /proc/sys/kernel/random/boot_id */
+    char type_name[96];     /* not terminated if it is long */
+};
+WIGWAG_ASSERT(sizeof(struct wigwag_header) == 176, "layout version 1");
+
+/* Whether this boot and pid namespace are those of the header. */
+static inline int wigwag_is_here(const struct wigwag_header *header)
+{
+    struct stat ns;
+    char text[64] = "";
+    uint8_t boot[16] = {0};
+    int digits = 0;
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (!file)
+        return 0;
+    if (!fgets(text, sizeof text, file))
+        text[0] = 0;
+    fclose(file);
+    for (const char *c = text; *c && digits < 32; c++) {
+        int digit = *c >= '0' && *c <= '9' ? *c - '0' : *c >= 'a' && *c <= 'f' ? *c - 'a' + 10 : -1;
+        if (digit >= 0) {
+            boot[digits / 2] = (uint8_t)(boot[digits / 2] << 4 | digit);
+            digits++;
+        }
+    }
+    return !memcmp(boot, header->boot, sizeof boot) && !stat("/proc/self/ns/pid", &ns) &&
+           (uint64_t)ns.st_ino == header->pid_namespace;
+}
+
+/* Maps the segment behind fd and returns its value of `size` bytes, or NULL with errno:
+ * EAGAIN not ready yet, EPROTO not a segment of this layout version, word size and byte order, EINVAL the value has
+ * another size or layout, EXDEV another boot or pid namespace, ENOTSUP its mutexes need another libc.
+ * `layout` is Segment's hash of the type, printed by its error messages; 0 leaves it unchecked. */
+static inline void *wigwag_value(int fd, size_t size, uint64_t layout)
+{
+    struct wigwag_header header;
+    struct stat stat;
+    if (fstat(fd, &stat))
+        return NULL;
+    if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header) {
+        errno = EPROTO;
+        return NULL;
+    }
+    int ready = header.state == WIGWAG_READY;
+    int ours = !memcmp(header.magic, WIGWAG_MAGIC, sizeof header.magic);
+    if (!ours || !ready)
+        errno = header.state < WIGWAG_READY ? EAGAIN : EPROTO;
+    else if (header.abi != WIGWAG_ABI || header.order != WIGWAG_ORDER || header.word_size != 8 * sizeof(void *))
+        errno = EPROTO;
+    else if (header.size != size || (layout && header.layout != layout) || (uint64_t)stat.st_size < WIGWAG_VALUE + size)
+        errno = EINVAL;
+    else if (!wigwag_is_here(&header))
+        errno = EXDEV;
+    else if (header.robust != WIGWAG_ROBUST)
+        errno = ENOTSUP;
+    else {
+        char *base = (char *)mmap(NULL, WIGWAG_VALUE + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        return base == MAP_FAILED ? NULL : base + WIGWAG_VALUE;
+    }
+    return NULL;
+}
+
+/* ---- Waiting ----------------------------------------------------------------------------------- */
+
+/* Nobody sleeps longer without looking around: that bounds what a kill can do to a waiter. */
+#define WIGWAG_NAP 500000000ll
+#define WIGWAG_COUNT 0xffffu
+#define WIGWAG_ARRIVAL 0x10001u
+#define WIGWAG_STRIKES 1000u
+
+static inline int64_t wigwag_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+/* Sleeps while *word is `expected`, for at most a nap and not beyond `deadline` (negative: none). */
+static inline void wigwag_sleep(uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    int64_t nap = WIGWAG_NAP;
+    if (deadline >= 0) {
+        int64_t left = deadline - wigwag_now();
+        nap = left < 0 ? 0 : left < nap ? left : nap;
+    }
+    struct timespec time = {(time_t)(nap / 1000000000), (long)(nap % 1000000000)};
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAIT, expected, &time, NULL, 0);
+    errno = saved;
+}
+
+/* Wakes at most `count`; and where it woke nobody for long, though somebody counts, forgets the dead. */
+static inline void wigwag_wake(uint32_t *word, uint32_t count, uint32_t *waiters, uint32_t *strikes)
+{
+    int saved = errno;
+    uint32_t before = __atomic_load_n(waiters, __ATOMIC_SEQ_CST);
+    long woken = syscall(SYS_futex, word, FUTEX_WAKE, count > INT32_MAX ? INT32_MAX : count, NULL, NULL, 0);
+    errno = saved;
+    if (woken > 0 || !(before & WIGWAG_COUNT)) {
+        __atomic_store_n(strikes, 0, __ATOMIC_RELAXED);
+    } else if (__atomic_fetch_add(strikes, 1, __ATOMIC_RELAXED) >= WIGWAG_STRIKES) {
+        __atomic_store_n(strikes, 0, __ATOMIC_RELAXED);
+        __atomic_compare_exchange_n(waiters, &before, before & ~WIGWAG_COUNT, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    }
+}
+
+/* One waiter's part in the count: a kill can leave it too high, never too low. */
+static inline void wigwag_count(uint32_t *waiters, int *counts)
+{
+    if (!*counts || !(__atomic_load_n(waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)) {
+        __atomic_fetch_add(waiters, WIGWAG_ARRIVAL, __ATOMIC_SEQ_CST);
+        *counts = 1;
+    }
+}
+
+static inline void wigwag_uncount(uint32_t *waiters, int *counts)
+{
+    uint32_t now = __atomic_load_n(waiters, __ATOMIC_RELAXED);
+    while (*counts && now & WIGWAG_COUNT &&
+           !__atomic_compare_exchange_n(waiters, &now, now - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        ;
+    *counts = 0;
+}
+
+/* ---- Semaphore --------------------------------------------------------------------------------- */
+
+/* Rust: Semaphore. Waiters sleep on value. */
+struct wigwag_semaphore {
+    uint32_t value;
+    uint32_t most;    /* value never exceeds this: 1 for a binary semaphore */
+    uint32_t waiters; /* low half: who sleeps or is about to; high half: arrivals */
+    uint32_t strikes; /* wake-ups in a row that woke nobody */
+};
+WIGWAG_ASSERT(sizeof(struct wigwag_semaphore) == 16, "layout version 1");
+
+/* Takes a permit if there is one; EAGAIN. */
+static inline int wigwag_semaphore_trywait(struct wigwag_semaphore *s)
+{
+    uint32_t value = __atomic_load_n(&s->value, __ATOMIC_SEQ_CST);
+    while (value)
+        if (__atomic_compare_exchange_n(&s->value, &value, value - 1, 1, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return 0;
+    return EAGAIN;
+}
+
+/* Takes a permit; ETIMEDOUT, and EAGAIN for a timeout of 0. */
+static inline int wigwag_semaphore_wait(struct wigwag_semaphore *s, int64_t timeout)
+{
+    int64_t deadline = timeout < 0 ? -1 : wigwag_now() + timeout;
+    int counts = 0, error = wigwag_semaphore_trywait(s);
+    if (!error || !timeout)
+        return error;
+    for (;;) {
+        wigwag_count(&s->waiters, &counts);
+        error = wigwag_semaphore_trywait(s);
+        if (!error)
+            break;
+        if (deadline >= 0 && wigwag_now() >= deadline) {
+            error = ETIMEDOUT;
+            break;
+        }
+        wigwag_sleep(&s->value, 0, deadline);
+    }
+    wigwag_uncount(&s->waiters, &counts);
+    return error;
+}
+
+/* Gives permits and wakes as many; EOVERFLOW if there would be too many. */
+static inline int wigwag_semaphore_post(struct wigwag_semaphore *s, uint32_t permits)
+{
+    uint32_t value = __atomic_load_n(&s->value, __ATOMIC_RELAXED);
+    do {
+        if (permits > s->most || value > s->most - permits)
+            return EOVERFLOW;
+    } while (!__atomic_compare_exchange_n(&s->value, &value, value + permits, 1, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    if (__atomic_load_n(&s->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
+        wigwag_wake(&s->value, permits, &s->waiters, &s->strikes);
+    return 0;
+}
+
+/* ---- Mutex ------------------------------------------------------------------------------------- */
+
+/* Rust: Mutex<T>, which is this, then the value as aligned, the whole aligned to 64 bytes. The word has the format
+ * of the kernel's robust futexes; prev and next are its node in the list that libc registered for the thread. */
+struct wigwag_mutex {
+    uint32_t word;    /* thread id of the owner | FUTEX_OWNER_DIED | FUTEX_WAITERS */
+    uint32_t waiters; /* low half: who sleeps or is about to; high half: arrivals */
+    uint32_t mode;    /* 0 threads only, 1 freed by the kernel, 2 owners are watched */
+    uint32_t cause;   /* of FUTEX_OWNER_DIED: 0 death, 1 panic, 2 nobody repaired it */
+    uint64_t holder;  /* mode 2 only */
+    void *prev, *next;
+    uint32_t strikes; /* wake-ups in a row that woke nobody */
+    uint32_t sleeps;  /* how often somebody went to sleep */
+} __attribute__((aligned(16)));
+WIGWAG_ASSERT(sizeof(struct wigwag_mutex) == 48 && offsetof(struct wigwag_mutex, next) == 32, "layout version 1");
+
+#define WIGWAG_MOST_HELD 1024u
+
+struct wigwag_thread {
+    struct robust_list_head *head;
+    uint32_t tid, held;
+};
+static __thread struct wigwag_thread wigwag_thread;
+
+/* In the child of fork(2): it is another thread, and holds nothing. */
+static inline void wigwag_forget(void)
+{
+    memset(&wigwag_thread, 0, sizeof wigwag_thread);
+}
+
+static inline struct wigwag_thread *wigwag_self(void)
+{
+    struct wigwag_thread *self = &wigwag_thread;
+    if (!self->tid) {
+        static int registered;
+        size_t size = 0;
+        int saved = errno;
+        if (!__atomic_exchange_n(&registered, 1, __ATOMIC_RELAXED))
+            pthread_atfork(NULL, NULL, wigwag_forget);
+        if (syscall(SYS_get_robust_list, 0, &self->head, &size) || size != sizeof *self->head ||
+            (self->head && self->head->futex_offset != WIGWAG_ROBUST))
+            self->head = NULL;
+        self->tid = (uint32_t)syscall(SYS_gettid);
+        errno = saved;
+    }
+    return self;
+}
+
+#define WIGWAG_UNTAGGED(pointer) ((void **)((uintptr_t)(pointer) & ~(uintptr_t)1))
+
+/* From here to wigwag_pending(self, NULL) the kernel looks at this mutex too, linked or not. */
+static inline void wigwag_pending(struct wigwag_thread *self, struct wigwag_mutex *m)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    *(void *volatile *)&self->head->list_op_pending = m ? (void *)&m->next : NULL;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void wigwag_link(struct wigwag_thread *self, struct wigwag_mutex *m)
+{
+    void *volatile *list = (void *volatile *)&self->head->list.next;
+    void *first = *list;
+    m->next = first;
+    m->prev = (void *)self->head;
+    if ((void *)WIGWAG_UNTAGGED(first) != (void *)self->head)
+        WIGWAG_UNTAGGED(first)[-1] = (void *)&m->next;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    *list = (void *)&m->next;
+    self->held++;
+}
+
+static inline void wigwag_unlink(struct wigwag_thread *self, struct wigwag_mutex *m)
+{
+    if ((void *)WIGWAG_UNTAGGED(m->next) != (void *)self->head)
+        WIGWAG_UNTAGGED(m->next)[-1] = m->prev;
+    *(void *volatile *)WIGWAG_UNTAGGED(m->prev) = m->next;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    self->held--;
+}
+
+static inline int wigwag_mutex_take(struct wigwag_mutex *m, uint32_t from, uint32_t to)
+{
+    return __atomic_compare_exchange_n(&m->word, &from, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+/* The word is ours: the mark for who came meanwhile, and the node. */
+static inline void wigwag_mutex_taken(struct wigwag_thread *self, struct wigwag_mutex *m, uint32_t mark)
+{
+    if (!mark && __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
+        __atomic_fetch_or(&m->word, FUTEX_WAITERS, __ATOMIC_RELAXED);
+    wigwag_link(self, m);
+}
+
+static inline int wigwag_mutex_wait(struct wigwag_thread *self, struct wigwag_mutex *m, int64_t timeout, int *counts)
+{
+    int64_t deadline = timeout < 0 ? -1 : wigwag_now() + timeout;
+    for (;;) {
+        uint32_t word = __atomic_load_n(&m->word, __ATOMIC_SEQ_CST);
+        if (!(word & FUTEX_TID_MASK)) {
+            if (word & FUTEX_OWNER_DIED && m->cause == 2)
+                return ENOTRECOVERABLE;
+            uint32_t others = __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT;
+            uint32_t mark = word & FUTEX_WAITERS || others > (uint32_t)*counts ? FUTEX_WAITERS : 0;
+            if (wigwag_mutex_take(m, word, self->tid | mark)) {
+                wigwag_uncount(&m->waiters, counts);
+                wigwag_mutex_taken(self, m, mark);
+                return word & FUTEX_OWNER_DIED ? EOWNERDEAD : 0;
+            }
+            continue;
+        }
+        if ((word & FUTEX_TID_MASK) == self->tid)
+            return EDEADLK;
+        if (!timeout)
+            return EBUSY;
+        if (deadline >= 0 && wigwag_now() >= deadline)
+            return ETIMEDOUT;
+        wigwag_count(&m->waiters, counts);
+        if (!(word & FUTEX_WAITERS) && !wigwag_mutex_take(m, word, word | FUTEX_WAITERS))
+            continue;
+        __atomic_fetch_add(&m->sleeps, 1, __ATOMIC_RELAXED);
+        wigwag_sleep(&m->word, word | FUTEX_WAITERS, deadline);
+    }
+}
+
+/* Locks it. EOWNERDEAD: it is locked, but its owner died or panicked: repair the value and call
+ * wigwag_mutex_consistent, or wigwag_mutex_give_up. Else it is not locked: EBUSY (timeout 0), ETIMEDOUT, EDEADLK this thread
+ * has it, ENOTRECOVERABLE who should have repaired it gave up, EAGAIN this thread holds too many, ENOTSUP the kernel
+ * has no list of this thread or the segment's owners are watched. */
+static inline int wigwag_mutex_lock(struct wigwag_mutex *m, int64_t timeout)
+{
+    struct wigwag_thread *self = wigwag_self();
+    int counts = 0, error;
+    if (m->mode != 1 || !self->head)
+        return ENOTSUP;
+    if (self->held >= WIGWAG_MOST_HELD)
+        return EAGAIN;
+    wigwag_pending(self, m);
+    if (!(__atomic_load_n(&m->waiters, __ATOMIC_RELAXED) & WIGWAG_COUNT) && wigwag_mutex_take(m, 0, self->tid)) {
+        wigwag_mutex_taken(self, m, 0);
+        error = 0;
+    } else {
+        error = wigwag_mutex_wait(self, m, timeout, &counts);
+        wigwag_uncount(&m->waiters, &counts);
+        /* The wake-up that ended the last sleep may have been meant for the lock: pass it on. */
+        if (error && error != EOWNERDEAD && !(__atomic_load_n(&m->word, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK) &&
+            __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
+            wigwag_wake(&m->word, 1, &m->waiters, &m->strikes);
+    }
+    wigwag_pending(self, NULL);
+    return error;
+}
+
+static inline int wigwag_mutex_leave(struct wigwag_mutex *m, uint32_t left)
+{
+    struct wigwag_thread *self = wigwag_self();
+    if ((__atomic_load_n(&m->word, __ATOMIC_RELAXED) & FUTEX_TID_MASK) != self->tid)
+        return EPERM;
+    wigwag_pending(self, m);
+    wigwag_unlink(self, m);
+    uint32_t old = __atomic_exchange_n(&m->word, left, __ATOMIC_SEQ_CST);
+    if (old & FUTEX_WAITERS || __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
+        wigwag_wake(&m->word, 1, &m->waiters, &m->strikes);
+    wigwag_pending(self, NULL);
+    return 0;
+}
+
+/* Unlocks it; EPERM if this thread does not have it. */
+static inline int wigwag_mutex_unlock(struct wigwag_mutex *m)
+{
+    return wigwag_mutex_leave(m, 0);
+}
+
+/* After EOWNERDEAD: the value is whole again. */
+static inline void wigwag_mutex_consistent(struct wigwag_mutex *m)
+{
+    __atomic_store_n(&m->cause, 0, __ATOMIC_RELAXED);
+}
+
+/* After EOWNERDEAD, instead of unlocking: the value cannot be repaired, and nobody can lock it again. */
+static inline int wigwag_mutex_give_up(struct wigwag_mutex *m)
+{
+    if ((__atomic_load_n(&m->word, __ATOMIC_RELAXED) & FUTEX_TID_MASK) != wigwag_self()->tid)
+        return EPERM;
+    __atomic_store_n(&m->cause, 2, __ATOMIC_RELAXED);
+    return wigwag_mutex_leave(m, FUTEX_OWNER_DIED);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
