@@ -9,8 +9,8 @@ use process::{Directory, unique};
 use rustix::process::Signal;
 
 fn port() -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().to_string()
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    free.local_addr().expect("its port").to_string()
 }
 
 /// Sends as soon as somebody receives.
@@ -162,7 +162,7 @@ fn socat_is_at_the_other_end() {
         (format!("unix:{path}"), format!("UNIX-LISTEN:{path}")),
         (
             format!("tcp:{port}"),
-            format!("TCP-LISTEN:{port},reuseaddr"),
+            format!("TCP-LISTEN:{},reuseaddr", port.rsplit(':').next().unwrap()),
         ),
         (fifo.to_string(), format!("OPEN:{fifo_path},rdonly")),
     ] {
