@@ -1,4 +1,5 @@
 //! Bad input: one clear line on standard error and the exit code, whatever is typed.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 #[path = "../../wigwag/tests/process/mod.rs"]

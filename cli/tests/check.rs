@@ -1,4 +1,5 @@
 //! Check: every facility of the catalog has a line, works here, and leaves nothing behind.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 #[path = "../../wigwag/tests/process/mod.rs"]

@@ -1,4 +1,5 @@
 //! Facilities: the table, its JSON, and its Markdown.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 

@@ -1,4 +1,5 @@
 //! Gates: locked, acquired and released by the command, and by flock(1) and Python at the other end.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 #[path = "../../wigwag/tests/process/mod.rs"]

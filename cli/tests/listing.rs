@@ -1,4 +1,5 @@
 //! Listing: what exists is listed with its address, owner, mode and how full it is.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 #[path = "../../wigwag/tests/process/mod.rs"]

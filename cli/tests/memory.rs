@@ -1,4 +1,5 @@
 //! Memory: written and read by the command, and by Python at the other end.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 #[path = "../../wigwag/tests/process/mod.rs"]

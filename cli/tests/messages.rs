@@ -1,4 +1,5 @@
 //! Messages: sent and received by the command, and by Python and socat at the other end.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 #[path = "../../wigwag/tests/process/mod.rs"]

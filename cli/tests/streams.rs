@@ -1,4 +1,5 @@
 //! Streams: bytes as they come to the end, between two of us and with socat and the shell.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 #[path = "../../wigwag/tests/process/mod.rs"]

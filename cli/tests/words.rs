@@ -1,4 +1,5 @@
 //! Words: help, manual pages, completions and exit codes of the command line itself.
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
 

@@ -183,6 +183,11 @@ fn matches(glob: &[u8], name: &[u8]) -> bool {
     glob[g..].iter().all(|byte| *byte == b'*')
 }
 
+/// Whether another process can come to it by its name.
+pub(super) fn is_named(object: &Object) -> bool {
+    object.address.is_some() && object.state.as_deref() != Some("connected")
+}
+
 #[cfg(test)]
 mod tests {
     use super::matches;
@@ -208,9 +213,4 @@ mod tests {
             assert!(!matches(glob.as_bytes(), name.as_bytes()), "{glob} {name}");
         }
     }
-}
-
-/// Whether another process can come to it by its name.
-pub(super) fn is_named(object: &Object) -> bool {
-    object.address.is_some() && object.state.as_deref() != Some("connected")
 }

@@ -98,7 +98,7 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
         wait: args.limit.wait(),
     };
     let mut printer = Printer::new(form(&args));
-    let opened = super::open(&object, opening, &worth_it);
+    let opened = super::open(&object, opening, worth_it);
     if let (Err(Failure::Signalled(_)), Role::Serve) = (&opened, role) {
         take_name_away(&object);
     }

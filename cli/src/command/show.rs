@@ -9,7 +9,7 @@ use crate::report::Report;
 
 /// Show everything about one object, or about one process and every object it has
 ///
-/// TARGET is an address (mq:/jobs), a name as `wigwag ls --all` prints it (pipe:[1234]), or a process
+/// TARGET is an address (mq:/jobs), a name as `wigwag ls --all` prints it (`pipe:[1234]`), or a process
 /// id. For an object: owner, mode, how full, who has it open by which descriptor, which threads wait for
 /// it, its peers, its age. Exit code 1 when there is none.
 #[derive(Debug, clap::Args)]
