@@ -32,9 +32,19 @@ fn queues_have_owner_mode_and_depth() {
         let object = find(&listed(&[]), queue);
         assert_eq!(object["mode"], 0o640, "{object:#}");
         assert_eq!(object["uid"], 0);
-        assert!(object["fill"].as_array().unwrap().iter().any(|fill| fill["level"] == 2), "{object:#}");
+        assert!(
+            object["fill"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|fill| fill["level"] == 2),
+            "{object:#}"
+        );
         let text = String::from_utf8(wigwag(["ls"]).ends().out).unwrap();
-        let line = text.lines().find(|line| line.starts_with(&**queue)).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&**queue))
+            .unwrap();
         assert!(line.contains("0640"), "{line}");
     }
 }
@@ -59,12 +69,22 @@ fn fifos_and_sockets_that_are_open_are_listed() {
     let path = directory.file("socket");
     let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let fifo = directory.file("fifo");
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&fifo)
+        .status()
+        .unwrap();
     assert!(made.success());
-    let open = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let open = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .unwrap();
     eventually("both are listed", || {
         let objects = listed(&[]);
-        let addresses: Vec<&str> = objects.iter().filter_map(|object| object["address"].as_str()).collect();
+        let addresses: Vec<&str> = objects
+            .iter()
+            .filter_map(|object| object["address"].as_str())
+            .collect();
         addresses.contains(&&*format!("unix:{}", path.display()))
             && addresses.contains(&&*format!("fifo:{}", fifo.display()))
     });
@@ -74,12 +94,22 @@ fn fifos_and_sockets_that_are_open_are_listed() {
 #[test]
 fn an_odd_name_does_not_break_the_table() {
     use std::os::unix::ffi::OsStrExt;
-    let name = [b"wigwag-odd-\n\x1b[31m-\xff-".as_slice(), std::process::id().to_string().as_bytes()].concat();
+    let name = [
+        b"wigwag-odd-\n\x1b[31m-\xff-".as_slice(),
+        std::process::id().to_string().as_bytes(),
+    ]
+    .concat();
     let path = std::path::Path::new("/dev/shm").join(std::ffi::OsStr::from_bytes(&name));
     std::fs::write(&path, "x").unwrap();
     let ended = wigwag(["ls", "shm"]).ends();
     std::fs::remove_file(&path).unwrap();
     let text = String::from_utf8(ended.out).unwrap();
-    let line = text.lines().find(|line| line.contains("wigwag-odd-")).unwrap();
-    assert!(line.contains("%FF") && line.contains("%0A") && !text.contains('\x1b'), "{line:?}");
+    let line = text
+        .lines()
+        .find(|line| line.contains("wigwag-odd-"))
+        .unwrap();
+    assert!(
+        line.contains("%FF") && line.contains("%0A") && !text.contains('\x1b'),
+        "{line:?}"
+    );
 }

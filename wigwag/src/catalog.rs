@@ -221,7 +221,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "exclusive",
                 value: "",
-                what: "fail if it exists",
+                what: "when serving, fail if it exists (create always does)",
             },
             OptionFact {
                 key: "temporary",
@@ -255,7 +255,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "exclusive",
                 value: "",
-                what: "fail if it exists",
+                what: "when serving, fail if it exists (create always does)",
             },
             OptionFact {
                 key: "temporary",
@@ -361,7 +361,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "exclusive",
                 value: "",
-                what: "fail if it exists",
+                what: "when serving, fail if it exists (create always does)",
             },
             OptionFact {
                 key: "temporary",
@@ -400,7 +400,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "exclusive",
                 value: "",
-                what: "fail if it exists",
+                what: "when serving, fail if it exists (create always does)",
             },
             OptionFact {
                 key: "temporary",
@@ -429,7 +429,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "exclusive",
                 value: "",
-                what: "fail if it exists",
+                what: "when serving, fail if it exists (create always does)",
             },
             OptionFact {
                 key: "temporary",
@@ -516,7 +516,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "exclusive",
                 value: "",
-                what: "fail if it exists",
+                what: "when serving, fail if it exists (create always does)",
             },
             OptionFact {
                 key: "temporary",
@@ -594,7 +594,7 @@ pub const CATALOG: &[Entry] = &[
             OptionFact {
                 key: "exclusive",
                 value: "",
-                what: "fail if it exists",
+                what: "when serving, fail if it exists (create always does)",
             },
             OptionFact {
                 key: "temporary",

@@ -53,6 +53,16 @@ impl Key {
         }
     }
 
+    /// What an object is called that was found by this key and has this identifier.
+    pub(crate) fn name(&self, id: i32) -> Name {
+        match self {
+            Key::Private => Name::Id(id),
+            Key::Number(number) => Name::Key(*number),
+            Key::Id(id) => Name::Id(*id),
+            Key::File(path, _) => Name::Path(path.clone()),
+        }
+    }
+
     /// The number for `shmget`, `semget` and `msgget`; `None` when there is an identifier already.
     pub(crate) fn number(&self) -> io::Result<Option<i32>> {
         Ok(match self {

@@ -199,6 +199,8 @@ fn of(family: Family) -> impl Iterator<Item = &'static Entry> {
         // A terminal's name is the kernel's choice and a semaphore in memory has none; their own tests cover them.
         !matches!(entry.facility.naming, Naming::Terminal | Naming::InMemory)
             && !(entry.facility.naming == Naming::Unnamed && entry.open.is_none())
+            // Its pages go from a process to its children by fork alone.
+            && entry.facility.id != "anon"
     };
     CATALOG
         .iter()

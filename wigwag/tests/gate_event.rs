@@ -1,5 +1,7 @@
 //! Event counters between a process and a child that inherits them.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::os::fd::AsRawFd;

@@ -1,5 +1,7 @@
 //! File locks between processes: ours, those of flock(1) and of Python's fcntl.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::path::Path;

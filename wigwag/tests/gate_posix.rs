@@ -1,5 +1,7 @@
 //! POSIX semaphores between processes: ours, Python's, and a C program's.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::os::unix::fs::MetadataExt;

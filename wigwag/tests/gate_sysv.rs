@@ -1,5 +1,7 @@
 //! System V semaphore sets between processes: ours, Python's, and as ipcs sees them.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -1,5 +1,7 @@
 //! memfd: passed to a child, sealed, and refused when it is not.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -1,5 +1,7 @@
 //! POSIX shared memory between processes: ours, and Python's.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,7 @@
 //! System V shared memory between processes: ours, Python's, and as ipcs and lsipc see it.
 
+#![allow(clippy::unwrap_used)] // what the tests share, too
+
 mod process;
 
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -87,6 +87,28 @@ fn a_name_is_made_once_opened_by_all_and_removed_once() {
 }
 
 #[test]
+fn several_that_start_at_once_get_one_queue() {
+    let test = "several_that_start_at_once_get_one_queue";
+    if part().is_some() {
+        say("here");
+        hear();
+        let options = Options::new().depth(8).max_len(8);
+        let queue = options.open_or_create(argument("QUEUE")).expect("open");
+        return queue.try_send(b"x", 0).expect("send");
+    }
+    for _ in 0..3 {
+        let name = name();
+        let arguments = [("QUEUE", &name[..])];
+        let mut rivals: Vec<_> = (0..5).map(|_| play(test, "", &arguments).start()).collect();
+        rivals.iter_mut().for_each(|rival| rival.says("here"));
+        rivals.iter_mut().for_each(|rival| rival.tell("go"));
+        rivals.into_iter().for_each(process::Child::succeeds);
+        let queue = Options::new().temporary(true).open(&name).expect("open");
+        assert_eq!(queue.stat().expect("stat").queued, 5);
+    }
+}
+
+#[test]
 fn messages_outlive_the_process_that_sent_them() {
     if part().is_some() {
         let queue = Queue::create(argument("QUEUE")).expect("create");
@@ -494,11 +516,8 @@ fn an_address_opens_it_for_messages() {
         Kind::AlreadyExists,
         &path,
     );
-    refusal(
-        catalog::create(&address("depth=4")),
-        Kind::AlreadyExists,
-        "depth of 3",
-    );
+    let other = catalog::open(&address("depth=4"), Opening::RECEIVE).map(|_| ());
+    refusal(other, Kind::AlreadyExists, "depth of 3");
     let open = |opening| match catalog::open(&address(""), opening).expect("open") {
         catalog::Endpoint::Messages(messages) => messages,
         _ => panic!("a queue carries messages"),

@@ -25,17 +25,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     each(&args.address, output, |object| {
-        // The library's own choice where a queue exists is to use it.
-        let exclusive = object
-            .entry
-            .options
-            .iter()
-            .any(|option| option.key == "exclusive");
-        let address = match object.address.clone() {
-            address if exclusive && !args.exist_ok => address.with_option("exclusive", ""),
-            address => address,
-        };
-        match catalog::create(&address) {
+        match catalog::create(&object.address) {
             Err(error) if args.exist_ok && error.kind() == Kind::AlreadyExists => Ok(()),
             outcome => outcome,
         }

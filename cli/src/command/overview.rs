@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use wigwag::catalog::CATALOG;
-use wigwag_observe::Snapshot;
+use wigwag_observe::graph::Verdict;
+use wigwag_observe::waits::Options;
+use wigwag_observe::{Snapshot, WaitGraph};
 
 use crate::failure::{Failure, Result};
 use crate::report::Report;
@@ -16,6 +18,12 @@ pub(crate) struct Overview {
     pub(crate) leaks: usize,
     /// Objects into which nothing more goes.
     pub(crate) full: usize,
+    /// Circles of waits.
+    pub(crate) deadlocks: usize,
+    /// Waits that nobody is left to end.
+    pub(crate) dead_ends: usize,
+    /// Threads that wait for somebody on this machine.
+    pub(crate) waiting: usize,
     /// Processes of which something could not be read.
     pub(crate) unseen_processes: usize,
 }
@@ -72,7 +80,23 @@ pub(crate) fn run() -> Result<Report> {
         .collect();
     unseen.sort_unstable();
     unseen.dedup();
+    let graph = WaitGraph::capture(&Options::default())
+        .map_err(|error| Failure::io("look at /proc", &error))?;
+    let findings = graph.findings();
+    let found = |verdict| {
+        findings
+            .iter()
+            .filter(|finding| finding.verdict == verdict)
+            .count()
+    };
     Ok(Report::Overview(Overview {
+        deadlocks: found(Verdict::Deadlock),
+        dead_ends: found(Verdict::DeadEnd),
+        waiting: graph
+            .threads()
+            .iter()
+            .filter(|thread| thread.wait().is_some())
+            .count(),
         facilities,
         processes: snapshot.processes.len(),
         leaks: snapshot.leaks().count(),

@@ -39,6 +39,17 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
         "\n{} processes; {} objects are full, {} seem to be used by nobody",
         overview.processes, overview.full, overview.leaks
     )?;
+    let stuck = match (overview.deadlocks, overview.dead_ends) {
+        (0, 0) => paint.good("no deadlock"),
+        (deadlocks, dead_ends) => paint.bad(&format!(
+            "{deadlocks} deadlocks, {dead_ends} waits that nobody is left to end: wigwag deadlocks"
+        )),
+    };
+    writeln!(
+        out,
+        "{} threads wait for somebody here; {stuck}",
+        overview.waiting
+    )?;
     if overview.unseen_processes > 0 {
         let words = format!(
             "{} processes could not be looked into",
@@ -55,6 +66,10 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
             "what there is, its limits here, what it promises",
         ),
         ("wigwag check", "whether it works here, and how fast"),
+        (
+            "wigwag why PID",
+            "what a process waits for, down to the root",
+        ),
         ("wigwag --help", "all commands"),
     ] {
         hints.row([command.into(), what.into()]);

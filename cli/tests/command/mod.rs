@@ -1,5 +1,6 @@
 //! Command: the built binary run as a process, and what came of it.
 #![allow(dead_code)] // each test binary uses its share
+#![allow(clippy::unwrap_used)] // support of tests, where a panic is the message
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -26,11 +27,22 @@ pub fn wigwag<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
 
 /// Any program with these arguments.
 pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> Run {
-    let arguments: Vec<OsString> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
+    let arguments: Vec<OsString> = arguments
+        .into_iter()
+        .map(|a| a.as_ref().to_owned())
+        .collect();
     let words = format!("{program} {arguments:?}");
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Run { command, input: None, words }
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Run {
+        command,
+        input: None,
+        words,
+    }
 }
 
 impl Run {
@@ -49,13 +61,19 @@ impl Run {
 
     /// Starts it.
     pub fn start(mut self) -> Running {
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.words));
+        let mut child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.words));
         if let Some(bytes) = self.input.take() {
             let mut stdin = child.stdin.take().unwrap();
             // A program that does not read all of it is right to.
             std::thread::spawn(move || drop(stdin.write_all(&bytes)));
         }
-        Running { child: Some(child), words: self.words }
+        Running {
+            child: Some(child),
+            words: self.words,
+        }
     }
 
     /// Runs it to its end.
@@ -157,11 +175,27 @@ impl Ended {
     /// Requires one line of words on standard error that has all of these, and nothing printed.
     #[track_caller]
     pub fn one_line(self, parts: &[&str]) -> Self {
-        assert_eq!(self.err.trim_end().lines().count(), 1, "{}: {:?}", self.words, self.err);
+        assert_eq!(
+            self.err.trim_end().lines().count(),
+            1,
+            "{}: {:?}",
+            self.words,
+            self.err
+        );
         for part in parts {
-            assert!(self.err.contains(part), "{}: {part:?} is not in {:?}", self.words, self.err);
+            assert!(
+                self.err.contains(part),
+                "{}: {part:?} is not in {:?}",
+                self.words,
+                self.err
+            );
         }
-        assert!(self.out.is_empty(), "{}: printed {:?}", self.words, self.out);
+        assert!(
+            self.out.is_empty(),
+            "{}: printed {:?}",
+            self.words,
+            self.out
+        );
         self
     }
 }
@@ -198,7 +232,10 @@ impl AsRef<OsStr> for Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        let _ = Command::new(WIGWAG).args(["rm", "-f", &self.0]).stderr(Stdio::null()).status();
+        let _ = Command::new(WIGWAG)
+            .args(["rm", "-f", &self.0])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
@@ -207,7 +244,10 @@ pub fn key() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed) & 0xff;
-    format!("{:#x}", 0x2000_0000 | (std::process::id() & 0x1f_ffff) << 8 | next)
+    format!(
+        "{:#x}",
+        0x2000_0000 | (std::process::id() & 0x1f_ffff) << 8 | next
+    )
 }
 
 /// Bytes of every value, more than fit into one page, and no text.

@@ -11,15 +11,20 @@ wigwag::shared! {
     pub struct Pair {
         pub a: Mutex<u32>,
         pub b: Mutex<u32>,
-        pub met: wigwag::gate::Semaphore,
+            pub met: wigwag::gate::Semaphore,
+        pub here: wigwag::gate::Semaphore,
+        pub there: wigwag::gate::Semaphore,
     }
 }
 
 fn pair() -> Pair {
+    let [met, here, there] = [0; 3].map(wigwag::gate::Semaphore::new);
     Pair {
         a: Mutex::new(0),
         b: Mutex::new(0),
-        met: wigwag::gate::Semaphore::new(0),
+        met,
+        here,
+        there,
     }
 }
 
@@ -49,13 +54,13 @@ fn cases() {
         }
         "segment" => {
             let pair = Segment::create(name(), pair()).expect("create");
+            let _a = pair.a.lock().expect("lock");
             let mut other = again("gates::cases", "other")
                 .env("WIGWAG_SEGMENT", name())
                 .spawn()
                 .expect("second process");
             role("A");
-            let _a = pair.a.lock().expect("lock");
-            pair.met.acquire().expect("meet");
+            pair.met.acquire().expect("meet").forget();
             let _b = pair.b.lock().expect("lock");
             let _ = other.wait();
         }
@@ -65,6 +70,31 @@ fn cases() {
             let _b = pair.b.lock().expect("lock");
             pair.met.release(1).expect("meet");
             let _a = pair.a.lock().expect("lock");
+        }
+        "semaphores" => {
+            let pair = Segment::create(name(), pair()).expect("create");
+            let mut other = again("gates::cases", "signaller")
+                .env("WIGWAG_SEGMENT", name())
+                .spawn()
+                .expect("second process");
+            role("A");
+            pair.met.acquire().expect("meet").forget();
+            // Both wait for what nobody gives.
+            pair.here.acquire().expect("wait").forget();
+            let _ = other.wait();
+        }
+        "signaller" => {
+            let pair = Segment::<Pair>::open(name()).expect("open");
+            role("B");
+            pair.met.release(1).expect("meet");
+            if std::env::var_os("WIGWAG_LIMITED").is_some() {
+                loop {
+                    let _ = pair
+                        .there
+                        .acquire_timeout(std::time::Duration::from_millis(200));
+                }
+            }
+            pair.there.acquire().expect("wait").forget();
         }
         "limited" => {
             let _a = LOCKS[0].lock().expect("lock");
@@ -136,4 +166,50 @@ fn an_owner_that_sleeps_is_no_deadlock() {
     victim_of("gates::cases", "limited", &[])
         .settled(&["A"])
         .nothing();
+}
+
+#[test]
+fn two_processes_at_two_semaphores_in_a_segment() {
+    let name = format!("/wigwag-waits-sem-{}", std::process::id());
+    let victim =
+        victim_of("gates::cases", "semaphores", &[("WIGWAG_SEGMENT", &name)]).settled(&["A", "B"]);
+    // Not before their naps have grown to the longest, 1.3 s after they began, are they believed to wait without a limit.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let graph = victim.look();
+        let findings = graph.findings();
+        if let [finding] = &findings[..] {
+            assert_eq!(
+                (finding.verdict, finding.certainty),
+                (Verdict::Deadlock, Certainty::Suspect),
+                "{}",
+                graph.to_json()
+            );
+            assert!(finding.facilities.contains(&"gate"), "{}", graph.to_json());
+            assert!(
+                ["A", "B"]
+                    .iter()
+                    .all(|role| finding.core.contains(&victim.tid(role))),
+                "{}",
+                graph.to_json()
+            );
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{}", graph.to_json());
+    }
+    let _ = Segment::<Pair>::unlink(&name);
+}
+
+#[test]
+fn a_process_that_looks_every_200_ms_is_not_stuck() {
+    let name = format!("/wigwag-waits-lim-{}", std::process::id());
+    let variables = [("WIGWAG_SEGMENT", name.as_str()), ("WIGWAG_LIMITED", "1")];
+    let mut victim = victim_of("gates::cases", "semaphores", &variables);
+    victim.hear_all(&["A", "B"]);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(4);
+    while std::time::Instant::now() < end {
+        let graph = victim.look();
+        assert!(graph.findings().is_empty(), "{}", graph.to_json());
+    }
+    let _ = Segment::<Pair>::unlink(&name);
 }

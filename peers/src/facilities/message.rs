@@ -1,6 +1,8 @@
 //! Messages: one sent and received, 64 bytes.
 
-use wigwag::message::{posix, sysv};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use wigwag::message::{datagram, posix, seqpacket, sysv, udp};
 
 use super::{Case, MUST, bare, c_name, unique};
 use crate::duel::{Effort, duel};
@@ -10,6 +12,38 @@ use crate::row::Row;
 pub const CASES: &[Case] = &[
     ("mq: send and receive 64 B", mq),
     ("sysv-mq: send and receive 64 B", sysv_mq),
+    ("unix-dgram: send and receive 64 B", |effort, name| {
+        let ((here, there), (to, from)) = (datagram::pair()?, datagram::pair()?);
+        let mut buffer = [0; LEN];
+        let ours = || {
+            here.send(&[7; LEN])?;
+            there.recv(&mut buffer).map(drop)
+        };
+        sockets(effort, name, ours, (to.into(), from.into()))
+    }),
+    ("unix-seqpacket: send and receive 64 B", |effort, name| {
+        let ((here, there), (to, from)) = (seqpacket::pair()?, seqpacket::pair()?);
+        let mut buffer = [0; LEN];
+        let ours = || {
+            here.send(&[7; LEN])?;
+            there.recv(&mut buffer).map(drop)
+        };
+        sockets(effort, name, ours, (to.into(), from.into()))
+    }),
+    ("udp: send and receive 64 B", |effort, name| {
+        let pair = || {
+            let server = udp::Socket::bind("127.0.0.1:0")?;
+            let client = udp::Socket::connect(server.local()?.to_string())?;
+            wigwag::Result::Ok((client, server))
+        };
+        let ((here, there), (to, from)) = (pair()?, pair()?);
+        let mut buffer = [0; LEN];
+        let ours = || {
+            here.send(&[7; LEN])?;
+            there.recv(&mut buffer).map(drop)
+        };
+        sockets(effort, name, ours, (to.into(), from.into()))
+    }),
 ];
 
 const LEN: usize = 64;
@@ -87,4 +121,29 @@ fn sysv_mq(effort: Effort, name: &str) -> wigwag::Result<Row> {
             Ok(())
         },
     )
+}
+
+/// Our sockets against the same kind, from `to` to `from`, made bare.
+fn sockets(
+    effort: Effort,
+    name: &str,
+    ours: impl FnMut() -> wigwag::Result<()>,
+    (to, from): (OwnedFd, OwnedFd),
+) -> wigwag::Result<Row> {
+    let (message, mut buffer) = ([7_u8; LEN], [0_u8; LEN]);
+    duel(effort, name, "send(2), recv(2)", MUST, ours, || {
+        let flags = libc::MSG_NOSIGNAL;
+        // SAFETY: the pointers and lengths are those of live arrays.
+        unsafe {
+            bare(libc::send(
+                to.as_raw_fd(),
+                message.as_ptr().cast(),
+                LEN,
+                flags,
+            ))?;
+            let start = buffer.as_mut_ptr().cast();
+            bare(libc::recv(from.as_raw_fd(), start, LEN, libc::MSG_TRUNC))?;
+        }
+        Ok(())
+    })
 }

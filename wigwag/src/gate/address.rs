@@ -23,7 +23,10 @@ pub(crate) fn open_posix(target: &Target, opening: Opening) -> Result<Box<dyn Ga
 
 pub(crate) fn create_posix(target: &Target) -> Result<()> {
     stays(target)?;
-    make_posix(target, &read_posix(target)?).map(drop)
+    let value = target.options.value::<u32>("value")?.unwrap_or(1);
+    read_posix(target)?
+        .create_named(&target.name, value)
+        .map(drop)
 }
 
 fn make_posix(target: &Target, options: &posix::Options) -> Result<posix::Semaphore> {
@@ -81,7 +84,9 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Gat
 
 pub(crate) fn create_sysv(target: &Target) -> Result<()> {
     stays(target)?;
-    make_sysv(target, &read_sysv(target)?).map(drop)
+    read_sysv(target)?
+        .create(key(target)?, &values(target)?)
+        .map(drop)
 }
 
 pub(crate) fn unlink_sysv(name: &Name) -> Result<()> {
@@ -93,15 +98,19 @@ fn make_sysv(target: &Target, options: &sysv::Options) -> Result<sysv::Set> {
     if let Key::Id(_) = key {
         return options.open(key);
     }
-    let value = target.options.value::<u16>("value")?.unwrap_or(1);
-    let index = target.options.value::<u16>("index")?.unwrap_or(0);
-    let count = target.options.value::<u16>("count")?;
-    let count = count.unwrap_or(index.saturating_add(1));
-    let values = vec![value; count.into()];
+    let values = values(target)?;
     match target.options.flag("exclusive")? {
         true => options.create(key, &values),
         false => options.open_or_create(key, &values),
     }
+}
+
+/// The first values of a new set.
+fn values(target: &Target) -> Result<Vec<u16>> {
+    let value = target.options.value::<u16>("value")?.unwrap_or(1);
+    let index = target.options.value::<u16>("index")?.unwrap_or(0);
+    let count = target.options.value::<u16>("count")?;
+    Ok(vec![value; count.unwrap_or(index.saturating_add(1)).into()])
 }
 
 fn read_sysv(target: &Target) -> Result<sysv::Options> {

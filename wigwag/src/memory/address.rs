@@ -16,10 +16,12 @@ use crate::sys::inherited;
 pub(crate) fn open_posix(target: &Target, opening: Opening) -> Result<Box<dyn Region>> {
     let options = read_posix(target)?.access(access(opening));
     let region = match size_to_make(target, opening)? {
-        Some(size) if target.options.flag("exclusive")? => options.create_named(&target.name, size),
+        Some(size) if target.options.flag("exclusive")? => {
+            options.create_named(target.name.clone(), size)
+        }
         Some(size) => options.open_or_create_named(&target.name, size),
         None => options
-            .open_named(&target.name)
+            .open_named(target.name.clone())
             .map_err(|e| hint(e, opening)),
     };
     Ok(Box::new(region?))
@@ -28,11 +30,7 @@ pub(crate) fn open_posix(target: &Target, opening: Opening) -> Result<Box<dyn Re
 pub(crate) fn create_posix(target: &Target) -> Result<()> {
     let options = read_posix(target)?;
     let size = size_to_leave(target)?;
-    if target.options.flag("exclusive")? {
-        options.create_named(&target.name, size).map(drop)
-    } else {
-        options.open_or_create_named(&target.name, size).map(drop)
-    }
+    options.create_named(target.name.clone(), size).map(drop)
 }
 
 fn read_posix(target: &Target) -> Result<posix::Options> {
@@ -57,11 +55,7 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Reg
 pub(crate) fn create_sysv(target: &Target) -> Result<()> {
     let options = read_sysv(target)?;
     let size = size_to_leave(target)?;
-    if target.options.flag("exclusive")? {
-        options.create(key(target)?, size).map(drop)
-    } else {
-        options.open_or_create(key(target)?, size).map(drop)
-    }
+    options.create(key(target)?, size).map(drop)
 }
 
 pub(crate) fn unlink_sysv(name: &Name) -> Result<()> {
@@ -104,12 +98,7 @@ pub(crate) fn open_file(target: &Target, opening: Opening) -> Result<Box<dyn Reg
 pub(crate) fn create_file(target: &Target) -> Result<()> {
     let options = read_file(target)?;
     let size = size_to_leave(target)?;
-    let made = if target.options.flag("exclusive")? {
-        options.create(path(target)?, size)
-    } else {
-        options.open_or_create(path(target)?, size)
-    };
-    made?.flush()
+    options.create(path(target)?, size)?.flush()
 }
 
 pub(crate) fn unlink_file(name: &Name) -> Result<()> {

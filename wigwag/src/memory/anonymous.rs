@@ -25,6 +25,7 @@ use crate::error::{Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Durability, Guarantees};
 use crate::limit;
+use crate::name::Name;
 
 /// The facts.
 pub const FACILITY: Facility = Facility {
@@ -73,7 +74,7 @@ impl Anonymous {
     /// `Unsupported` when there are none of this size; `Limit` when too few are free.
     #[doc(alias = "MAP_HUGETLB")]
     pub fn create_huge(len: u64, bytes: u64) -> Result<Self> {
-        let size = huge::size_bits(bytes, len, &FACILITY, "")?;
+        let size = huge::size_bits(bytes, len, &FACILITY, &Name::None)?;
         Self::with(len, MapFlags::HUGETLB | MapFlags::from_bits_retain(size)).map_err(|error| {
             match error.kind() {
                 Kind::Limit => huge::explain(error, bytes),
@@ -83,7 +84,7 @@ impl Anonymous {
     }
 
     fn with(len: u64, flags: MapFlags) -> Result<Self> {
-        let len = mapping::mappable(len, &FACILITY, "")?;
+        let len = mapping::mappable(len, &FACILITY, &Name::None)?;
         let mapping = Mapping::anonymous(len, flags, &FACILITY)?;
         Ok(Anonymous {
             mapping: Arc::new(mapping),

@@ -20,7 +20,8 @@
 //! `mmap(2)`, `msync(2)`, `fallocate(2)`
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -122,17 +123,17 @@ impl Options {
     /// `AlreadyExists`; `Limit` when the disk is full; `BadName`; `PermissionDenied`; `NotFound` when
     /// there is no such directory.
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<MappedFile> {
-        let path = checked(path.as_ref())?;
-        let label = path.display().to_string();
-        let size = mapping::mappable(len, &FACILITY, &label)?;
-        let object = object::create(&path, self.mode, len).map_err(|errno| {
-            let error = FACILITY.failed("create", &label, errno);
+        let path = path.as_ref();
+        let name = parse(path)?;
+        let size = mapping::mappable(len, &FACILITY, &name)?;
+        let object = object::create(path, self.mode, len).map_err(|errno| {
+            let error = FACILITY.failed("create", &name, errno);
             match errno {
-                Errno::NOSPC => error.with_detail(object::free_space(&path)),
+                Errno::NOSPC => error.with_detail(object::free_space(path)),
                 _ => error,
             }
         })?;
-        MappedFile::of(object, size, self, &path, true)
+        MappedFile::of(object, size, self, name, path, true)
     }
 
     /// Maps a file that exists, with the size it has.
@@ -140,22 +141,21 @@ impl Options {
     /// # Errors
     /// `NotFound`; `PermissionDenied`; `BadInput` when it is empty or no regular file.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<MappedFile> {
-        let path = checked(path.as_ref())?;
-        let label = path.display().to_string();
-        let failed = |errno| FACILITY.failed("open", &label, errno);
-        let refuse = |why| FACILITY.error(Kind::BadInput, "open", &label, why);
-        let object =
-            object::open(&path, self.access, OFlags::empty()).map_err(|errno| match errno {
-                Errno::ISDIR => refuse("it is a directory"),
-                Errno::NXIO => refuse("it is no regular file"),
-                errno => failed(errno),
-            })?;
-        if let Some(other) = object::not_regular(object.as_fd()).map_err(failed)? {
-            return Err(refuse(other));
-        }
-        let len = object::stat(object.as_fd()).map_err(failed)?.len;
-        let len = mapping::mappable(len, &FACILITY, &label)?;
-        MappedFile::of(object, len, self, &path, false)
+        let path = path.as_ref();
+        let name = parse(path)?;
+        let failed = |errno| FACILITY.failed("open", &name, errno);
+        let refuse = |why| FACILITY.error(Kind::BadInput, "open", &name, why);
+        let opened = object::open(path, self.access, OFlags::empty());
+        let object = opened.map_err(|errno| match errno {
+            Errno::ISDIR => refuse("it is a directory"),
+            Errno::NXIO => refuse("it is no regular file"),
+            errno => failed(errno),
+        })?;
+        let len = match object::regular(object.as_fd()).map_err(failed)? {
+            Ok(len) => mapping::mappable(len, &FACILITY, &name)?,
+            Err(other) => return Err(refuse(other)),
+        };
+        MappedFile::of(object, len, self, name, path, false)
     }
 
     /// Maps the one that exists, or makes it.
@@ -186,7 +186,6 @@ impl Options {
 #[doc(alias = "mmap")]
 pub struct MappedFile {
     mapping: Arc<Mapping>,
-    path: PathBuf,
     /// Whether the directory must be flushed too, since the name is new.
     new: AtomicBool,
     _temporary: Option<Temporary>,
@@ -226,16 +225,21 @@ impl MappedFile {
         object::unlink(path).map_err(|errno| FACILITY.failed("delete", path.display(), errno))
     }
 
-    fn of(object: OwnedFd, len: usize, options: &Options, path: &Path, new: bool) -> Result<Self> {
+    fn of(
+        object: OwnedFd,
+        len: usize,
+        options: &Options,
+        name: Name,
+        path: &Path,
+        new: bool,
+    ) -> Result<Self> {
         let temporary = match options.temporary {
             true => Temporary::new(path, object.as_fd()).ok(),
             false => None,
         };
-        let name = path.display().to_string();
-        let mapping = Mapping::of(object, len, options.access, options.size, &FACILITY, &name)?;
+        let mapping = Mapping::of(object, len, options.access, options.size, &FACILITY, name)?;
         Ok(MappedFile {
             mapping: Arc::new(mapping),
-            path: path.to_owned(),
             new: AtomicBool::new(new),
             _temporary: temporary,
         })
@@ -257,7 +261,7 @@ impl MappedFile {
 
     /// A new file is not found after a power cut before its directory is on the disk (`fsync(2)`).
     fn flush_name(&self) -> Result<()> {
-        let directory = match self.path.parent() {
+        let directory = match self.mapping.name().as_path().and_then(Path::parent) {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
@@ -309,9 +313,6 @@ impl AsFd for MappedFile {
     }
 }
 
-fn checked(path: &Path) -> Result<PathBuf> {
-    match Name::parse(&FACILITY, path.as_os_str().as_encoded_bytes())? {
-        Name::Path(path) => Ok(path),
-        other => Err(FACILITY.error(Kind::BadName, "name", other, "it is no path")),
-    }
+fn parse(path: &Path) -> Result<Name> {
+    Name::parse(&FACILITY, path.as_os_str().as_bytes())
 }

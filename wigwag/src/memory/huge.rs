@@ -10,6 +10,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
+use crate::name::Name;
 
 /// Where the size stands in the flags of mmap, memfd_create and shmget (`MAP_HUGE_SHIFT`).
 const SHIFT: u32 = 26;
@@ -35,7 +36,7 @@ pub fn sizes() -> Vec<u64> {
 }
 
 /// The bits for the flags that ask for pages of this size, once it is known that `len` is a multiple of it.
-pub(crate) fn size_bits(bytes: u64, len: u64, facility: &Facility, name: &str) -> Result<u32> {
+pub(crate) fn size_bits(bytes: u64, len: u64, facility: &Facility, name: &Name) -> Result<u32> {
     if !sizes().contains(&bytes) {
         let known: Vec<String> = sizes().iter().map(u64::to_string).collect();
         let why = format!("this kernel has no huge pages of {bytes} bytes");
@@ -45,7 +46,7 @@ pub(crate) fn size_bits(bytes: u64, len: u64, facility: &Facility, name: &str) -
             some => error.with_hint(format!("it has pages of {} bytes", some.join(" and "))),
         });
     }
-    if len % bytes != 0 {
+    if !len.is_multiple_of(bytes) {
         let why = format!("{len} bytes are not a multiple of the huge page of {bytes} bytes");
         return Err(facility.error(Kind::BadInput, "create", name, why));
     }

@@ -18,6 +18,7 @@ use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, mmap_anonymous, msync, m
 use super::object;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
+use crate::name::Name;
 use crate::sys;
 
 /// What may be done with the bytes of a region through one map of it.
@@ -60,7 +61,7 @@ pub struct Mapping {
     came: Came,
     object: Option<OwnedFd>,
     facility: &'static Facility,
-    name: Box<str>,
+    name: Name,
 }
 
 // SAFETY: the pages belong to the process, not to a thread, and are reached only by copies and by atomics.
@@ -76,14 +77,14 @@ impl Mapping {
         access: Access,
         size: Size,
         facility: &'static Facility,
-        name: &str,
+        name: Name,
     ) -> Result<Self> {
         let protection = match access {
             Access::ReadOnly => ProtFlags::READ,
             Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
         };
         if len == 0 {
-            return Err(empty(facility, name));
+            return Err(empty(facility, &name));
         }
         if size != Size::Fixed {
             sys::copy::protect();
@@ -99,7 +100,7 @@ impl Mapping {
                 0,
             )
         };
-        let base = pages(base).map_err(|errno| facility.failed("map", name, errno))?;
+        let base = pages(base).map_err(|errno| facility.failed("map", &name, errno))?;
         Ok(Mapping {
             base,
             len,
@@ -108,7 +109,7 @@ impl Mapping {
             came: Came::Mapped,
             object: Some(object),
             facility,
-            name: name.into(),
+            name,
         })
     }
 
@@ -119,7 +120,7 @@ impl Mapping {
         facility: &'static Facility,
     ) -> Result<Self> {
         if len == 0 {
-            return Err(empty(facility, ""));
+            return Err(empty(facility, &Name::None));
         }
         // SAFETY: as above.
         let base = unsafe {
@@ -135,7 +136,7 @@ impl Mapping {
             came: Came::Mapped,
             object: None,
             facility,
-            name: "".into(),
+            name: Name::None,
         })
     }
 
@@ -148,7 +149,7 @@ impl Mapping {
         len: usize,
         access: Access,
         facility: &'static Facility,
-        name: &str,
+        name: Name,
     ) -> Self {
         Mapping {
             base,
@@ -158,7 +159,7 @@ impl Mapping {
             came: Came::Attached,
             object: None,
             facility,
-            name: name.into(),
+            name,
         }
     }
 
@@ -191,7 +192,7 @@ impl Mapping {
     }
 
     /// What it is called in messages.
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &Name {
         &self.name
     }
 
@@ -201,7 +202,7 @@ impl Mapping {
         if self.access != Access::ReadWrite {
             return Err(self.read_only());
         }
-        if offset % align_of::<T>() != 0 {
+        if !offset.is_multiple_of(align_of::<T>()) {
             let why = format!("offset {offset} is not a multiple of {}", align_of::<T>());
             return Err(self.error(Kind::BadInput, "use", why));
         }
@@ -283,7 +284,7 @@ impl Mapping {
             self.access,
             self.size,
             self.facility,
-            &self.name,
+            self.name.clone(),
         )
     }
 
@@ -421,7 +422,7 @@ pub(crate) fn resize(mapping: &mut Arc<Mapping>, len: u64) -> Result<()> {
 }
 
 /// A length as a mapping can have it.
-pub(crate) fn mappable(len: u64, facility: &'static Facility, name: &str) -> Result<usize> {
+pub(crate) fn mappable(len: u64, facility: &'static Facility, name: &Name) -> Result<usize> {
     match usize::try_from(len) {
         Ok(0) => Err(empty(facility, name)),
         Ok(len) if len <= isize::MAX as usize => Ok(len),
@@ -435,7 +436,7 @@ pub(crate) fn mappable(len: u64, facility: &'static Facility, name: &str) -> Res
 }
 
 #[cold]
-fn empty(facility: &'static Facility, name: &str) -> Error {
+fn empty(facility: &'static Facility, name: &Name) -> Error {
     facility
         .error(Kind::BadInput, "map", name, "it has no bytes")
         .with_hint("give it a size, such as size=64K; or its creator has not finished")

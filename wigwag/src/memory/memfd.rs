@@ -35,6 +35,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Durability, Guarantees};
 use crate::limit;
+use crate::name::Name;
 
 /// The facts.
 pub const FACILITY: Facility = Facility {
@@ -153,10 +154,12 @@ impl Options {
     /// # Errors
     /// As [`Memfd::create`]; `Unsupported` or `Limit` when there are no such huge pages.
     pub fn create(&self, label: &str, len: u64) -> Result<Memfd> {
-        let size = mapping::mappable(len, &FACILITY, label)?;
+        // A path is what people see it as: /memfd:label.
+        let name = Name::Path(label.into());
+        let size = mapping::mappable(len, &FACILITY, &name)?;
         let mut flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         if let Some(bytes) = self.huge {
-            let bits = huge::size_bits(bytes, len, &FACILITY, label)?;
+            let bits = huge::size_bits(bytes, len, &FACILITY, &name)?;
             flags |= MemfdFlags::HUGETLB | MemfdFlags::from_bits_retain(bits);
         }
         let failed = |errno: Errno| {
@@ -182,7 +185,7 @@ impl Options {
         let writing = Seals::WRITE | Seals::SEAL | Seals::FUTURE_WRITE;
         fcntl_add_seals(&object, self.seals.0.difference(writing.0)).map_err(failed)?;
         let shrinks = size_of_object(self.seals);
-        let mapping = Mapping::of(object, size, Access::ReadWrite, shrinks, &FACILITY, label)?;
+        let mapping = Mapping::of(object, size, Access::ReadWrite, shrinks, &FACILITY, name)?;
         let memfd = Memfd {
             mapping: Arc::new(mapping),
         };
@@ -240,7 +243,7 @@ impl Memfd {
     fn received(object: OwnedFd) -> Result<Self> {
         let failed = |errno| FACILITY.failed("inspect", "", errno);
         let len = fstat(&object).map_err(failed)?.st_size.cast_unsigned();
-        let len = mapping::mappable(len, &FACILITY, "")?;
+        let len = mapping::mappable(len, &FACILITY, &Name::None)?;
         // An object that has no seals is none of ours, but may be mapped all the same.
         let seals = seals_of(object.as_fd()).unwrap_or(Seals::NONE);
         let flags = rustix::fs::fcntl_getfl(&object).map_err(failed)?;
@@ -249,7 +252,14 @@ impl Memfd {
             rustix::fs::OFlags::RDWR if !sealed => Access::ReadWrite,
             _ => Access::ReadOnly,
         };
-        let mapping = Mapping::of(object, len, access, size_of_object(seals), &FACILITY, "")?;
+        let mapping = Mapping::of(
+            object,
+            len,
+            access,
+            size_of_object(seals),
+            &FACILITY,
+            Name::None,
+        )?;
         Ok(Memfd {
             mapping: Arc::new(mapping),
         })
@@ -320,7 +330,7 @@ impl Memfd {
     }
 
     fn remapped(&self, object: OwnedFd, access: Access, size: Size) -> Result<Mapping> {
-        let (len, name) = (self.mapping.len(), self.mapping.name());
+        let (len, name) = (self.mapping.len(), self.mapping.name().clone());
         Mapping::of(object, len, access, size, &FACILITY, name)
     }
 

@@ -98,16 +98,18 @@ pub(super) fn open(path: &Path, access: Access, extra: OFlags) -> rustix::io::Re
     openat(CWD, path, flags, Mode::empty())
 }
 
-/// What it is instead of a regular file, in words.
-pub(super) fn not_regular(object: BorrowedFd<'_>) -> rustix::io::Result<Option<&'static str>> {
-    let kind = FileType::from_raw_mode(fstat(object)?.st_mode);
-    Ok(match kind {
-        FileType::RegularFile => None,
-        FileType::Directory => Some("it is a directory"),
-        FileType::Fifo => Some("it is a FIFO"),
-        FileType::Socket => Some("it is a socket"),
-        FileType::CharacterDevice | FileType::BlockDevice => Some("it is a device"),
-        _ => Some("it is no regular file"),
+/// The size of a regular file, or what it is instead, in words.
+pub(super) fn regular(
+    object: BorrowedFd<'_>,
+) -> rustix::io::Result<std::result::Result<u64, &'static str>> {
+    let stat = fstat(object)?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(stat.st_size.cast_unsigned()),
+        FileType::Directory => Err("it is a directory"),
+        FileType::Fifo => Err("it is a FIFO"),
+        FileType::Socket => Err("it is a socket"),
+        FileType::CharacterDevice | FileType::BlockDevice => Err("it is a device"),
+        _ => Err("it is no regular file"),
     })
 }
 

@@ -37,7 +37,7 @@ use crate::error::{Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Durability, Guarantees};
 use crate::limit;
-use crate::name::Name;
+use crate::name::{NAME_MAX, Name};
 
 /// The facts.
 pub const FACILITY: Facility = Facility {
@@ -120,7 +120,7 @@ impl Options {
     /// `AlreadyExists`; `Limit` when `/dev/shm` is full; `BadName`; `PermissionDenied`.
     #[doc(alias = "shm_open")]
     pub fn create(&self, name: impl AsRef<OsStr>, len: u64) -> Result<SharedMemory> {
-        self.create_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?, len)
+        self.create_named(parse(name.as_ref())?, len)
     }
 
     /// Opens one that exists, with the size it has.
@@ -130,7 +130,7 @@ impl Options {
     /// created and not yet given a size.
     #[doc(alias = "shm_open")]
     pub fn open(&self, name: impl AsRef<OsStr>) -> Result<SharedMemory> {
-        self.open_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?)
+        self.open_named(parse(name.as_ref())?)
     }
 
     /// Opens the one that exists, or makes it.
@@ -138,15 +138,14 @@ impl Options {
     /// # Errors
     /// As for both; `BadInput` when the one that exists has fewer than `len` bytes.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>, len: u64) -> Result<SharedMemory> {
-        self.open_or_create_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?, len)
+        self.open_or_create_named(&parse(name.as_ref())?, len)
     }
 
-    pub(crate) fn create_named(&self, name: &Name, len: u64) -> Result<SharedMemory> {
-        let label = name.to_string();
-        let path = path(name);
-        let size = mapping::mappable(len, &FACILITY, &label)?;
+    pub(crate) fn create_named(&self, name: Name, len: u64) -> Result<SharedMemory> {
+        let path = path(&name);
+        let size = mapping::mappable(len, &FACILITY, &name)?;
         let object = object::create(&path, self.mode, len).map_err(|errno| {
-            let error = FACILITY.failed("create", &label, errno);
+            let error = FACILITY.failed("create", &name, errno);
             match errno {
                 Errno::NOSPC => error.with_detail(object::free_space(&path)),
                 _ => error,
@@ -155,14 +154,14 @@ impl Options {
         SharedMemory::of(object, size, self, name)
     }
 
-    pub(crate) fn open_named(&self, name: &Name) -> Result<SharedMemory> {
+    pub(crate) fn open_named(&self, name: Name) -> Result<SharedMemory> {
         let failed = |errno| match errno {
-            Errno::LOOP => FACILITY.error(Kind::BadName, "open", name, "it is a symbolic link"),
-            errno => FACILITY.failed("open", name, errno),
+            Errno::LOOP => FACILITY.error(Kind::BadName, "open", &name, "it is a symbolic link"),
+            errno => FACILITY.failed("open", &name, errno),
         };
-        let object = object::open(&path(name), self.access, OFlags::NOFOLLOW).map_err(failed)?;
+        let object = object::open(&path(&name), self.access, OFlags::NOFOLLOW).map_err(failed)?;
         let len = object::stat(object.as_fd()).map_err(failed)?.len;
-        let len = mapping::mappable(len, &FACILITY, &name.to_string())?;
+        let len = mapping::mappable(len, &FACILITY, &name)?;
         SharedMemory::of(object, len, self, name)
     }
 
@@ -170,7 +169,7 @@ impl Options {
         loop {
             // Opening first: O_CREAT on somebody else's object is refused in a sticky directory
             // (fs.protected_regular), plain opening is not.
-            match self.open_named(name) {
+            match self.open_named(name.clone()) {
                 Err(error) if error.kind() == Kind::NotFound => {}
                 Ok(found) if (found.len() as u64) < len => {
                     let why = format!("it exists with {} bytes, fewer than {len}", found.len());
@@ -178,7 +177,7 @@ impl Options {
                 }
                 done => return done,
             }
-            match self.create_named(name, len) {
+            match self.create_named(name.clone(), len) {
                 // Somebody was faster: theirs is opened, unless it is gone again by then.
                 Err(error) if error.kind() == Kind::AlreadyExists => {}
                 done => return done,
@@ -226,20 +225,19 @@ impl SharedMemory {
     /// `NotFound`; `PermissionDenied`; `BadName`.
     #[doc(alias = "shm_unlink")]
     pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
-        Self::unlink_named(&Name::parse(&FACILITY, name.as_ref().as_bytes())?)
+        Self::unlink_named(&parse(name.as_ref())?)
     }
 
     pub(crate) fn unlink_named(name: &Name) -> Result<()> {
         object::unlink(&path(name)).map_err(|errno| FACILITY.failed("remove", name, errno))
     }
 
-    fn of(object: OwnedFd, len: usize, options: &Options, name: &Name) -> Result<Self> {
+    fn of(object: OwnedFd, len: usize, options: &Options, name: Name) -> Result<Self> {
         let temporary = match options.temporary {
-            true => Temporary::new(&path(name), object.as_fd()).ok(),
+            true => Temporary::new(&path(&name), object.as_fd()).ok(),
             false => None,
         };
-        let name = name.to_string();
-        let mapping = Mapping::of(object, len, options.access, Size::Faults, &FACILITY, &name)?;
+        let mapping = Mapping::of(object, len, options.access, Size::Faults, &FACILITY, name)?;
         Ok(SharedMemory {
             mapping: Arc::new(mapping),
             _temporary: temporary,
@@ -279,7 +277,17 @@ impl AsFd for SharedMemory {
     }
 }
 
+fn parse(name: &OsStr) -> Result<Name> {
+    Name::parse(&FACILITY, name.as_bytes())
+}
+
 fn path(name: &Name) -> PathBuf {
-    let bytes = [DIRECTORY.as_bytes(), &name.to_bytes()].concat();
+    let mut bytes = Vec::with_capacity(DIRECTORY.len() + NAME_MAX + 1);
+    bytes.extend_from_slice(DIRECTORY.as_bytes());
+    match name {
+        Name::Slash(name) => bytes.extend_from_slice(name),
+        // None of this facility's.
+        other => bytes.extend(other.to_bytes()),
+    }
     PathBuf::from(OsString::from_vec(bytes))
 }

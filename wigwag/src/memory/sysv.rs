@@ -138,7 +138,7 @@ impl Options {
     #[doc(alias = "shmget")]
     pub fn create(&self, key: impl Into<Key>, len: u64) -> Result<SharedMemory> {
         let key = key.into();
-        let size = mapping::mappable(len, &FACILITY, &key.to_string())?;
+        let size = mapping::mappable(len, &FACILITY, &key.name(0))?;
         let Some(number) = number(&key, "create")? else {
             return Err(FACILITY.error(
                 Kind::BadName,
@@ -149,7 +149,7 @@ impl Options {
         };
         let mut flags = (self.mode & 0o777).cast_signed() | libc::IPC_CREAT | libc::IPC_EXCL;
         if let Some(bytes) = self.huge {
-            let bits = huge::size_bits(bytes, len, &FACILITY, &key.to_string())?;
+            let bits = huge::size_bits(bytes, len, &FACILITY, &key.name(0))?;
             flags |= libc::SHM_HUGETLB | bits.cast_signed();
         }
         let id =
@@ -290,13 +290,16 @@ impl SharedMemory {
                 return Err(failed("inspect", key, errno));
             }
         };
-        let name = match key {
-            Key::Private => Key::Id(id).to_string(),
-            key => key.to_string(),
-        };
         // SAFETY: `base` was attached above, to the segment that has this size, and is handed over.
-        let mapping =
-            unsafe { Mapping::attached(base, stat.shm_segsz, options.access, &FACILITY, &name) };
+        let mapping = unsafe {
+            Mapping::attached(
+                base,
+                stat.shm_segsz,
+                options.access,
+                &FACILITY,
+                key.name(id),
+            )
+        };
         Ok(SharedMemory {
             mapping: Arc::new(mapping),
             id,

@@ -42,7 +42,7 @@ pub enum Sender {
         pid: i32,
         /// Its effective user.
         uid: u32,
-        /// Its effective group.
+        /// Its effective group; `u32::MAX` where the kernel does not tell, as for signals.
         gid: u32,
     },
     /// An address that can be sent to, written as one of ours.

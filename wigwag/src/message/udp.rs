@@ -184,6 +184,9 @@ impl Options {
     /// broadcast address unless [`broadcast`](Self::broadcast) is on.
     pub fn connect(&self, name: impl AsRef<OsStr>) -> Result<Socket> {
         let name = parse(name.as_ref())?;
+        if matches!(name, Name::HostPort(_, 0)) {
+            return Err(nobody_at_port_0("connect to", &name));
+        }
         let mut last = None;
         for address in resolve("connect to", &name, false)? {
             let socket = self.new_socket(address, &name)?;
@@ -322,6 +325,10 @@ impl Socket {
     /// # Errors
     /// As for [`send`](Self::send).
     pub fn send_to(&self, message: &[u8], to: SocketAddr) -> Result<()> {
+        if to.port() == 0 {
+            let name = Name::HostPort(to.ip().to_string(), 0);
+            return Err(nobody_at_port_0("send to", &name));
+        }
         // A socket that takes both kinds sends to the IPv4 addresses in their IPv6 form.
         let to = match to {
             SocketAddr::V4(to) if self.six => {
@@ -518,6 +525,12 @@ fn failed(action: &'static str, name: &Name, errno: Errno) -> Error {
         Errno::ADDRNOTAVAIL => error.with_kind(Kind::NotFound),
         _ => error,
     }
+}
+
+/// The kernel would take the message and drop it.
+#[cold]
+fn nobody_at_port_0(action: &'static str, name: &Name) -> Error {
+    FACILITY.error(Kind::BadInput, action, name, "nobody can listen at port 0")
 }
 
 fn parse(name: &OsStr) -> Result<Name> {

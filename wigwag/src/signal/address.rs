@@ -30,6 +30,7 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
             refuse("only its own process receives a signal; write signal:self?signal=USR1")
         }
         (Way::In, _) => match named {
+            // In this thread; the others must block them too, see Receiver.
             Some(set) => Ok(Box::new(Receiver::open(set)?)),
             None => refuse("which signals? write signal:self?signal=USR1,RTMIN+1"),
         },

@@ -20,7 +20,8 @@ use crate::wait::{Deadline, Wait};
 pub struct Received {
     /// Which.
     pub signal: Signal,
-    /// How it was sent: `SI_USER` by `kill(2)`, `SI_TKILL` to a thread, `SI_QUEUE` with a value,
+    /// How it was sent: `SI_USER` by `kill(2)`, `SI_TKILL` to a thread (which glibc says to be
+    /// `SI_USER` where it is waited for, not read), `SI_QUEUE` with a value,
     /// `SI_MESGQ` by a POSIX queue, `SI_KERNEL`, …
     pub code: i32,
     /// Who sent it, in our pid namespace; 0 when the sender lies outside or is the kernel.

@@ -32,7 +32,7 @@ mod x86_64 {
     use std::sync::OnceLock;
 
     /// Every instruction of [`run`] lies in so many bytes from its start; the assembler checks it.
-    const SIZE: usize = 192;
+    const SIZE: usize = 256;
     /// From here on the processor's own string copy is as fast as any loop, and it is one instruction.
     const STRING: usize = 1024;
 
@@ -109,8 +109,22 @@ mod x86_64 {
             "mov [rdi], al",
             "mov eax, 1",
             "ret",
+            // The string copy is fastest to a multiple of 64: the first 64 bytes, then on from the next multiple.
             "8:",
-            "mov rcx, rdx",
+            "movdqu xmm0, [rsi]",
+            "movdqu xmm1, [rsi + 16]",
+            "movdqu xmm2, [rsi + 32]",
+            "movdqu xmm3, [rsi + 48]",
+            "movdqu [rdi], xmm0",
+            "movdqu [rdi + 16], xmm1",
+            "movdqu [rdi + 32], xmm2",
+            "movdqu [rdi + 48], xmm3",
+            "mov eax, edi",
+            "and eax, 63",
+            "sub rax, 64",
+            "sub rsi, rax",
+            "sub rdi, rax",
+            "lea rcx, [rdx + rax]",
             "rep movsb",
             "9:",
             "mov eax, 1",

@@ -61,12 +61,17 @@ pub(crate) fn set(
     let mut lock = flock(kind, span);
     // SAFETY: the descriptor is borrowed and so open; these commands take a live struct flock.
     match unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) } {
-        -1 => Err(match last_error() {
-            // POSIX allows both for "in the way".
-            Errno::ACCESS => Errno::AGAIN,
-            errno => errno,
-        }),
+        -1 => Err(refused()),
         _ => Ok(()),
+    }
+}
+
+#[cold]
+fn refused() -> Errno {
+    match last_error() {
+        // POSIX allows both for "in the way".
+        Errno::ACCESS => Errno::AGAIN,
+        errno => errno,
     }
 }
 
@@ -96,6 +101,7 @@ pub(crate) fn get(
     }))
 }
 
+#[inline]
 fn flock(kind: Type, span: Span) -> libc::flock {
     // SAFETY: an all-zero struct flock is a valid value of the C type, and l_pid must be 0 for OFD locks.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };

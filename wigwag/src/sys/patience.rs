@@ -44,15 +44,18 @@ pub(crate) fn ready(fd: BorrowedFd<'_>, until: PollFlags, deadline: Deadline) ->
     }
 }
 
-/// The same for what has nothing to poll: looks again after sleeps that double from 50 µs to
-/// 10 ms, so the answer is late by that much at most.
+/// The same for what has nothing to poll: looks again at once for about the time in which a peer
+/// that is awake answers, then after sleeps that double from 50 µs to 10 ms, so the answer is late
+/// by that much at most.
 pub(crate) fn look_again<T>(
     deadline: Deadline,
     mut attempt: impl FnMut() -> Result<T, Errno>,
 ) -> Result<T, Errno> {
+    const AWAKE: u32 = 50;
     const SHORTEST: Duration = Duration::from_micros(50);
     const LONGEST: Duration = Duration::from_millis(10);
     let mut pause = SHORTEST;
+    let mut awake = AWAKE;
     loop {
         match attempt() {
             Err(Errno::AGAIN) => {}
@@ -62,8 +65,13 @@ pub(crate) fn look_again<T>(
         if left.is_zero() {
             return Err(deadline.errno());
         }
-        std::thread::sleep(pause.min(left));
-        pause = (pause * 2).min(LONGEST);
+        if awake > 0 {
+            awake -= 1;
+            std::thread::yield_now();
+        } else {
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(LONGEST);
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::ffi::CStr;
 use std::ptr::NonNull;
+#[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -25,6 +27,9 @@ unsafe extern "C" {
         until: *const libc::timespec,
     ) -> libc::c_int;
 }
+
+/// The greatest count (`SEM_VALUE_MAX`).
+const MOST: i32 = i32::MAX;
 
 /// A semaphore that is there: in mapped, writable memory, for as long as the value lives.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +83,15 @@ impl Sem {
     /// Takes a permit, waiting as long as it takes.
     #[inline]
     pub(crate) fn wait(self) -> Result<(), Errno> {
+        if self.take() {
+            Ok(())
+        } else {
+            self.wait_slowly()
+        }
+    }
+
+    #[cold]
+    fn wait_slowly(self) -> Result<(), Errno> {
         loop {
             // SAFETY: mapped and writable, as `at` requires.
             if unsafe { libc::sem_wait(self.0.as_ptr()) } == 0 {
@@ -90,6 +104,9 @@ impl Sem {
     /// Takes a permit if there is one, else `EAGAIN`.
     #[inline]
     pub(crate) fn try_wait(self) -> Result<(), Errno> {
+        if self.take() {
+            return Ok(());
+        }
         loop {
             // SAFETY: as above.
             if unsafe { libc::sem_trywait(self.0.as_ptr()) } == 0 {
@@ -101,6 +118,9 @@ impl Sem {
 
     /// Takes a permit, waiting so long on the monotonic clock at most, else `ETIMEDOUT`.
     pub(crate) fn wait_for(self, limit: Duration) -> Result<(), Errno> {
+        if self.take() {
+            return Ok(());
+        }
         let Some(until) = from_now(limit) else {
             return self.wait();
         };
@@ -118,45 +138,86 @@ impl Sem {
     /// Gives a permit; `EOVERFLOW` when there are as many as can be counted. Async-signal-safe.
     #[inline]
     pub(crate) fn post(self) -> Result<(), Errno> {
-        // SAFETY: as above.
+        if self.give(MOST - 1) == Some(true) {
+            return Ok(());
+        }
+        // SAFETY: mapped and writable, as `at` requires.
         done(unsafe { libc::sem_post(self.0.as_ptr()) })
     }
 
-    /// Gives a permit unless there is one: then `EOVERFLOW`, at the same instant.
-    ///
-    /// The C library has no such call; this is its `sem_post` with that condition, on its own layout.
-    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    /// Gives a permit unless there is one: then `EOVERFLOW`, at the same instant. `ENOSYS` with a C library whose
+    /// layout we do not know.
     pub(crate) fn post_if_none(self) -> Result<(), Errno> {
-        use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+        match self.give(0) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Errno::OVERFLOW),
+            None => Err(Errno::NOSYS),
+        }
+    }
+
+    /// The word that glibc itself accesses by 64-bit atomics: the count below, the number of those who wait above.
+    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    #[inline]
+    fn word(&self) -> &AtomicU64 {
         const _: () = assert!(size_of::<sem_t>() == 32 && align_of::<sem_t>() == 8);
-        /// Above the count stands the number of those who wait.
-        const WAITERS: u32 = 32;
-        // SAFETY: mapped and writable, aligned as a sem_t; the first eight bytes are what glibc itself
-        // accesses by 64-bit atomics.
-        let word = unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast()) };
+        // SAFETY: mapped and writable as `at` requires, aligned as a sem_t, and accessed by 64-bit atomics by all.
+        unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast()) }
+    }
+
+    /// Takes a permit if there is one, as the C library does first too, without calling it.
+    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    #[inline]
+    fn take(self) -> bool {
+        let word = self.word();
+        let seen = word.load(Ordering::Relaxed);
+        // Once: what is contended is left to the C library.
+        seen as u32 != 0
+            && word
+                .compare_exchange(seen, seen - 1, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Gives a permit if there are `most` at most, as the C library's `sem_post` does with its own bound. `None` when we
+    /// cannot tell.
+    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    #[inline]
+    fn give(self, most: i32) -> Option<bool> {
+        let word = self.word();
         let mut seen = word.load(Ordering::Relaxed);
         loop {
-            if seen as u32 != 0 {
-                return Err(Errno::OVERFLOW);
+            if seen as u32 > most.cast_unsigned() {
+                return Some(false);
             }
             match word.compare_exchange_weak(seen, seen + 1, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }
         }
-        if seen >> WAITERS != 0 {
-            let low = if cfg!(target_endian = "little") { 0 } else { 1 };
-            // SAFETY: as above; glibc waits on this half of the word with the futex that processes share.
-            let count = unsafe { AtomicU32::from_ptr(self.0.as_ptr().cast::<u32>().add(low)) };
-            let _ = rustix::thread::futex::wake(count, rustix::thread::futex::Flags::empty(), 1);
+        if seen >> 32 != 0 {
+            self.wake();
         }
-        Ok(())
+        Some(true)
     }
 
-    /// Gives a permit unless there is one: not with this C library, whose layout we do not know.
+    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    #[cold]
+    fn wake(self) {
+        use rustix::thread::futex::{Flags, wake};
+        let low = if cfg!(target_endian = "little") { 0 } else { 1 };
+        // SAFETY: half of the word above. It is not read here: only its address is passed on, by which the C library
+        // waits with the kind of futex that processes share.
+        let count = unsafe { AtomicU32::from_ptr(self.0.as_ptr().cast::<u32>().add(low)) };
+        let _ = wake(count, Flags::empty(), 1);
+    }
+
     #[cfg(not(all(target_env = "gnu", target_pointer_width = "64")))]
-    pub(crate) fn post_if_none(self) -> Result<(), Errno> {
-        Err(Errno::NOSYS)
+    fn take(self) -> bool {
+        false
+    }
+
+    #[cfg(not(all(target_env = "gnu", target_pointer_width = "64")))]
+    fn give(self, _most: i32) -> Option<bool> {
+        None
     }
 
     /// How many permits there are.

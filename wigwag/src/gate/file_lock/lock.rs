@@ -150,9 +150,12 @@ impl FileLock {
         }
     }
 
+    #[inline]
     fn unlock(&self) -> Result<()> {
-        self.set(Type::None, false)
-            .map_err(|errno| self.failed("unlock", errno))
+        match self.set(Type::None, false) {
+            Ok(()) => Ok(()),
+            Err(errno) => Err(self.failed("unlock", errno)),
+        }
     }
 
     #[inline]

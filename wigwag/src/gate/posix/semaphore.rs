@@ -39,7 +39,7 @@ pub struct Semaphore {
     sem: Sem,
     binary: bool,
     home: Home,
-    name: Box<str>,
+    name: Name,
 }
 
 impl Semaphore {
@@ -83,8 +83,8 @@ impl Semaphore {
     }
 
     pub(super) fn named(sem: Sem, binary: bool, name: &Name, unlink: Option<Name>) -> Self {
-        let identity = unlink.as_ref().and_then(|name| identity(name));
-        let name = name.to_string().into();
+        let identity = unlink.as_ref().and_then(identity);
+        let name = name.clone();
         Semaphore {
             sem,
             binary,
@@ -99,7 +99,7 @@ impl Semaphore {
             sem,
             binary: options.is_binary(),
             home: Home::Region(keep),
-            name: "".into(),
+            name: Name::None,
         }
     }
 

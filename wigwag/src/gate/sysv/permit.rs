@@ -27,7 +27,7 @@ impl<'a> Permit<'a> {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        // It fails only when the set was removed.
-        let _ = self.set.try_apply(&[self.release]);
+        // Giving never waits; it fails only when the set was removed.
+        let _ = self.set.apply(&[self.release]);
     }
 }

@@ -9,6 +9,7 @@ use super::{FACILITY, Op, Options, Permit};
 use crate::error::{Error, Kind, Result};
 use crate::gate::{Gate, Mode};
 use crate::key::Key;
+use crate::name::Name;
 use crate::sys::sem;
 use crate::wait::{Deadline, Wait};
 
@@ -19,7 +20,7 @@ pub struct Set {
     count: usize,
     undo: bool,
     temporary: bool,
-    name: Box<str>,
+    name: Name,
 }
 
 /// What the kernel knows of a set.
@@ -90,16 +91,12 @@ impl Set {
     }
 
     pub(super) fn new(id: i32, key: &Key, count: usize, undo: bool, temporary: bool) -> Self {
-        let name = match key {
-            Key::Private => Key::Id(id).to_string(),
-            key => key.to_string(),
-        };
         Set {
             id,
             count,
             undo,
             temporary,
-            name: name.into(),
+            name: key.name(id),
         }
     }
 
@@ -395,7 +392,7 @@ impl Set {
     }
 
     pub(in crate::gate) fn release_at(&self, index: u16) -> Result<()> {
-        self.perform(&[self.op(Op::release(index, 1))], Deadline::Now)
+        self.perform(&[self.op(Op::release(index, 1))], Deadline::Never)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 use crate::memory::mapping::{Access, Mapping, Size};
 use crate::memory::memfd;
+use crate::name::Name;
 use crate::shared::Shared;
 use crate::sys::ofd;
 
@@ -27,7 +28,7 @@ pub(super) fn anonymous<T: Shared>(options: &Options, value: T) -> Result<Segmen
     let at = At {
         options,
         facility: &memfd::FACILITY,
-        label: String::new(),
+        label: Name::None,
     };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file =
@@ -45,7 +46,7 @@ pub(super) fn received<T: Shared>(options: &Options, file: OwnedFd) -> Result<Se
     let at = At {
         options,
         facility: &memfd::FACILITY,
-        label: String::new(),
+        label: Name::None,
     };
     // What cannot be sealed (a file, POSIX shared memory) is not a memfd; there its owner is trusted.
     let sealed = rustix::fs::fcntl_get_seals(&file).unwrap_or(SealFlags::SEAL);
@@ -80,7 +81,7 @@ pub(super) fn at<T: Shared>(
     let at = At {
         options,
         facility: place.facility,
-        label: place.name.to_string(),
+        label: place.name.clone(),
     };
     let since = Instant::now();
     loop {
@@ -151,7 +152,7 @@ impl Drop for Unfinished<'_> {
 struct At<'a> {
     options: &'a Options,
     facility: &'static Facility,
-    label: String,
+    label: Name,
 }
 
 impl At<'_> {
@@ -210,7 +211,7 @@ impl At<'_> {
             Access::ReadWrite,
             size,
             self.facility,
-            &self.label,
+            self.label.clone(),
         )
         .and_then(Pages::of)
     }

@@ -50,7 +50,8 @@ pub(super) fn at<T: Shared>(
     let base = shm::attach(id, false).map_err(|errno| failed("attach", errno))?;
     // SAFETY: just attached, with this length, and nobody else knows of it.
     let pages = Pages::of(unsafe {
-        Mapping::attached(base, size as usize, Access::ReadWrite, &FACILITY, &label)
+        let name = place.name.clone();
+        Mapping::attached(base, size as usize, Access::ReadWrite, &FACILITY, name)
     })?;
     let (since, own) = (Instant::now(), Holder::process().word());
     loop {

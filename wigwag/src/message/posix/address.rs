@@ -27,7 +27,7 @@ pub(crate) fn create(target: &Target) -> Result<()> {
             .options
             .bad("temporary", "nothing would stay of what is created here"));
     }
-    make(target, &options).map(drop)
+    options.create_named(&target.name).map(drop)
 }
 
 fn make(target: &Target, options: &Options) -> Result<Queue> {

@@ -13,7 +13,10 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
     let queue = match (opening.role, key(target)?) {
         (Role::Serve, Key::Number(_) | Key::File(..)) => make(target, &options)?,
         (_, key) => options.open(key).map_err(|error| match error.kind() {
-            Kind::NotFound => error.with_hint("whoever serves or creates it comes first"),
+            // Not a path that leads nowhere.
+            Kind::NotFound if error.action() == "open" => {
+                error.with_hint("whoever serves or creates it comes first")
+            }
             _ => error,
         })?,
     };
@@ -27,7 +30,7 @@ pub(crate) fn create(target: &Target) -> Result<()> {
             .options
             .bad("temporary", "nothing would stay of what is created here"));
     }
-    make(target, &options).map(drop)
+    options.create(key(target)?).map(drop)
 }
 
 pub(crate) fn unlink(name: &Name) -> Result<()> {

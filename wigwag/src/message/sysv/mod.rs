@@ -16,9 +16,9 @@
 //! # Ok::<(), wigwag::Error>(())
 //! ```
 //!
-//! System V has no time-outs and no descriptor to poll. The `_timeout` forms here look again
-//! after sleeps that grow from 50 µs to 10 ms, and so may come that late; a program that waits
-//! for ever, or not at all, makes one system call.
+//! System V has no time-outs and no descriptor to poll. The `_timeout` forms here look again, at
+//! first at once and then after sleeps that grow from 50 µs to 10 ms, and so may come that late;
+//! a program that waits for ever, or not at all, makes one system call.
 //!
 //! `sysvipc(7)`, `msgget(2)`, `msgop(2)`, `msgctl(2)`.
 
