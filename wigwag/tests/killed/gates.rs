@@ -541,7 +541,7 @@ fn condvar_waits(hall: &Hall) -> bool {
             .wait_while_timeout(guard, LIMIT, |flag| *flag % TAKEN == 0);
         let (lock, late) = waited.expect("wait");
         guard = lock.or_repair(|_| ());
-        if *guard % TAKEN > 0 {
+        if !guard.is_multiple_of(TAKEN) {
             *guard += TAKEN - 1;
             return true;
         }
