@@ -191,7 +191,7 @@ impl<T, const QUEUE: usize> TicketLock<T, QUEUE> {
         let mut turn = Turn::new();
         while self.serving.load(Ordering::SeqCst) != position {
             self.move_on(&mut turn);
-            if turn.count > TURNS && (wait == Wait::Not || deadline.passed()) {
+            if turn.count % 16 == 15 && (wait == Wait::Not || deadline.passed()) {
                 self.ticket(position)
                     .store(Self::given_up(position), Ordering::SeqCst);
                 return Err(late(wait));
