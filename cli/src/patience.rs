@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use wigwag::facility::Family;
 use wigwag::{Endpoint, Kind, Opening, Wait, catalog};
 
 use crate::arguments::Object;
@@ -72,6 +73,11 @@ pub(crate) fn open(
     opening: Opening,
     worth_it: impl Fn() -> Result<()>,
 ) -> Result<Endpoint> {
+    let may_wait = object.is_made_by_one_end() || object.facility.family == Family::Stream;
+    if !may_wait {
+        // Also because a signal is held back by the thread that opens it.
+        return Ok(catalog::open(&object.address, opening)?);
+    }
     let (done, opened) = mpsc::channel();
     let address = object.address.clone();
     std::thread::spawn(move || {

@@ -97,15 +97,24 @@ fn one_line_each_for_people() {
 
 #[test]
 fn what_fails_is_told_and_exits_1_and_what_is_not_usable_is_no_failure() {
-    // Without descriptors nothing can be made: that is the machine's doing.
+    // In an IPC namespace of its own, which allows no System V queue: that is the machine's doing.
     let script = format!(
-        "ulimit -n 5; exec '{}' check --json eventfd",
+        "echo 0 > /proc/sys/kernel/msgmni && exec '{}' check --json sysv-mq",
         command::WIGWAG
     );
-    let ended = run("sh", ["-c", &script]).ends().code(0);
+    let ended = run("unshare", ["--ipc", "sh", "-c", &script])
+        .ends()
+        .code(0);
     let json: serde_json::Value = serde_json::from_slice(&ended.out).unwrap();
     assert_eq!(json["checks"][0]["verdict"], "not_usable");
-    // With a few, an object can be made, but no second process be reached: that is a failure.
+    assert!(
+        json["checks"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("kernel.msgmni is 0"),
+        "{json:#}"
+    );
+    // With few descriptors an object can be made, but no second process be reached: that is a failure.
     let script = format!(
         "ulimit -n 8; exec '{}' check --json eventfd",
         command::WIGWAG

@@ -70,21 +70,12 @@ fn one_facility_is_told_in_full() {
 
 #[test]
 fn what_cannot_be_used_is_told_with_the_reason() {
-    // No descriptors left: nothing that has one can be made.
-    let ended = run(
-        "sh",
-        [
-            "-c",
-            &format!(
-                "ulimit -n 5; exec '{}' facilities pipe eventfd",
-                command::WIGWAG
-            ),
-        ],
-    )
-    .ends();
-    let text = String::from_utf8(ended.code(0).out).unwrap();
-    assert!(
-        text.contains("not usable here") && text.contains("RLIMIT_NOFILE is 5"),
-        "{text}"
+    // In an IPC namespace of its own, which allows no System V queue.
+    let script = format!(
+        "echo 0 > /proc/sys/kernel/msgmni && exec '{}' facilities sysv-mq",
+        command::WIGWAG
     );
+    let text = run("unshare", ["--ipc", "sh", "-c", &script]).says();
+    assert!(text.contains("not usable here"), "{text}");
+    assert!(text.contains("kernel.msgmni is 0"), "{text}");
 }

@@ -64,10 +64,7 @@ fn manual_pages_and_completions_come_from_the_declaration() {
         .one_line(&["nonsense"]);
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = wigwag(["completions", shell]).says();
-        assert!(
-            script.contains("recv") && script.contains("sysv-mq"),
-            "{shell}"
-        );
+        assert!(script.contains("recv"), "{shell}");
     }
     let bash = wigwag(["completions", "bash"]).prints();
     run("bash", ["-n"]).input(bash).ends().code(0);

@@ -249,25 +249,24 @@ fn a_bus_signal_that_somebody_sends_has_its_old_effect() {
 
 #[test]
 fn many_threads_of_one_process_survive_at_once() {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     let region = memfd::Options::new()
         .seals(Seals::NONE)
         .create("many", LEN as u64)
         .unwrap();
     let mapping: &Mapping = region.mapping();
-    let refused = std::sync::atomic::AtomicU32::new(0);
+    let (refused, stop) = (AtomicU32::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let refused = &refused;
+            let (refused, stop) = (&refused, &stop);
             scope.spawn(move || {
                 let mut bytes = vec![0; 5000];
-                for round in 0..2000 {
-                    let at = (round * 977 + thread * 4096) % (LEN - 5000);
-                    if mapping
-                        .read_at(at, &mut bytes)
-                        .and_then(|()| mapping.write_at(at, &bytes))
-                        .is_err()
-                    {
-                        refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let mut at = thread * 4096;
+                while !stop.load(Ordering::Relaxed) {
+                    at = (at + 977) % (LEN - 5000);
+                    let read = mapping.read_at(at, &mut bytes);
+                    if read.and_then(|()| mapping.write_at(at, &bytes)).is_err() {
+                        refused.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });
@@ -277,6 +276,10 @@ fn many_threads_of_one_process_survive_at_once() {
             rustix::fs::ftruncate(&region, LEN as u64).unwrap();
         }
         rustix::fs::ftruncate(&region, 0).unwrap();
+        let before = refused.load(Ordering::Relaxed);
+        process::eventually("all threads are refused", || {
+            refused.load(Ordering::Relaxed) > before + 8
+        });
+        stop.store(true, Ordering::Relaxed);
     });
-    assert!(refused.into_inner() > 0);
 }

@@ -46,13 +46,10 @@ pub(crate) fn check(entry: &'static Entry, scene: &Scene) -> Check {
 
 fn run(entry: &'static Entry, scene: &Scene) -> Result<Figures> {
     if let Some(forked) = scene.forked(entry.facility.id) {
-        let Forked {
-            mut second,
-            mut play,
-        } = forked?;
+        let Forked { mut second, play } = forked?;
         scene.enter(second.process());
         second.hear("ready")?;
-        return exercise(&mut *play, &mut second);
+        return exercise(play, &mut second);
     }
     let (mut second, ours) = scene.with_meeting(
         || Meeting::new(entry),
@@ -65,10 +62,10 @@ fn run(entry: &'static Entry, scene: &Scene) -> Result<Figures> {
     let process = second.process();
     scene.enter(process.clone());
     let outcome = (|| {
-        let mut play = peer::open(entry, Side::First, &ours, || process.id().unwrap_or(0))?;
+        let play = peer::open(entry, Side::First, &ours, || process.id().unwrap_or(0))?;
         scene.meeting(Meeting::is_open);
         second.hear("ready")?;
-        exercise(&mut *play, &mut second)
+        exercise(play, &mut second)
     })();
     outcome.map_err(|fault| match second.last_words() {
         // What went wrong over there came first.
@@ -78,7 +75,7 @@ fn run(entry: &'static Entry, scene: &Scene) -> Result<Figures> {
 }
 
 /// Small, brief, large, the other way, the end.
-fn exercise(play: &mut dyn Play, second: &mut Second) -> Result<Figures> {
+fn exercise(play: Box<dyn Play>, second: &mut Second) -> Result<Figures> {
     let mut run = Run {
         play,
         second,
@@ -89,11 +86,14 @@ fn exercise(play: &mut dyn Play, second: &mut Second) -> Result<Figures> {
         About::Entries => run.contend()?,
         About::Signals => run.signal()?,
     }
+    run.second.tell(Task::Ended)?;
+    run.play.finish()?;
+    run.second.done()?;
     Ok(run.figures)
 }
 
 struct Run<'a> {
-    play: &'a mut dyn Play,
+    play: Box<dyn Play>,
     second: &'a mut Second,
     figures: Figures,
 }
@@ -116,11 +116,7 @@ impl Run<'_> {
         let took = self.pour(count, large)?;
         self.figures.rate_per_second = (count * large as u64) as f64 / took.as_secs_f64();
         self.figures.rate_unit = Unit::Bytes;
-        self.drain(4, large)?;
-
-        self.second.tell(Task::Ended)?;
-        self.play.finish()?;
-        self.second.done()
+        self.drain(4, large)
     }
 
     /// A gate: both want in, as often and as fast as they can.
@@ -164,8 +160,7 @@ impl Run<'_> {
         let took = self.pour(count, 0)?;
         self.figures.rate_per_second = count as f64 / took.as_secs_f64();
         self.figures.rate_unit = Unit::Signals;
-        self.drain(4, 0)?;
-        Ok(())
+        self.drain(4, 0)
     }
 
     /// How many times something can be done briefly: tried with more and more until it takes long enough to tell.
@@ -204,13 +199,12 @@ impl Run<'_> {
         Ok(start.elapsed())
     }
 
-    fn drain(&mut self, count: u64, size: usize) -> Result<Duration> {
-        let start = Instant::now();
+    fn drain(&mut self, count: u64, size: usize) -> Result<()> {
         self.second.tell(Task::Pour(count, size))?;
         self.play.drain(count, size)?;
         self.second.done()?;
         self.count(count, size);
-        Ok(start.elapsed())
+        Ok(())
     }
 
     fn count(&mut self, transfers: u64, size: usize) {

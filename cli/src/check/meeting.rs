@@ -95,7 +95,7 @@ impl Meeting {
         let name = match entry.facility.naming {
             Naming::Unnamed => return self.unnamed(id),
             Naming::InMemory | Naming::Pid => return Err(Fault(format!("a {id} is not opened"))),
-            Naming::Terminal => return Ok(Address::new(id, "")?.into()),
+            Naming::Terminal => return self.terminal(id),
             Naming::Slash => format!("/{}", unique()).into_bytes(),
             Naming::Path | Naming::Socket => self.path()?,
             Naming::Key => key().into_bytes(),
@@ -122,6 +122,18 @@ impl Meeting {
             std::fs::write(String::from_utf8_lossy(address.name()).as_ref(), "")?;
         }
         Ok(address.into())
+    }
+
+    /// The kernel chooses the number of a terminal, so both find it by a link.
+    fn terminal(&mut self, id: &str) -> Result<Sides> {
+        let path = self.path()?;
+        let link = String::from_utf8_lossy(&path).into_owned();
+        Ok(Sides {
+            ours: Address::new(id, path)?.with_option("raw", ""),
+            theirs: Address::new(id, "")?
+                .with_option("raw", "")
+                .with_option("link", &link),
+        })
     }
 
     fn unnamed(&mut self, id: &str) -> Result<Sides> {

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use wigwag::Wait;
 use wigwag::guarantees::Delivery;
 use wigwag::message::{Messages, Note};
+use wigwag::{Facility, Wait};
 
 use super::pattern::Pattern;
 use super::play::{Fault, PATIENCE, Play, Result};
@@ -24,6 +24,7 @@ pub(crate) struct Exchange {
     /// How many bytes may be under way before the other side says that it has them:
     /// where nothing is promised we do not send more than the receiver's buffer holds.
     window: Option<usize>,
+    wait: Wait,
     pattern: Pattern,
     sent: u64,
     received: u64,
@@ -34,10 +35,17 @@ pub(crate) struct Exchange {
 const WINDOW: usize = 64 * 1024;
 
 impl Exchange {
-    pub(crate) fn new(ends: Ends, delivery: Delivery) -> Self {
+    pub(crate) fn new(ends: Ends, facility: &Facility) -> Self {
         Exchange {
             ends,
-            window: (delivery <= Delivery::BestEffort).then_some(WINDOW),
+            window: (facility.guarantees.delivery <= Delivery::BestEffort).then_some(WINDOW),
+            // Where the kernel has no time-out, one costs more than the transfer; who is stuck is
+            // set free by the removal of the queue.
+            wait: if facility.pollable {
+                Wait::For(PATIENCE)
+            } else {
+                Wait::Forever
+            },
             pattern: Pattern::new(),
             sent: 0,
             received: 0,
@@ -56,10 +64,10 @@ impl Exchange {
         let note = Note::default();
         let message = self.pattern.piece(self.sent, size);
         if message.len() == size {
-            self.out().send_with(message, note, Wait::For(PATIENCE))?;
+            self.out().send_with(message, note, self.wait)?;
         } else {
             let message = self.pattern.bytes(self.sent, size);
-            self.out().send_with(&message, note, Wait::For(PATIENCE))?;
+            self.out().send_with(&message, note, self.wait)?;
         }
         self.sent += size as u64;
         Ok(())
@@ -70,7 +78,7 @@ impl Exchange {
             Ends::TwoWay(both) => both,
             Ends::OneWay { back, .. } => back,
         };
-        let received = back.recv_with(&mut self.buffer, None, Wait::For(PATIENCE))?;
+        let received = back.recv_with(&mut self.buffer, None, self.wait)?;
         if received.is_none() {
             return Err(Fault("the sender is gone".into()));
         }

@@ -104,7 +104,10 @@ pub(crate) fn open(
     other: impl FnOnce() -> i32,
 ) -> Result<Box<dyn Play>> {
     let facility = entry.facility;
+    // Memory and gates have no ends.
+    let ends = matches!(facility.family, Family::Stream | Family::Message);
     let (role, way) = match (side, facility.direction) {
+        _ if !ends => (Role::Join, Way::Both),
         (Side::First, Some(Direction::TwoWay)) => (Role::Join, Way::Both),
         (Side::Second, Some(Direction::TwoWay)) => (Role::Serve, Way::Both),
         (Side::First, _) => (Role::Join, Way::Out),
@@ -112,7 +115,7 @@ pub(crate) fn open(
     };
     let Some(there) = &addresses.there else {
         return match facility.family {
-            Family::Signal => Ok(Box::new(Signals::new(other())?)),
+            Family::Signal => Ok(Box::new(Signals::with(other())?)),
             Family::Gate => {
                 let memory = memory(addresses)?;
                 // Made by the first process before the second is told to use it.
@@ -134,7 +137,6 @@ pub(crate) fn open(
         (Some(back), Side::First) => Some(meet(back, Role::Serve, Way::In)?),
         (Some(back), Side::Second) => Some(meet(back, Role::Join, Way::Out)?),
     };
-    let delivery = facility.guarantees.delivery;
     Ok(match (there, back) {
         (Endpoint::Stream(both), None) => Box::new(Streams::new(stream::Ends::TwoWay(both))),
         (Endpoint::Stream(there), Some(Endpoint::Stream(back))) => {
@@ -142,13 +144,13 @@ pub(crate) fn open(
             Box::new(Streams::new(stream::Ends::OneWay { out, back }))
         }
         (Endpoint::Messages(both), None) => {
-            Box::new(Exchange::new(messages::Ends::TwoWay(both), delivery))
+            Box::new(Exchange::new(messages::Ends::TwoWay(both), facility))
         }
         (Endpoint::Messages(there), Some(Endpoint::Messages(back))) => {
             let (out, back) = turned(side, there, back);
             Box::new(Exchange::new(
                 messages::Ends::OneWay { out, back },
-                delivery,
+                facility,
             ))
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),

@@ -68,8 +68,8 @@ pub(crate) trait Play {
     /// The other side of [`pour`](Play::pour).
     fn drain(&mut self, count: u64, size: usize) -> Result<()>;
 
-    /// Says that nothing more comes, where that can be said.
-    fn finish(&mut self) -> Result<()> {
+    /// Says that nothing more comes, where that can be said, and closes.
+    fn finish(self: Box<Self>) -> Result<()> {
         Ok(())
     }
 

@@ -6,10 +6,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use wigwag::signal::Receiver;
+
 use super::fork::{self, Forked};
 use super::meeting::Meeting;
 use super::play::Result;
 use super::second::Process;
+use super::signal::Signals;
 use crate::exit;
 use crate::interrupt::Interrupts;
 
@@ -24,6 +27,8 @@ pub(crate) struct Scene(Arc<Mutex<Props>>);
 struct Props {
     /// Forked before there were threads, until its turn comes.
     forked: Option<Result<Forked>>,
+    /// Held back in all threads.
+    signals: Option<Result<Receiver>>,
     meeting: Option<Meeting>,
     second: Option<(Process, Instant)>,
 }
@@ -35,6 +40,8 @@ impl Scene {
     pub(crate) fn watched(interrupts: Interrupts) -> Self {
         let scene = Scene::default();
         scene.props().forked = Some(fork::anonymous());
+        // The threads that are started from here on hold it back too, and do not die of it.
+        scene.props().signals = Some(Signals::held_back());
         let watched = scene.clone();
         std::thread::spawn(move || watched.watch(&interrupts));
         scene
@@ -91,15 +98,16 @@ impl Scene {
             if let Some(arrived) = interrupts.next(Duration::from_millis(200)) {
                 // What cannot be removed now cannot be told to anybody who waits.
                 let _ = self.clear();
-                let code = exit::SIGNALLED.wrapping_add(arrived.signal as u8);
+                let code = exit::SIGNALLED.wrapping_add(arrived.signal.number() as u8);
                 std::process::exit(code.into());
             }
-            let stuck = self
-                .props()
-                .second
-                .take_if(|(_, since)| since.elapsed() > STUCK);
-            if let Some((second, _)) = stuck {
+            let mut props = self.props();
+            if let Some((second, _)) = props.second.take_if(|(_, since)| since.elapsed() > STUCK) {
                 second.end();
+                if let Some(meeting) = &mut props.meeting {
+                    // Told when everything is put away; this sets free who waits at it.
+                    let _ = meeting.clean();
+                }
             }
         }
     }

@@ -107,7 +107,7 @@ impl Play for Streams {
         (0..count).try_for_each(|_| self.take(size))
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn finish(mut self: Box<Self>) -> Result<()> {
         Ok(self.ends.out().finish()?)
     }
 

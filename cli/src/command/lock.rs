@@ -6,10 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use wigwag::facility::Naming;
 use wigwag::gate::Mode;
-use wigwag::{Kind, Role, Wait};
+use wigwag::{Kind, Role, Wait, signal};
 
 use super::acquire;
 use crate::exit;
@@ -64,7 +63,7 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         Role::Join
     };
 
-    let interrupts = Interrupts::hold(&[libc::SIGCHLD])?;
+    let interrupts = Interrupts::hold(&[signal::Signal::CHLD])?;
     let gate = acquire::open(&object, role, wait)?;
     patience::patiently(
         wait,
@@ -97,7 +96,7 @@ fn attend(command: &[OsString], interrupts: &Interrupts) -> Result<u8> {
             continue;
         };
         // What the terminal sent us it has sent to the command too.
-        if arrived.signal != libc::SIGCHLD && arrived.by_process {
+        if arrived.signal != signal::Signal::CHLD && arrived.by_process {
             pass_on(&child, arrived.signal);
         }
     }
@@ -109,15 +108,9 @@ fn ended(child: &mut Child) -> Result<Option<ExitStatus>> {
         .map_err(|error| Failure::io("wait for the command", &error))
 }
 
-fn pass_on(child: &Child, signal: i32) {
-    let (Some(pid), Some(signal)) = (
-        Pid::from_raw(child.id().cast_signed()),
-        Signal::from_named_raw(signal),
-    ) else {
-        return;
-    };
+fn pass_on(child: &Child, signal: signal::Signal) {
     // Not yet waited for, so its pid is its own; it may just have ended.
-    let _ = kill_process(pid, signal);
+    let _ = signal::send(child.id().cast_signed(), signal);
 }
 
 fn passed_on(status: ExitStatus) -> u8 {

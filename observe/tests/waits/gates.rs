@@ -60,7 +60,7 @@ fn cases() {
                 .spawn()
                 .expect("second process");
             role("A");
-            pair.met.acquire().expect("meet");
+            pair.met.acquire().expect("meet").forget();
             let _b = pair.b.lock().expect("lock");
             let _ = other.wait();
         }
@@ -78,9 +78,9 @@ fn cases() {
                 .spawn()
                 .expect("second process");
             role("A");
-            pair.met.acquire().expect("meet");
+            pair.met.acquire().expect("meet").forget();
             // Both wait for what nobody gives.
-            pair.here.acquire().expect("wait");
+            pair.here.acquire().expect("wait").forget();
             let _ = other.wait();
         }
         "signaller" => {
@@ -94,7 +94,7 @@ fn cases() {
                         .acquire_timeout(std::time::Duration::from_millis(200));
                 }
             }
-            pair.there.acquire().expect("wait");
+            pair.there.acquire().expect("wait").forget();
         }
         "limited" => {
             let _a = LOCKS[0].lock().expect("lock");

@@ -12,6 +12,13 @@
 //! All members promise what memory promises: a write is seen by all, in no order and with no
 //! notice; what must be whole needs a gate beside it. A safe program never gets a `&[u8]`
 //! of memory that another process may write: it copies in and out.
+//!
+//! **Truncation.** Whoever may write a file can take its pages away under everybody's map. The first map of an object that
+//! is not sealed against it installs a handler for SIGBUS in the process, which makes a copy that meets such a page
+//! fail with `Corrupt` and passes on every other SIGBUS to the handler that was there before. A program that installs its own
+//! handler later must call ours, and a thread that copies must not block SIGBUS; otherwise
+//! truncation ends the process as it always did. The handler protects copies; semaphores and locks
+//! inside a region are for memory that nobody untrusted can shrink.
 
 use std::sync::Arc;
 

@@ -24,6 +24,8 @@ pub(crate) const WORD: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
 pub(crate) const OFFSET: isize = WORD as isize - NEXT as isize;
 /// How many locks of ours one thread may hold: half of what the kernel walks, since libc may have some too.
 pub(crate) const MOST_HELD: u32 = 1024;
+/// Beside the first, which is not counted.
+const ROOM: u32 = MOST_HELD - 1;
 
 /// The node of a lock, in the lock.
 #[repr(C)]
@@ -61,7 +63,7 @@ struct Head {
 struct Own {
     tid: Cell<u32>,
     head: Cell<*const Head>,
-    /// How many more locks it may link; none without a list.
+    /// How many more locks it may link, within one or two where libc's are among them; none without a list.
     room: Cell<u32>,
 }
 
@@ -86,6 +88,19 @@ pub(crate) fn current() -> Current {
     }
 }
 
+/// The calling thread as far as it is known already: an id of 0 before its first call of [`current`]. A thread that
+/// holds a lock is known, except in the child of a `fork`, which holds none.
+#[inline(always)]
+pub(crate) fn known() -> Current {
+    #[cfg(loom)]
+    return current();
+    #[cfg(not(loom))]
+    OWN.with(|own| Current {
+        tid: own.tid.get(),
+        head: own.head.get(),
+    })
+}
+
 /// The calling thread.
 #[cfg(not(loom))]
 #[inline(always)]
@@ -103,6 +118,7 @@ pub(crate) fn current() -> Current {
 }
 
 #[cold]
+#[inline(never)]
 #[cfg(not(loom))]
 fn meet(own: &Own) -> Current {
     super::process::after_fork();
@@ -111,7 +127,7 @@ fn meet(own: &Own) -> Current {
     own.room.set(if own.head.get().is_null() {
         0
     } else {
-        MOST_HELD
+        ROOM
     });
     Current {
         tid: own.tid.get(),
@@ -233,13 +249,21 @@ impl Current {
             link.next.store(first, Ordering::Relaxed);
             link.prev
                 .store(self.head.cast_mut().cast(), Ordering::Relaxed);
-            if let Some(prev) = self.prev_of(first) {
-                (*prev).store(link.entry().cast(), Ordering::Relaxed);
+            match self.prev_of(first) {
+                Some(prev) => {
+                    (*prev).store(link.entry().cast(), Ordering::Relaxed);
+                    OWN.with(|own| own.room.set(own.room.get() - 1));
+                }
+                // The only one: what was counted before is over. A store is saved where none is needed.
+                None => OWN.with(|own| {
+                    if own.room.get() != ROOM {
+                        own.room.set(ROOM);
+                    }
+                }),
             }
             compiler_fence(Ordering::SeqCst);
             (*self.head).list.store(link.entry(), Ordering::Relaxed);
         }
-        OWN.with(|own| own.room.set(own.room.get() - 1));
     }
 
     /// Takes a lock that is about to be freed out of the list.
@@ -252,14 +276,20 @@ impl Current {
         unsafe {
             let next = link.next.load(Ordering::Relaxed);
             let prev = link.prev.load(Ordering::Relaxed);
-            if let Some(prev_of_next) = self.prev_of(next) {
-                (*prev_of_next).store(prev, Ordering::Relaxed);
+            let others = match self.prev_of(next) {
+                Some(prev_of_next) => {
+                    (*prev_of_next).store(prev, Ordering::Relaxed);
+                    true
+                }
+                None => prev.cast_const().cast() != self.head,
+            };
+            if others {
+                OWN.with(|own| own.room.set(own.room.get() + 1));
             }
             let prev: *const Next = untagged(prev.cast()).cast();
             (*prev).store(next, Ordering::Relaxed);
         }
         compiler_fence(Ordering::SeqCst);
-        OWN.with(|own| own.room.set(own.room.get() + 1));
     }
 
     /// Where the node with this entry keeps its `prev`; the head has none that must be kept.

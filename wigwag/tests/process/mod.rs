@@ -254,7 +254,11 @@ pub fn notice(signal: rustix::process::Signal) {
 
 /// A wrapper for [`Play::through`]: namespaces of its own, in which it is root.
 pub fn unshared(flags: &'static str) -> Vec<&'static str> {
-    if rustix::process::geteuid().is_root() {
+    let may = foreign("unshare", "util-linux")
+        .args([flags, "true"])
+        .stderr(Stdio::null())
+        .status();
+    if may.is_ok_and(|status| status.success()) {
         vec!["unshare", flags]
     } else {
         vec!["unshare", "-Ur", flags]
@@ -305,13 +309,16 @@ impl Drop for Directory {
 
 /// A program of somebody else, required: a missing one fails the test and names its package.
 pub fn foreign(program: &str, package: &str) -> Command {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    assert!(
-        found,
-        "{program} is missing: install the package {package} (./test does)"
-    );
-    Command::new(program)
+    // An administrator's programs may not be in a user's PATH.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file());
+    let Some(found) = found else {
+        panic!("{program} is missing: install the package {package} (./test does)");
+    };
+    Command::new(found)
 }
 
 /// Python running `script`, with the module it needs required.

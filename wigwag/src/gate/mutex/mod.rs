@@ -120,16 +120,17 @@ impl<T> Mutex<T> {
     /// `WouldBlock`, `TimedOut`; otherwise as for [`lock`](Self::lock).
     #[inline(always)]
     pub fn lock_with(&self, wait: Wait) -> Result<Lock<'_, T>> {
-        let me = robust::current();
-        if self.raw.take(me) {
+        let me = robust::known();
+        if me.tid() != 0 && self.raw.take(me) {
             return Ok(Lock::Clean(Guard::new(self)));
         }
-        self.wait(me, wait)
+        self.wait(wait)
     }
 
     #[cold]
-    fn wait(&self, me: robust::Current, wait: Wait) -> Result<Lock<'_, T>> {
-        Ok(match self.raw.wait(me, wait)? {
+    #[inline(never)]
+    fn wait(&self, wait: Wait) -> Result<Lock<'_, T>> {
+        Ok(match self.raw.wait(robust::current(), wait)? {
             Taken::Clean => Lock::Clean(Guard::new(self)),
             Taken::Orphaned => Lock::Orphaned(Orphan {
                 guard: Guard::new(self),
@@ -310,11 +311,11 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        let me = robust::current();
+        // First, so that nothing has to survive the calls it may make.
         if std::thread::panicking() {
-            self.mutex.raw.free_in_panic(me);
+            self.mutex.raw.free_in_panic();
         } else {
-            self.mutex.raw.free(me);
+            self.mutex.raw.free(robust::known());
         }
     }
 }

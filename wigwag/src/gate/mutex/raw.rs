@@ -138,21 +138,24 @@ impl<const LIST: bool> Raw<LIST> {
         if self.mark() != 0 {
             return false;
         }
-        if mode == KERNEL {
-            if !me.has_room() {
-                return false;
+        if mode != KERNEL {
+            let taken = self.exchange(0, me.tid());
+            if taken {
+                self.taken(me, mode, 0);
             }
-            // SAFETY: room means a list. The link is that of this lock, which outlives the call.
-            unsafe { me.begin(&self.link) };
+            return taken;
         }
+        if !me.has_room() {
+            return false;
+        }
+        // SAFETY: room means a list. The link is that of this lock, which outlives the call.
+        unsafe { me.begin(&self.link) };
         let taken = self.exchange(0, me.tid());
         if taken {
-            self.taken(me, mode, 0);
+            self.taken(me, KERNEL, 0);
         }
-        if mode == KERNEL {
-            // SAFETY: as above.
-            unsafe { me.end() };
-        }
+        // SAFETY: as above.
+        unsafe { me.end() };
         taken
     }
 
@@ -192,12 +195,19 @@ impl<const LIST: bool> Raw<LIST> {
             // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
             unsafe { me.link(&self.link) };
         } else if mode == WATCHED {
-            self.holder
-                .store(Holder::thread().word(), Ordering::Relaxed);
+            self.sign();
         }
     }
 
+    /// Says which thread it is, beyond the id in the word.
     #[cold]
+    #[inline(never)]
+    fn sign(&self) {
+        let me = Holder::thread();
+        self.holder.store(me.word(), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
     fn remember(&self) {
         self.word.fetch_or(WAITERS, Ordering::Relaxed);
     }
@@ -210,13 +220,16 @@ impl<const LIST: bool> Raw<LIST> {
 
     /// Notes that the holder is unwinding already.
     #[cold]
+    #[inline(never)]
     pub(in crate::gate) fn taken_in_panic(&self) {
         self.cause.store(UNWINDING, Ordering::Relaxed);
     }
 
     /// Frees it while its holder unwinds.
     #[cold]
-    pub(in crate::gate) fn free_in_panic(&self, me: Current) {
+    #[inline(never)]
+    pub(in crate::gate) fn free_in_panic(&self) {
+        let me = robust::known();
         if self.word.load(Ordering::Relaxed) & TID != me.tid() {
         } else if self.cause.load(Ordering::Relaxed) == UNWINDING {
             self.cause.store(DEATH, Ordering::Relaxed);
@@ -247,31 +260,49 @@ impl<const LIST: bool> Raw<LIST> {
             return;
         }
         let mode = self.mode();
-        if mode == KERNEL {
-            // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
-            unsafe {
-                me.begin(&self.link);
-                me.unlink(&self.link);
+        if mode != KERNEL {
+            if mode == WATCHED {
+                self.holder.store(0, Ordering::Relaxed);
             }
-        } else if mode == WATCHED {
-            self.holder.store(0, Ordering::Relaxed);
+            if self.swap(word) {
+                self.wake();
+            }
+            return;
         }
+        // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
+        unsafe {
+            me.begin(&self.link);
+            me.unlink(&self.link);
+        }
+        if self.swap(word) {
+            return self.wake_and_end(me);
+        }
+        // SAFETY: as above.
+        unsafe { me.end() };
+    }
+
+    /// Gives the word away; whether somebody is to be woken.
+    #[inline(always)]
+    fn swap(&self, word: u32) -> bool {
         let order = if mutated("mutex-release") {
             Ordering::Relaxed
         } else {
             Ordering::SeqCst
         };
         let old = self.word.swap(word, order);
-        if old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0 {
-            self.wake();
-        }
-        if mode == KERNEL {
-            // SAFETY: as above.
-            unsafe { me.end() };
-        }
+        old & WAITERS != 0 || self.waiters.load(Ordering::SeqCst) & COUNT != 0
     }
 
     #[cold]
+    #[inline(never)]
+    fn wake_and_end(&self, me: Current) {
+        self.wake();
+        // SAFETY: as in `leave`, which ends here.
+        unsafe { me.end() };
+    }
+
+    #[cold]
+    #[inline(never)]
     fn wake(&self) {
         if mutated("mutex-wake") {
             return;
