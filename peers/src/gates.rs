@@ -186,7 +186,7 @@ fn ours_take_turns(arena: &Arena, ping: bool) -> io::Result<()> {
     } else {
         (pinged, ponged)
     };
-    let is_mine = |turn: u64| (turn % 2 == 0) == ping;
+    let is_mine = |turn: u64| turn.is_multiple_of(2) == ping;
     let guard = turn.lock()?.or_repair(|_| ());
     let mut guard = mine
         .wait_while(guard, |turn| !is_mine(*turn))?
@@ -211,16 +211,17 @@ fn theirs_take_turns(arena: &Arena, ping: bool) -> io::Result<()> {
             (&raw mut (*theirs).pinged, &raw mut (*theirs).ponged)
         };
         let lock = &raw mut (*theirs).lock;
+        let turn = &raw mut (*theirs).turn;
         checked(libc::pthread_mutex_lock(lock))?;
-        while ((*theirs).turn % 2 == 0) != ping {
+        while turn.read_volatile().is_multiple_of(2) != ping {
             checked(libc::pthread_cond_wait(mine, lock))?;
         }
-        (*theirs).turn += 1;
+        *turn += 1;
         checked(libc::pthread_mutex_unlock(lock))?;
         checked(libc::pthread_cond_signal(other))?;
         if ping {
             checked(libc::pthread_mutex_lock(lock))?;
-            while (*theirs).turn % 2 != 0 {
+            while !turn.read_volatile().is_multiple_of(2) {
                 checked(libc::pthread_cond_wait(mine, lock))?;
             }
             checked(libc::pthread_mutex_unlock(lock))?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use process::Child;
 use wigwag::Kind;
 use wigwag::gate::{
-    Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock,
+    Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock, TicketLock,
 };
 use wigwag::memory::Segment;
 use wigwag::memory::segment::Options;
@@ -18,6 +18,7 @@ wigwag::shared! {
     /// One of each.
     pub struct Hall {
         pub spin: SpinLock<[u64; 2]>,
+        pub ticket: TicketLock<[u64; 2], 4>,
         pub semaphore: Semaphore,
         pub robust: RobustSemaphore<4>,
         pub mutex: Mutex<u64>,
@@ -34,6 +35,7 @@ const SHORT: Duration = Duration::from_millis(30);
 fn hall(name: &str) -> Segment<Hall> {
     let hall = Hall {
         spin: SpinLock::new([0; 2]),
+        ticket: TicketLock::new([0; 2]),
         semaphore: Semaphore::new(0),
         robust: RobustSemaphore::new(2),
         mutex: Mutex::new(0),
@@ -90,6 +92,19 @@ fn acted() -> bool {
             "spin-count" => {
                 for _ in 0..20_000 {
                     let mut both = hall.spin.lock().unwrap().or_repair(|_| ());
+                    assert_eq!(both[0], both[1]);
+                    both[0] += 1;
+                    both[1] += 1;
+                }
+            }
+            "ticket" => {
+                let mut guard = hall.ticket.lock().unwrap().or_repair(|_| ());
+                guard[0] += 1;
+                std::mem::forget(guard);
+            }
+            "ticket-count" => {
+                for _ in 0..20_000 {
+                    let mut both = hall.ticket.lock().unwrap().or_repair(|_| ());
                     assert_eq!(both[0], both[1]);
                     both[0] += 1;
                     both[1] += 1;
@@ -600,4 +615,76 @@ fn a_change_in_a_monitor_wakes_who_waits_inside() {
     drop(entry.unwrap().or_repair(|_| ()));
     second.says("ok");
     assert_eq!(*hall.monitor.enter().unwrap().or_repair(|_| ()), [0, 61]);
+}
+
+#[test]
+fn a_ticket_lock_excludes_two_processes_and_loses_no_increment() {
+    if acted() {
+        return;
+    }
+    let name = format!("/{}", process::unique("ticket"));
+    let hall = hall(&name);
+    let test = "a_ticket_lock_excludes_two_processes_and_loses_no_increment";
+    let mut child = actor(test, &name);
+    child.tell("ticket-count");
+    for _ in 0..20_000 {
+        let mut both = hall.ticket.lock().unwrap().or_repair(|_| ());
+        assert_eq!(both[0], both[1]);
+        both[0] += 1;
+        both[1] += 1;
+    }
+    child.says("ok");
+    assert_eq!(*hall.ticket.lock().unwrap().or_repair(|_| ()), [40_000; 2]);
+}
+
+#[test]
+fn a_ticket_lock_skips_the_dead_and_tells_of_a_dead_holder() {
+    if acted() {
+        return;
+    }
+    let name = format!("/{}", process::unique("ticket"));
+    let hall = hall(&name);
+    let test = "a_ticket_lock_skips_the_dead_and_tells_of_a_dead_holder";
+    // Two killed as they wait: that is no reason to repair.
+    let guard = hall.ticket.lock().unwrap().or_repair(|_| ());
+    assert_eq!(hall.ticket.lock().err().unwrap().kind(), Kind::Deadlock);
+    assert!(hall.ticket.try_lock().unwrap().is_none());
+    let (mut first, mut second) = (actor(test, &name), actor(test, &name));
+    first.tell("ticket");
+    second.tell("ticket");
+    let late = std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| hall.ticket.lock_timeout(3 * SHORT).err().unwrap().kind());
+        waiter.join().unwrap()
+    });
+    assert_eq!(late, Kind::TimedOut);
+    first.kill();
+    second.kill();
+    drop(guard);
+    let lock = hall.ticket.lock_timeout(LONG).unwrap();
+    assert!(!lock.is_orphaned());
+    drop(lock);
+    let mut holder = actor(test, &name);
+    tell(&mut holder, "ticket");
+    let late = hall.ticket.lock_timeout(SHORT).err().unwrap();
+    assert_eq!(late.kind(), Kind::TimedOut);
+    holder.kill();
+    let lock = hall.ticket.lock_timeout(LONG).unwrap();
+    assert!(lock.is_orphaned());
+    assert_eq!(*lock.or_repair(|both| both[1] = both[0]), [1, 1]);
+    // Round and round the ring of four.
+    for _ in 0..50 {
+        drop(
+            hall.ticket
+                .try_lock()
+                .unwrap()
+                .unwrap()
+                .or_repair(|_| panic!("nobody died")),
+        );
+    }
+    drop(hall.ticket.lock().unwrap());
+    let mut holder = actor(test, &name);
+    tell(&mut holder, "ticket");
+    holder.kill();
+    drop(hall.ticket.lock_timeout(LONG).unwrap());
+    assert_eq!(hall.ticket.lock().err().unwrap().kind(), Kind::Corrupt);
 }

@@ -28,6 +28,7 @@ const SCENES: &[&[Scene]] = &[
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
+    gates::TICKET,
     gates::CONDVAR,
     gates::RWLOCK,
     gates::MONITOR,
@@ -90,6 +91,11 @@ fn the_robust_semaphore_survives() {
 #[test]
 fn the_spin_lock_survives() {
     survives(gates::SPIN);
+}
+
+#[test]
+fn the_ticket_lock_survives() {
+    survives(gates::TICKET);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use wigwag::gate::{
-    Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock,
+    Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock, TicketLock,
 };
 
 /// Explores `run` with at most `preemptions` switches that no thread asked for.
@@ -114,6 +114,26 @@ fn a_spin_lock_excludes() {
                 .add()
         };
         let lock = both(SpinLock::new(Number::new()), inside, inside);
+        assert_eq!(
+            lock.lock()
+                .expect("lock")
+                .or_repair(|_| unreachable!())
+                .get(),
+            2
+        );
+    });
+}
+
+#[test]
+fn a_ticket_lock_excludes() {
+    explore(2, || {
+        let inside = |lock: &TicketLock<Number, 2>| {
+            lock.lock()
+                .expect("lock")
+                .or_repair(|_| unreachable!())
+                .add()
+        };
+        let lock = both(TicketLock::new(Number::new()), inside, inside);
         assert_eq!(
             lock.lock()
                 .expect("lock")

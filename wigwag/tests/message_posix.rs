@@ -220,7 +220,8 @@ fn every_limit_is_named_when_it_is_reached() {
             rlim_max: to,
         };
         // SAFETY: the pointer is to a live rlimit.
-        assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
+        let lowered = unsafe { libc::setrlimit(resource, &raw const limit) };
+        assert_eq!(lowered, 0);
     };
     match part().as_deref() {
         None => {}

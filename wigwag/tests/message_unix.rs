@@ -556,10 +556,8 @@ fn descriptors_that_cannot_be_opened_are_not_lost_in_silence() {
             rlim_max: 12,
         };
         // SAFETY: the pointer is to a live rlimit.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-            0
-        );
+        let lowered = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        assert_eq!(lowered, 0);
         return refusal(
             there.recv_from(&mut [0; 8]),
             Kind::Limit,

@@ -249,10 +249,8 @@ fn the_limit_on_queued_signals_is_named() {
             rlim_max: 5,
         };
         // SAFETY: the pointer is to a live rlimit.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const limit) },
-            0
-        );
+        let lowered = unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const limit) };
+        assert_eq!(lowered, 0);
         let me = std::process::id().cast_signed();
         let mut queued = 0;
         let error = loop {

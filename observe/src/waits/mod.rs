@@ -92,7 +92,7 @@ impl WaitGraph {
 }
 
 /// Captures in a row when threads that nap were awake just then.
-const TRIES: u32 = 5;
+const TRIES: u32 = 4;
 
 /// The graph, and what it was derived from.
 pub(crate) fn capture(options: &Options) -> io::Result<(WaitGraph, Evidence)> {

@@ -165,6 +165,20 @@ int main(int argc, char **argv) {
     CASE("sem_named") {
         sem_a = sem_open(argv[2], O_CREAT, 0600, 1);
         sem_b = sem_open(argv[3], O_CREAT, 0600, 1);
+        if (argc > 4) {
+            /* A waiter that is killed leaves its count behind. */
+            sem_wait(sem_b);
+            pid_t pid = child();
+            if (pid == 0) {
+                role("killed");
+                sem_wait(sem_b);
+            }
+            while (((volatile int *)sem_b)[1] == 0) usleep(1000);
+            usleep(20000);
+            kill(pid, SIGKILL);
+            waitpid(pid, NULL, 0);
+            sem_post(sem_b);
+        }
         if (child() == 0) sem_other(NULL);
         role("A");
         sem_wait(sem_a);

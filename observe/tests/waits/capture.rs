@@ -58,7 +58,7 @@ lock.acquire()
         (finding.verdict, finding.core.len()),
         (Verdict::Deadlock, 3001)
     );
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(40), "{took:?}");
 }
 
 #[test]

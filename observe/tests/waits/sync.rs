@@ -115,14 +115,16 @@ fn a_stranger_could_post_a_named_semaphore_so_it_is_only_likely() {
     };
     let files =
         [&a, &b].map(|path| std::path::PathBuf::from(format!("/dev/shm/sem.{}", &name(path)[1..])));
-    let victim = Victim::c(
-        "sync.c",
-        Flavour::Glibc,
-        &["sem_named", &name(&a), &name(&b)],
-    )
-    .cleaning(&[&files[0], &files[1]])
-    .settled(&["A", "B"]);
-    victim.deadlock(Certainty::Likely, "sem", &["A", "B"]);
+    for more in [&[][..], &["after a kill"]] {
+        let names = [name(&a), name(&b)];
+        let arguments = ["sem_named", &names[0], &names[1]]
+            .into_iter()
+            .chain(more.iter().copied());
+        let victim = Victim::c("sync.c", Flavour::Glibc, &arguments.collect::<Vec<_>>())
+            .cleaning(&[&files[0], &files[1]])
+            .settled(&["A", "B"]);
+        victim.deadlock(Certainty::Likely, "sem", &["A", "B"]);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! | all of N meet, round by round | [`Barrier`] | it is reported, and not waited for |
 //! | count free resources or events, in memory | [`Semaphore`] | stays held |
 //! | number free resources, in memory | [`RobustSemaphore`] | given back, and who gets it is told |
-//! | sections of a few instructions on dedicated cores (read its page first) | [`SpinLock`] | the next one is told, and repairs |
+//! | sections of a few instructions on dedicated cores (read its page first) | [`SpinLock`], or in order of arrival [`TicketLock`] | the next one is told, and repairs |
 //! | the same where a peer may be hostile | [`WaryMutex`] | the next one is told |
 //! | make a value once, by whoever comes first | [`OnceCell`] | the next one makes it |
 //! | count free resources, by name | [`posix`] semaphore | stays held |
@@ -39,6 +39,7 @@ pub mod rwlock;
 pub mod semaphore;
 pub mod spin;
 pub mod sysv;
+pub mod ticket;
 mod waiters;
 #[cfg(not(loom))]
 pub mod wary;
@@ -53,6 +54,7 @@ pub use robust_semaphore::RobustSemaphore;
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
 pub use spin::SpinLock;
+pub use ticket::TicketLock;
 #[cfg(not(loom))]
 pub use wary::WaryMutex;
 

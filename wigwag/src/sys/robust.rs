@@ -124,11 +124,8 @@ fn meet(own: &Own) -> Current {
     super::process::after_fork();
     own.tid.set(thread_id());
     own.head.set(head_of_libc());
-    own.room.set(if own.head.get().is_null() {
-        0
-    } else {
-        ROOM
-    });
+    own.room
+        .set(if own.head.get().is_null() { 0 } else { ROOM });
     Current {
         tid: own.tid.get(),
         head: own.head.get(),

@@ -7,13 +7,13 @@ use std::any::Any;
 use std::time::Duration;
 
 use wigwag::gate::{
-    Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock,
+    Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock, TicketLock,
 };
 use wigwag::memory::Segment;
 use wigwag::memory::segment::Options;
 
 use super::scene::{Scene, Stage, Verdict};
-use super::step::{Victim, begin, end};
+use super::step::{At, Victim, begin, end};
 use crate::process::{self, Child};
 
 wigwag::plain! {
@@ -25,6 +25,7 @@ wigwag::shared! {
         semaphore: Semaphore,
         robust: RobustSemaphore<4>,
         spin: SpinLock<Pair>,
+        ticket: TicketLock<Pair, 4>,
         flag: Mutex<u64>,
         changed: Condvar,
         rwlock: RwLock<Pair, 4>,
@@ -160,6 +161,41 @@ pub const SPIN: &[Scene] = &[
         let done = !stage.kill(Victim::of(holder));
         survivor(&mut waiter, done, || spin_verdict(of(hall)))
     }),
+];
+
+pub const TICKET: &[Scene] = &[
+    scene("ticket lock", "holder, nobody waits", 40, |stage, hall| {
+        if !stage.kill(stage.victim("ticket")) {
+            return Verdict::Complete;
+        }
+        ticket_aftermath(of(hall))
+    }),
+    scene("ticket lock", "holder, one waits", 30, |stage, hall| {
+        let mut holder = stage.actor("ticket-holder");
+        holder.says("holds");
+        let mut waiter = stage.actor("ticket-waits");
+        waiter.says("waits");
+        holder.tell("go on");
+        let done = !stage.kill(Victim::of(holder));
+        survivor(&mut waiter, done, || ticket_aftermath(of(hall)))
+    }),
+    scene(
+        "ticket lock",
+        "in line before another",
+        40,
+        |stage, hall| {
+            let Ok(held) = of(hall).ticket.lock() else {
+                return Verdict::Stuck;
+            };
+            let victim = stage.victim("ticket-briefly");
+            let at = victim.step(stage.point);
+            victim.kill();
+            let mut waiter = stage.actor("ticket-waits");
+            waiter.says("waits");
+            drop(held.or_repair(mend));
+            survivor(&mut waiter, at == At::End, || ticket_aftermath(of(hall)))
+        },
+    ),
 ];
 
 pub const CONDVAR: &[Scene] = &[
@@ -362,6 +398,7 @@ fn make(name: &str) -> Box<dyn Any> {
         semaphore: Semaphore::new(0),
         robust: RobustSemaphore::new(PERMITS),
         spin: SpinLock::new(zero),
+        ticket: TicketLock::new(zero),
         flag: Mutex::new(0),
         changed: Condvar::new(),
         rwlock: RwLock::new(zero),
@@ -429,6 +466,20 @@ fn act(part: &str, object: &str) {
             change(&mut pair);
             drop(pair);
         }
+        "ticket" => {
+            begin();
+            change(&mut hall.ticket.lock().expect("lock").or_repair(mend));
+        }
+        "ticket-briefly" => {
+            begin();
+            drop(hall.ticket.lock_timeout(Duration::from_nanos(1)));
+        }
+        "ticket-holder" => {
+            let mut pair = hall.ticket.lock().expect("lock").or_repair(mend);
+            holds();
+            change(&mut pair);
+            drop(pair);
+        }
         "condvar-signals" => {
             begin();
             let mut flag = hall.flag.lock().expect("lock").or_repair(|_| ());
@@ -490,7 +541,7 @@ fn condvar_waits(hall: &Hall) -> bool {
             .wait_while_timeout(guard, LIMIT, |flag| *flag % TAKEN == 0);
         let (lock, late) = waited.expect("wait");
         guard = lock.or_repair(|_| ());
-        if *guard % TAKEN > 0 {
+        if !guard.is_multiple_of(TAKEN) {
             *guard += TAKEN - 1;
             return true;
         }
@@ -526,6 +577,7 @@ fn outcome(hall: &Hall, waits: &str) -> &'static str {
             Err(_) => Verdict::Stuck,
         },
         "spin-waits" => spin_verdict(hall),
+        "ticket-waits" => ticket_verdict(hall),
         "condvar-waits" if condvar_waits(hall) => Verdict::Good,
         "condvar-waits" => Verdict::Stuck,
         "reader-waits" => read_verdict(hall),
@@ -653,6 +705,32 @@ fn spin_verdict(hall: &Hall) -> Verdict {
                 Verdict::Torn
             }
         }
+    }
+}
+
+fn ticket_verdict(hall: &Hall) -> Verdict {
+    match hall.ticket.lock_timeout(LIMIT) {
+        Err(_) => Verdict::Stuck,
+        Ok(lock) => {
+            let pair = lock.or_repair(mend);
+            if pair.a == pair.b {
+                Verdict::Good
+            } else {
+                Verdict::Torn
+            }
+        }
+    }
+}
+
+/// All places of the ring are free again.
+fn ticket_aftermath(hall: &Hall) -> Verdict {
+    let found = (0..6)
+        .map(|_| ticket_verdict(hall))
+        .find(|verdict| *verdict != Verdict::Good);
+    match found {
+        Some(verdict) => verdict,
+        None if matches!(hall.ticket.try_lock(), Ok(Some(_))) => Verdict::Good,
+        None => Verdict::Leaked,
     }
 }
 

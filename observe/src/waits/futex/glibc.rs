@@ -179,10 +179,15 @@ fn semaphore(word: &Word<'_>) -> Option<Need> {
         let [value, waiters, private, _] = word.ask.words::<4>(word.address)?;
         (value, waiters, private)
     };
-    let fits = matches!(private, 0 | 0x80)
-        && (private == 0) == word.private
-        && value == 0
-        && waiters == word.crowd(&word.place);
+    let crowd = word.crowd(&word.place);
+    // A waiter that was killed is counted for ever; only a file of sem_open(3) is known for what it is without the count.
+    let named = word
+        .mapping
+        .as_ref()
+        .is_some_and(|(name, _)| name.starts_with("/dev/shm/sem."));
+    let counted = waiters == crowd || named && (crowd..1 << 22).contains(&waiters);
+    let fits =
+        matches!(private, 0 | 0x80) && (private == 0) == word.private && value == 0 && counted;
     if !fits {
         return None;
     }

@@ -311,12 +311,7 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        // First, so that nothing has to survive the calls it may make.
-        if std::thread::panicking() {
-            self.mutex.raw.free_in_panic();
-        } else {
-            self.mutex.raw.free(robust::known());
-        }
+        self.mutex.raw.unlock();
     }
 }
 

@@ -218,6 +218,17 @@ impl<const LIST: bool> Raw<LIST> {
         self.leave(me, 0);
     }
 
+    /// Frees it, as one to be repaired if its holder panics meanwhile. A call of its own: so the guard stays in a register.
+    #[inline(never)]
+    pub(in crate::gate) fn unlock(&self) {
+        // First, so that nothing has to survive the calls it may make.
+        if std::thread::panicking() {
+            self.free_in_panic();
+        } else {
+            self.free(robust::known());
+        }
+    }
+
     /// Notes that the holder is unwinding already.
     #[cold]
     #[inline(never)]
