@@ -82,6 +82,8 @@ fn object(body: &[u8], received: &Received) -> Value {
     }
     match &received.sender {
         Some(Sender::Process { pid, uid, gid }) => {
+            // A signal does not tell the group.
+            let gid = (*gid != u32::MAX).then_some(gid);
             object.insert("sender".into(), json!({"pid": pid, "uid": uid, "gid": gid}));
         }
         Some(Sender::Address(address)) => {
