@@ -18,6 +18,7 @@ use crate::row::{Must, Row};
 wigwag::shared! {
     /// Our gates, and what the two processes tell each other.
     struct Ours {
+        theirs: [AtomicU64; THEIRS],
         mutex: Mutex<u64>,
         ping: Semaphore,
         pong: Semaphore,
@@ -30,22 +31,23 @@ wigwag::shared! {
         /// How often the partner was inside, and whether it is in the contest.
         partner: AtomicU64,
         there: AtomicU32,
-        theirs: [AtomicU64; THEIRS],
     }
 }
 
-/// The gates of POSIX threads; they lie in the words at the end of [`Ours`].
+/// Begins on a cache line of its own, as our mutexes and locks do.
+#[repr(C, align(64))]
+struct Line<T>(T);
+
+/// The gates of POSIX threads, each with what it guards; they lie in the words at the beginning of [`Ours`].
 #[repr(C)]
 struct Theirs {
-    mutex: libc::pthread_mutex_t,
-    ping: libc::sem_t,
-    pong: libc::sem_t,
-    lock: libc::pthread_mutex_t,
-    pinged: libc::pthread_cond_t,
-    ponged: libc::pthread_cond_t,
-    rwlock: libc::pthread_rwlock_t,
-    turn: u64,
-    value: u64,
+    mutex: Line<(libc::pthread_mutex_t, u64)>,
+    ping: Line<libc::sem_t>,
+    pong: Line<libc::sem_t>,
+    lock: Line<(libc::pthread_mutex_t, u64)>,
+    pinged: Line<libc::pthread_cond_t>,
+    ponged: Line<libc::pthread_cond_t>,
+    rwlock: Line<(libc::pthread_rwlock_t, u64)>,
 }
 
 const THEIRS: usize = size_of::<Theirs>().div_ceil(8);
@@ -97,19 +99,19 @@ impl Arena {
             libc::pthread_mutexattr_init(&raw mut mutex);
             libc::pthread_mutexattr_setpshared(&raw mut mutex, libc::PTHREAD_PROCESS_SHARED);
             libc::pthread_mutexattr_setrobust(&raw mut mutex, libc::PTHREAD_MUTEX_ROBUST);
-            libc::pthread_mutex_init(&raw mut (*self.theirs).mutex, &raw const mutex);
-            libc::pthread_mutex_init(&raw mut (*self.theirs).lock, &raw const mutex);
+            libc::pthread_mutex_init(&raw mut (*self.theirs).mutex.0.0, &raw const mutex);
+            libc::pthread_mutex_init(&raw mut (*self.theirs).lock.0.0, &raw const mutex);
             let mut cond = std::mem::zeroed();
             libc::pthread_condattr_init(&raw mut cond);
             libc::pthread_condattr_setpshared(&raw mut cond, libc::PTHREAD_PROCESS_SHARED);
-            libc::pthread_cond_init(&raw mut (*self.theirs).pinged, &raw const cond);
-            libc::pthread_cond_init(&raw mut (*self.theirs).ponged, &raw const cond);
+            libc::pthread_cond_init(&raw mut (*self.theirs).pinged.0, &raw const cond);
+            libc::pthread_cond_init(&raw mut (*self.theirs).ponged.0, &raw const cond);
             let mut rwlock = std::mem::zeroed();
             libc::pthread_rwlockattr_init(&raw mut rwlock);
             libc::pthread_rwlockattr_setpshared(&raw mut rwlock, libc::PTHREAD_PROCESS_SHARED);
-            libc::pthread_rwlock_init(&raw mut (*self.theirs).rwlock, &raw const rwlock);
-            libc::sem_init(&raw mut (*self.theirs).ping, 1, 0);
-            libc::sem_init(&raw mut (*self.theirs).pong, 1, 0);
+            libc::pthread_rwlock_init(&raw mut (*self.theirs).rwlock.0.0, &raw const rwlock);
+            libc::sem_init(&raw mut (*self.theirs).ping.0, 1, 0);
+            libc::sem_init(&raw mut (*self.theirs).pong.0, 1, 0);
         }
     }
 }
@@ -123,9 +125,9 @@ fn theirs_locks(arena: &Arena) -> io::Result<()> {
     let theirs = arena.theirs;
     // SAFETY: initialised objects of POSIX threads; the value belongs to who has the mutex.
     unsafe {
-        checked(libc::pthread_mutex_lock(&raw mut (*theirs).mutex))?;
-        (*theirs).value += 1;
-        checked(libc::pthread_mutex_unlock(&raw mut (*theirs).mutex))
+        checked(libc::pthread_mutex_lock(&raw mut (*theirs).mutex.0.0))?;
+        (*theirs).mutex.0.1 += 1;
+        checked(libc::pthread_mutex_unlock(&raw mut (*theirs).mutex.0.0))
     }
 }
 
@@ -138,9 +140,9 @@ fn theirs_reads(arena: &Arena) -> io::Result<()> {
     let theirs = arena.theirs;
     // SAFETY: as above; nobody writes the value in this contest.
     unsafe {
-        checked(libc::pthread_rwlock_rdlock(&raw mut (*theirs).rwlock))?;
-        std::hint::black_box((*theirs).turn);
-        checked(libc::pthread_rwlock_unlock(&raw mut (*theirs).rwlock))
+        checked(libc::pthread_rwlock_rdlock(&raw mut (*theirs).rwlock.0.0))?;
+        std::hint::black_box((*theirs).rwlock.0.1);
+        checked(libc::pthread_rwlock_unlock(&raw mut (*theirs).rwlock.0.0))
     }
 }
 
@@ -158,8 +160,8 @@ fn ours_pongs(arena: &Arena) -> io::Result<()> {
 fn theirs_pings(arena: &Arena) -> io::Result<()> {
     // SAFETY: initialised semaphores.
     unsafe {
-        libc::sem_post(&raw mut (*arena.theirs).ping);
-        while libc::sem_wait(&raw mut (*arena.theirs).pong) != 0 {}
+        libc::sem_post(&raw mut (*arena.theirs).ping.0);
+        while libc::sem_wait(&raw mut (*arena.theirs).pong.0) != 0 {}
     }
     Ok(())
 }
@@ -167,8 +169,8 @@ fn theirs_pings(arena: &Arena) -> io::Result<()> {
 fn theirs_pongs(arena: &Arena) -> io::Result<()> {
     // SAFETY: initialised semaphores.
     unsafe {
-        while libc::sem_wait(&raw mut (*arena.theirs).ping) != 0 {}
-        libc::sem_post(&raw mut (*arena.theirs).pong);
+        while libc::sem_wait(&raw mut (*arena.theirs).ping.0) != 0 {}
+        libc::sem_post(&raw mut (*arena.theirs).pong.0);
     }
     Ok(())
 }
@@ -206,12 +208,12 @@ fn theirs_take_turns(arena: &Arena, ping: bool) -> io::Result<()> {
     // SAFETY: initialised objects of POSIX threads; the turn belongs to who has the lock.
     unsafe {
         let (mine, other) = if ping {
-            (&raw mut (*theirs).ponged, &raw mut (*theirs).pinged)
+            (&raw mut (*theirs).ponged.0, &raw mut (*theirs).pinged.0)
         } else {
-            (&raw mut (*theirs).pinged, &raw mut (*theirs).ponged)
+            (&raw mut (*theirs).pinged.0, &raw mut (*theirs).ponged.0)
         };
-        let lock = &raw mut (*theirs).lock;
-        let turn = &raw mut (*theirs).turn;
+        let lock = &raw mut (*theirs).lock.0.0;
+        let turn = &raw mut (*theirs).lock.0.1;
         checked(libc::pthread_mutex_lock(lock))?;
         while turn.read_volatile().is_multiple_of(2) != ping {
             checked(libc::pthread_cond_wait(mine, lock))?;

@@ -232,14 +232,18 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
 
     #[inline]
     fn take_slot(&self, me: Holder) -> Option<ReadGuard<'_, T, READERS>> {
-        let start = me.id() as usize;
+        let start = favourite(me);
         for step in 0..READERS {
-            let slot = &self.slots[start.wrapping_add(step) % READERS].0;
+            let place = start.wrapping_add(step) % READERS;
+            let slot = &self.slots[place].0;
             if slot.load(Ordering::Relaxed) == FREE
                 && slot
                     .compare_exchange(FREE, me.word(), Ordering::SeqCst, Ordering::Relaxed)
                     .is_ok()
             {
+                if step > 0 {
+                    keep_away(place);
+                }
                 return Some(ReadGuard {
                     lock: self,
                     slot,
@@ -395,6 +399,32 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     }
 }
 
+#[cfg(not(loom))]
+thread_local! {
+    /// Where this thread looks for a slot first, plus one.
+    static FAVOURITE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Where this thread looks for a slot first.
+#[inline]
+fn favourite(me: Holder) -> usize {
+    #[cfg(not(loom))]
+    return match FAVOURITE.get() {
+        0 => me.id() as usize,
+        place => place - 1,
+    };
+    #[cfg(loom)]
+    return me.id() as usize;
+}
+
+/// Two threads met in a slot: from now on this one has another, or they would take the line from each other for ever.
+#[cold]
+fn keep_away(place: usize) {
+    #[cfg(not(loom))]
+    FAVOURITE.set(place + 1);
+    let _ = place;
+}
+
 #[cold]
 fn given_up(action: &'static str, deadline: Deadline, kind: Kind) -> Error {
     match (kind, deadline) {
@@ -504,7 +534,7 @@ impl<T, const READERS: usize> Drop for ReadGuard<'_, T, READERS> {
     #[inline]
     fn drop(&mut self) {
         // In the child of a fork the slot is still its parent's.
-        if self.slot.load(Ordering::Relaxed) != self.me.word() || Holder::thread() != self.me {
+        if !self.me.is_current() {
             return;
         }
         // With the look at `waiters` this is "I store mine, then look at yours"; so is the writer's side.

@@ -77,6 +77,15 @@ impl Holder {
         }
     }
 
+    /// Whether it is the calling thread; in the child of a `fork` it is not.
+    #[inline]
+    pub(crate) fn is_current(self) -> bool {
+        #[cfg(not(loom))]
+        return crate::sys::robust::current().tid() == self.id();
+        #[cfg(loom)]
+        return Self::thread() == self;
+    }
+
     /// Whether that thread still runs. Unknown is yes.
     #[cfg(not(loom))]
     pub(crate) fn thread_is_alive(self) -> bool {

@@ -538,7 +538,7 @@ fn condvar_waits(hall: &Hall) -> bool {
     loop {
         let waited = hall
             .changed
-            .wait_while_timeout(guard, LIMIT, |flag| *flag % TAKEN == 0);
+            .wait_while_timeout(guard, LIMIT, |flag| flag.is_multiple_of(TAKEN));
         let (lock, late) = waited.expect("wait");
         guard = lock.or_repair(|_| ());
         if !guard.is_multiple_of(TAKEN) {
