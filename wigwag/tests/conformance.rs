@@ -197,10 +197,12 @@ const BOTH: Opening = Opening {
 fn of(family: Family) -> impl Iterator<Item = &'static Entry> {
     let addressed = |entry: &&Entry| {
         // A terminal's name is the kernel's choice and a semaphore in memory has none; their own tests cover them.
-        !matches!(entry.facility.naming, Naming::Terminal | Naming::InMemory)
-            && !(entry.facility.naming == Naming::Unnamed && entry.open.is_none())
-            // Its pages go from a process to its children by fork alone.
-            && entry.facility.id != "anon"
+        let facility = entry.facility;
+        let unaddressed = facility.naming == Naming::Unnamed && entry.open.is_none();
+        // The pages of the last go from a process to its children by fork alone.
+        !(matches!(facility.naming, Naming::Terminal | Naming::InMemory)
+            || unaddressed
+            || facility.id == "anon")
     };
     CATALOG
         .iter()

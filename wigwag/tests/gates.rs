@@ -16,16 +16,16 @@ use wigwag::memory::segment::Options;
 
 wigwag::shared! {
     /// One of each.
-    pub struct Hall {
-        pub spin: SpinLock<[u64; 2]>,
-        pub ticket: TicketLock<[u64; 2], 4>,
-        pub semaphore: Semaphore,
-        pub robust: RobustSemaphore<4>,
-        pub mutex: Mutex<u64>,
-        pub changed: Condvar,
-        pub barrier: Barrier<3>,
-        pub rwlock: RwLock<[u64; 2]>,
-        pub monitor: Monitor<[u64; 2]>,
+    struct Hall {
+        spin: SpinLock<[u64; 2]>,
+        ticket: TicketLock<[u64; 2], 4>,
+        semaphore: Semaphore,
+        robust: RobustSemaphore<4>,
+        mutex: Mutex<u64>,
+        changed: Condvar,
+        barrier: Barrier<3>,
+        rwlock: RwLock<[u64; 2]>,
+        monitor: Monitor<[u64; 2]>,
     }
 }
 

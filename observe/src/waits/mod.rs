@@ -134,13 +134,10 @@ fn capture_once(options: &Options) -> io::Result<(WaitGraph, Evidence, bool)> {
     std::thread::sleep(options.interval.saturating_sub(looked.elapsed()));
     let steady = machine.look_again()?;
     let threads: Vec<u32> = graph.threads().iter().map(|thread| thread.tid).collect();
-    let mut awake = false;
     for tid in threads {
-        if !steady.contains(&tid) {
-            awake |= graph
-                .thread(tid)
-                .and_then(Thread::wait)
-                .is_some_and(|wait| wait.naps);
+        let naps = napping(&graph, tid) && machine.process_of.contains_key(&tid);
+        // A thread that naps wakes now and then without having got what it waits for: the last looks decide.
+        if !steady.contains(&tid) && !naps {
             let why = if machine.process_of.contains_key(&tid) {
                 "ran between the looks"
             } else {
@@ -168,18 +165,20 @@ fn capture_once(options: &Options) -> io::Result<(WaitGraph, Evidence, bool)> {
 
     machine.detail = true;
     let candidates = graph.stuck();
+    let nappers: Vec<u32> = candidates
+        .iter()
+        .copied()
+        .filter(|&tid| napping(&graph, tid))
+        .collect();
     confirm(&machine, &mut graph, &candidates);
     let asleep = machine.still_asleep(&candidates);
     for &tid in candidates.iter().filter(|tid| !asleep.contains(tid)) {
-        awake |= graph
-            .thread(tid)
-            .and_then(Thread::wait)
-            .is_some_and(|wait| wait.naps);
         set_live(&mut graph, tid, "ran meanwhile");
     }
 
     let stuck: HashSet<u32> = graph.stuck().into_iter().collect();
     let clock = SchedClock::now(&mut machine.scratch()).ok();
+    let awake = nappers.iter().any(|tid| !stuck.contains(tid));
     let mut evidence = Evidence { machine, clock };
     for tid in graph
         .threads()
@@ -212,6 +211,14 @@ fn capture_once(options: &Options) -> io::Result<(WaitGraph, Evidence, bool)> {
     graph.info.dismissed = candidates.len() - stuck.len().min(candidates.len());
     graph.info.interval = options.interval;
     Ok((graph, evidence, awake))
+}
+
+/// Whether the thread waits in naps.
+fn napping(graph: &WaitGraph, tid: u32) -> bool {
+    graph
+        .thread(tid)
+        .and_then(Thread::wait)
+        .is_some_and(|wait| wait.naps)
 }
 
 /// Derives the waits of the candidates once more, with everything that is known only now.
