@@ -27,19 +27,22 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// When to use colour; auto is on a terminal, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true
+    )]
     pub(crate) color: Color,
 }
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal, unless NO_COLOR is set
     Auto,
-    /// Also into files and pipes
     Always,
-    /// Not at all
     Never,
 }
 
@@ -118,8 +121,7 @@ fn grouped(declared: &clap::Command) -> String {
             text.push_str(&format!("  {name:<12} {about}\n"));
         }
     }
-    text.truncate(text.trim_end().len());
-    text
+    text.trim().to_owned()
 }
 
 /// Reads the command line.

@@ -141,3 +141,21 @@ fn an_interrupt_puts_everything_away() {
         }
     }
 }
+
+#[test]
+fn without_a_network_the_rest_works() {
+    // A new network namespace has a loopback interface that is down; pids are new as well.
+    let arguments = ["-pf", "--mount-proc", "--net", "--ipc", command::WIGWAG];
+    let check = [
+        "check", "--json", "tcp", "udp", "unix", "mq", "signal", "sem",
+    ];
+    let ended = run("unshare", arguments.into_iter().chain(check))
+        .ends()
+        .code(0);
+    let json: serde_json::Value = serde_json::from_slice(&ended.out).unwrap();
+    for check in json["checks"].as_array().unwrap() {
+        let network = check["scheme"] == "tcp" || check["scheme"] == "udp";
+        let expected = if network { "not_usable" } else { "works" };
+        assert_eq!(check["verdict"], expected, "{check:#}");
+    }
+}

@@ -20,6 +20,7 @@ use crate::report::Report;
 /// with it: for that, and to be sure that the permit comes back, there is `wigwag lock`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The semaphore or event counter: sem:/slots
     address: OsString,
 
     #[command(flatten)]

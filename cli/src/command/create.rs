@@ -15,6 +15,7 @@ use crate::report::Report;
 /// What exists already is refused with exit code 1. Several addresses are all tried.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// What to make: mq:/jobs?depth=10, fifo:/tmp/f, shm:/frame?size=1M
     #[arg(required = true)]
     address: Vec<OsString>,
 

@@ -8,7 +8,7 @@ use crate::arguments;
 use crate::failure::{Failure, Result};
 use crate::report::Report;
 
-/// List objects that nobody uses, with the reason and the age, and pipes that can never end
+/// List objects that nobody uses, and pipes that can never end
 ///
 /// `wigwag rm --leaked` removes them. An object is likely rather than certain when
 /// some process could not be looked into, or the kernel keeps no record of its users.

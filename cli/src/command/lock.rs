@@ -25,6 +25,7 @@ use crate::report::Report;
 /// The file of a file lock is made if it is missing; a semaphore has to exist (wigwag create).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The gate: flock:/tmp/lock, ofd:/var/lib/db?range=0..100, sem:/slots
     address: OsString,
 
     /// Let others in that ask for shared too

@@ -30,6 +30,7 @@ use crate::report::Report;
 /// goes to one instead. Each message is flushed before the next is taken.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Where from: mq:/jobs, unix:@app, shm:/frame
     address: OsString,
 
     /// Take so many messages

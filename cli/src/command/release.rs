@@ -13,6 +13,7 @@ use crate::report::Report;
 /// Also called post, and V. Nobody has to have taken it before.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The semaphore or event counter: sem:/slots
     address: OsString,
 }
 

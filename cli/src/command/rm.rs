@@ -19,6 +19,7 @@ use crate::report::Report;
 /// `wigwag leaks` says that nobody uses it; System V queues and sets, whose users nobody records, only with --force.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// What to remove: mq:/jobs, sysv-mq:0x1234
     #[arg(required_unless_present = "leaked")]
     address: Vec<OsString>,
 

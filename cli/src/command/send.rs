@@ -25,8 +25,10 @@ use crate::report::Report;
 /// A socket is connected to; --listen waits for a peer to connect instead.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Where to: mq:/jobs, unix:@app, shm:/frame
     address: OsString,
 
+    /// What to send; standard input without it
     message: Vec<OsString>,
 
     /// Each line of standard input is one message, without its newline

@@ -386,10 +386,13 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn super::S
     Ok(Box::new(stream))
 }
 
-/// Listens at a free port of this machine and stops.
+/// Listens at a free port of this machine, connects to it, and stops: where the loopback
+/// interface is down, as in a new network namespace, only the second fails.
 pub(crate) fn probe() -> Result<()> {
     // In numbers: a name may not resolve, and that says nothing about TCP.
-    Listener::create("127.0.0.1:0")
-        .or_else(|error| Listener::create("[::1]:0").map_err(|_| error))
-        .map(drop)
+    let at = |name: &str| -> Result<()> {
+        let listener = Listener::create(name)?;
+        Stream::connect(listener.name()?).map(drop)
+    };
+    at("127.0.0.1:0").or_else(|error| at("[::1]:0").map_err(|_| error))
 }
