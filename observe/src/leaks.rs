@@ -32,7 +32,9 @@ pub(crate) fn judge(
 type Verdict = (LeakKind, LeakCertainty, String);
 
 fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<Verdict> {
-    if object.is_waited_for() && object.facility != "pipe" {
+    // A semaphore still counts a waiter that was killed: only threads that were seen keep it in use.
+    let counted = object.facility != "sem" && object.is_waited_for();
+    if (counted || !object.waiters.is_empty()) && !matches!(object.facility, "pipe" | "fifo") {
         return None;
     }
     let unused = |certainty, reason: String| Some((LeakKind::Unused, certainty, reason));

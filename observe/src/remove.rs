@@ -114,7 +114,9 @@ impl Object {
             .fill
             .iter()
             .any(|fill| fill.unit == crate::object::Unit::Attachments && fill.level > 0);
-        if !force && (!self.holders.is_empty() || self.is_waited_for() || attached) {
+        // A semaphore still counts a waiter that was killed.
+        let waited = !self.waiters.is_empty() || self.facility != "sem" && self.is_waited_for();
+        if !force && (!self.holders.is_empty() || waited || attached) {
             let users = match (self.holders.as_slice(), self.waiters.first()) {
                 ([], Some(waiter)) => format!("{} [{}] waits for it", waiter.comm, waiter.pid),
                 ([], None) => "it is in use by a process that cannot be seen".into(),

@@ -110,7 +110,10 @@ impl Capture<'_> {
         if facts.is_character_device() {
             return self.terminal(look, fd, facts);
         }
-        if self.known(key).is_some() {
+        if let Some(object) = self.known(key) {
+            if object.uid.is_none() {
+                posix::describe(object, facts);
+            }
             return Some((key, role));
         }
         if let Some(name) = path.strip_prefix(b"/dev/shm/")

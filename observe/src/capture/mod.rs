@@ -215,6 +215,7 @@ impl Capture<'_> {
         looks.sort_unstable_by_key(|look| look.identity.pid);
         for look in &looks {
             self.queues_by_descriptor(look);
+            self.mappings(look);
         }
         for look in looks {
             self.process(look);
@@ -249,7 +250,6 @@ impl Capture<'_> {
         }
         self.signals(&look);
         let keys = self.descriptors(&look);
-        self.mappings(&look);
         self.waiters(&look, &keys);
         self.processes
             .insert(pid, signals::entry(&look, &self.users));

@@ -234,7 +234,8 @@ impl Object {
     /// Whether the process holds it, waits for it, or has its other end.
     #[must_use]
     pub fn concerns(&self, pid: u32) -> bool {
-        self.holders.iter().any(|holder| holder.pid == pid)
+        self.facility == "signal" && self.id == Some(u64::from(pid))
+            || self.holders.iter().any(|holder| holder.pid == pid)
             || self.waiters.iter().any(|waiter| waiter.pid == pid)
             || self
                 .peers
