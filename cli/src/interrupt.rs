@@ -4,6 +4,8 @@
 //! that a check made must be removed. So the commands that do such things hold the signals
 //! back from their start, wait in short slices, and look between the slices.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use wigwag::signal::{self, Mask, Set, Signal};
@@ -35,6 +37,21 @@ impl Interrupts {
         // For good: this process ends when the command has.
         Mask::block(set)?.keep();
         Ok(Interrupts(set))
+    }
+
+    /// Lets them through in a program about to be started, which would inherit that they are held back.
+    pub(crate) fn let_through(&self, program: &mut Command) {
+        let Interrupts(set) = *self;
+        // SAFETY: between fork and exec only `pthread_sigmask(3)` is called, which is async-signal-safe;
+        // nothing is allocated, since changing the mask of valid signals does not fail.
+        unsafe {
+            program.pre_exec(move || {
+                if let Ok(mask) = Mask::unblock(set) {
+                    mask.keep();
+                }
+                Ok(())
+            });
+        }
     }
 
     /// Waits for one as long as told.

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     shared: bool,
 
     /// Give up after so many seconds, a fraction is allowed, and exit 124
-    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = crate::arguments::seconds)]
+    #[arg(short = 'w', long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = crate::arguments::seconds)]
     timeout: Option<Duration>,
 
     /// Do not wait at all: exit 1 when the gate is not free
@@ -83,7 +83,10 @@ fn attend(command: &[OsString], interrupts: &Interrupts) -> Result<u8> {
     let [program, arguments @ ..] = command else {
         return Err(Failure::Usage("there is no command to run".into()));
     };
-    let mut child = match Command::new(program).args(arguments).spawn() {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    interrupts.let_through(&mut command);
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Err(cannot_run(program, &error)),
     };
