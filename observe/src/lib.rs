@@ -37,5 +37,6 @@ pub mod why;
 
 pub use graph::WaitGraph;
 pub use object::Object;
-pub use remove::{Removed, remove};
+
+pub use remove::{Removed, removable, remove};
 pub use snapshot::{Builder, ProcessEntry, Signals, Snapshot, Unseen};

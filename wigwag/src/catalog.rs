@@ -597,7 +597,7 @@ pub fn resolve(address: &Address) -> Result<Resolved> {
         };
         return Err(address
             .options()
-            .bad(key, &format!("a {} has no such option", facility.noun))
+            .bad(key, &format!("there is no such option of {}", facility.id))
             .with_hint(hint));
     }
     Ok(Resolved {

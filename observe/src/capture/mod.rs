@@ -18,7 +18,7 @@ mod posix;
 mod signals;
 mod sockets;
 mod sysv;
-mod users;
+pub(crate) mod users;
 mod waiters;
 mod walk;
 
