@@ -7,6 +7,7 @@
 mod duel;
 mod facilities;
 mod gates;
+mod observe;
 mod row;
 
 use std::process::ExitCode;
@@ -37,10 +38,12 @@ enum Suite {
     Facilities,
     /// The gates in memory against POSIX threads, between two processes.
     Gates,
+    /// What looking at the machine costs; needs the command's release build and `lsfd`.
+    Observe,
 }
 
 fn main() -> ExitCode {
-    if gates::partner() {
+    if gates::partner() || observe::partner() {
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::parse();
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let rows = match arguments.suite {
         Suite::Facilities => facilities::rows(effort, &wanted).map_err(std::io::Error::from),
         Suite::Gates => gates::rows(effort, &wanted),
+        Suite::Observe => observe::rows(effort, &wanted),
     };
     match rows {
         Ok(rows) if rows.is_empty() => {

@@ -12,6 +12,7 @@ use crate::proc::{
 };
 
 use super::mounts::{self, SlowMounts};
+use super::segments::Segment;
 use super::waiters;
 
 /// What to read.
@@ -25,6 +26,8 @@ pub(super) struct Wanted {
     pub(super) mounts: SlowMounts,
     /// Pipes and queues whose fill has been asked for already, through another descriptor.
     pub(super) probed: Mutex<HashSet<FileId>>,
+    /// Shared memory whose first bytes have been read already, through another mapping.
+    pub(super) opened: Mutex<HashSet<FileId>>,
 }
 
 /// One process.
@@ -34,6 +37,8 @@ pub(super) struct Look {
     pub(super) status: Status,
     pub(super) fds: Vec<FdLook>,
     pub(super) mappings: Vec<Mapping>,
+    /// Which of the mappings, by their place in the list, are segments of ours.
+    pub(super) segments: Vec<(usize, Segment)>,
     pub(super) sleepers: Vec<Sleeper>,
     pub(super) net_ns: Option<u64>,
     pub(super) ipc_ns: Option<u64>,
@@ -88,6 +93,7 @@ pub(super) fn look(
         status,
         fds: Vec::new(),
         mappings: Vec::new(),
+        segments: Vec::new(),
         sleepers: Vec::new(),
         net_ns: namespace::of(&process, namespace::Kind::Network).ok(),
         ipc_ns: namespace::of(&process, namespace::Kind::Ipc).ok(),
@@ -111,6 +117,7 @@ pub(super) fn look(
         let mappings =
             process.mappings(scratch, |line| line.shared() && line.name.starts_with(b"/"));
         look.mappings = look.keep("mappings", mappings);
+        look.segments = segments(&process, &look.mappings, wanted, scratch);
     }
     Ok(look)
 }
@@ -130,6 +137,42 @@ impl Look {
             Vec::new()
         })
     }
+}
+
+/// The segments among the mappings, each asked for once. A file on a slow mount is left alone: reading its memory may ask a server.
+fn segments(
+    process: &Process,
+    mappings: &[Mapping],
+    wanted: &Wanted,
+    scratch: &mut Scratch,
+) -> Vec<(usize, Segment)> {
+    if mappings.is_empty() {
+        return Vec::new();
+    }
+    let slow = wanted.mounts.of(process, scratch);
+    let mut segments = Vec::new();
+    for (at, mapping) in mappings.iter().enumerate() {
+        if super::mappings::uninteresting(mapping)
+            || mounts::covers(&slow, &mapping.name)
+            || !first(&wanted.opened, mapping.file)
+        {
+            continue;
+        }
+        match Segment::mapped(process.pid(), mapping) {
+            Some(segment) => segments.push((at, segment)),
+            // Perhaps another process has mapped it from its beginning.
+            None => drop(set(&wanted.opened).remove(&mapping.file)),
+        }
+    }
+    segments
+}
+
+fn set(of: &Mutex<HashSet<FileId>>) -> std::sync::MutexGuard<'_, HashSet<FileId>> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn first(of: &Mutex<HashSet<FileId>>, file: FileId) -> bool {
+    set(of).insert(file)
 }
 
 fn sleepers(process: &Process, stat: &Stat, scratch: &mut Scratch) -> io::Result<Vec<Sleeper>> {

@@ -26,7 +26,9 @@ impl Capture<'_> {
     /// Adds a process's shared mappings as holders.
     pub(super) fn mappings(&mut self, look: &Look) {
         let ipc = look.ipc_ns.unwrap_or(self.own.ipc);
-        for mapping in &look.mappings {
+        let mut segments = look.segments.iter().peekable();
+        for (at, mapping) in look.mappings.iter().enumerate() {
+            let segment = segments.next_if(|(place, _)| *place == at);
             if uninteresting(mapping) {
                 continue;
             }
@@ -53,12 +55,15 @@ impl Capture<'_> {
                     .fill
                     .push(crate::object::Fill::new(end, crate::object::Unit::Bytes));
             }
+            if let (Some((_, segment)), Some(&at)) = (segment, self.index.get(&key)) {
+                segment.describe(&mut self.objects[at], &self.proc, &mut self.scratch);
+            }
         }
     }
 }
 
 /// Rings of the kernel and devices: shared, but not between processes.
-fn uninteresting(mapping: &Mapping) -> bool {
+pub(super) fn uninteresting(mapping: &Mapping) -> bool {
     let name = &*mapping.name;
     name.starts_with(b"/[")
         || name.starts_with(b"/dev/") && !name.starts_with(b"/dev/shm/") && name != b"/dev/zero"

@@ -5,6 +5,7 @@
 //! | objects that exist without a process: queues, segments, semaphores | `posix`, `sysv` |
 //! | every process, read by a few threads that may be given up | `walk`, `look` |
 //! | its descriptors and mappings become holders | `descriptors`, `mappings` |
+//! | the first bytes of shared memory tell a segment of ours | `segments` |
 //! | its sleeping threads become waiters | `waiters` |
 //! | sockets get their peers, locks their owners | `sockets`, `locks` |
 //! | who is left over is a leak | `leaks` |
@@ -15,6 +16,7 @@ mod look;
 mod mappings;
 mod mounts;
 mod posix;
+mod segments;
 mod signals;
 mod sockets;
 mod sysv;
@@ -206,6 +208,7 @@ impl Capture<'_> {
                 .collect::<HashSet<_>>(),
             mounts: mounts::SlowMounts::new(self.own.mount),
             probed: Default::default(),
+            opened: Default::default(),
         };
         let mut looks = Vec::new();
         let lost = walk::walk(&self.proc, wanted, self.options.patience, |look| {

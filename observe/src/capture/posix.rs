@@ -8,6 +8,7 @@ use crate::proc::mqueue::{self, Entry, Limits};
 use crate::proc::{FileFacts, Scratch, facts};
 use wigwag::facility::Persistence;
 
+use super::segments::Segment;
 use super::{Capture, Key, table};
 
 /// Where glibc and musl keep them.
@@ -93,6 +94,7 @@ impl Capture<'_> {
         if name.starts_with(b"sem.") {
             semaphore = Some(read_semaphore(directory, name, &mut self.scratch));
         }
+        let segment = Segment::named(directory, name).filter(|_| semaphore.is_none());
         let object = self.object(Key::File(facts.id), || memory_object(name, false));
         describe(object, facts);
         match semaphore {
@@ -107,6 +109,9 @@ impl Capture<'_> {
                 .unseen
                 .push("value: the file is too short for a semaphore".into()),
             Some(Err(error)) => object.unseen.push(format!("value: {error}")),
+        }
+        if let (Some(segment), Some(&at)) = (segment, self.index.get(&Key::File(facts.id))) {
+            segment.describe(&mut self.objects[at], &self.proc, &mut self.scratch);
         }
     }
 }

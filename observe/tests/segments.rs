@@ -1,0 +1,198 @@
+//! Segments: shared memory that another process made with `wigwag::memory::Segment` is known by its type, state and creator.
+
+mod peer;
+#[path = "../../wigwag/tests/process/mod.rs"]
+mod process;
+
+use std::sync::atomic::AtomicU64;
+
+use peer::{Peer, unique};
+use wigwag::memory::segment::{Options, Segment};
+use wigwag_observe::object::Value;
+use wigwag_observe::{Object, Snapshot};
+
+wigwag::shared! {
+    struct Ledger {
+        entries: [AtomicU64; 1000],
+    }
+}
+
+fn ledger() -> Ledger {
+    Ledger {
+        entries: [const { AtomicU64::new(0) }; 1000],
+    }
+}
+
+/// The object with this name, whoever has it.
+fn object(facility: &str, name: &str) -> Object {
+    let snapshot = Snapshot::builder()
+        .facilities([facility])
+        .capture()
+        .expect("a snapshot");
+    let found = snapshot
+        .objects
+        .into_iter()
+        .find(|object| object.name.to_string() == name);
+    found.unwrap_or_else(|| panic!("{facility}:{name} is not listed"))
+}
+
+fn text<'o>(object: &'o Object, detail: &str) -> &'o str {
+    match object.get(detail) {
+        Some(Value::Text(text)) => text,
+        other => panic!("{detail} is {other:?} in {object:#?}"),
+    }
+}
+
+#[track_caller]
+fn is_ledger(object: &Object, state: &str, creator: u32, alive: bool) {
+    assert!(text(object, "segment").ends_with("::Ledger"), "{object:#?}");
+    assert_eq!(text(object, "segment_state"), state);
+    assert_eq!(
+        object.get("segment_creator"),
+        Some(&Value::Number(creator.into()))
+    );
+    assert_eq!(
+        object.get("segment_creator_alive"),
+        Some(&Value::Flag(alive)),
+        "{object:#?}"
+    );
+    assert_eq!(
+        object.get("segment_value_bytes"),
+        Some(&Value::Number(size_of::<Ledger>() as i64))
+    );
+}
+
+/// Makes the segment `PLACE`, says so, and keeps it until it is told to end.
+fn creator() {
+    let place = process::argument("PLACE");
+    let segment = match &place[..] {
+        "anonymous" => Segment::anonymous(ledger()),
+        place => Segment::create(place, ledger()),
+    }
+    .expect("create");
+    process::say("made");
+    process::hear();
+    drop(segment);
+}
+
+fn start(test: &str, place: &str) -> process::Child {
+    let mut child = process::play(test, "creator", &[("PLACE", place)]).start();
+    assert_eq!(child.line(), "made");
+    child
+}
+
+#[test]
+fn a_named_segment_is_known_while_its_creator_lives_and_after() {
+    if process::part().is_some() {
+        return creator();
+    }
+    let name = format!("/{}", unique("segment"));
+    let _clean = peer::Cleanup(|| drop(Segment::<Ledger>::unlink(&name)));
+    let child = start(
+        "a_named_segment_is_known_while_its_creator_lives_and_after",
+        &name,
+    );
+    let pid = child.pid().cast_unsigned();
+    is_ledger(&object("shm", &name), "ready", pid, true);
+    child.succeeds();
+    let before = object("shm", &name);
+    is_ledger(&before, "ready", pid, false);
+    assert!(before.leak.is_some(), "nobody has it: {before:#?}");
+    assert_eq!(before.last_used, object("shm", &name).last_used);
+}
+
+#[test]
+fn segments_in_files_keys_and_anonymous_memory_are_known_through_those_who_map_them() {
+    const TEST: &str =
+        "segments_in_files_keys_and_anonymous_memory_are_known_through_those_who_map_them";
+    if process::part().is_some() {
+        return creator();
+    }
+    let directory = peer::Directory::new();
+    let path = directory.file("ledger");
+    let key = format!("{:#x}", 0x4000_0000 | std::process::id());
+    let sysv = format!("sysv-shm:{key}");
+    let _clean = peer::Cleanup(|| drop(Segment::<Ledger>::unlink(&sysv)));
+    for (place, facility) in [
+        (&*format!("file:{path}"), "file"),
+        (&sysv, "sysv-shm"),
+        ("anonymous", "memfd"),
+    ] {
+        let child = start(TEST, place);
+        let ours: Vec<Object> = peer::of(facility, child.pid().cast_unsigned())
+            .into_iter()
+            .filter(|object| object.get("segment").is_some())
+            .collect();
+        assert_eq!(ours.len(), 1, "{place}: {ours:#?}");
+        is_ledger(&ours[0], "ready", child.pid().cast_unsigned(), true);
+        child.succeeds();
+    }
+}
+
+#[test]
+fn a_segment_is_being_made_until_its_value_is_there_and_for_ever_when_its_creator_is_killed() {
+    const TEST: &str =
+        "a_segment_is_being_made_until_its_value_is_there_and_for_ever_when_its_creator_is_killed";
+    if process::part().is_some() {
+        let slow = || {
+            process::say("making");
+            process::hear();
+            ledger()
+        };
+        drop(Segment::open_or_create(process::argument("PLACE"), slow));
+        return;
+    }
+    let name = format!("/{}", unique("half"));
+    let _clean = peer::Cleanup(|| drop(std::fs::remove_file(format!("/dev/shm{name}"))));
+    let mut child = process::play(TEST, "creator", &[("PLACE", &name)]).start();
+    assert_eq!(child.line(), "making");
+    let pid = child.pid().cast_unsigned();
+    is_ledger(&object("shm", &name), "making", pid, true);
+    child.kill();
+    is_ledger(&object("shm", &name), "making", pid, false);
+}
+
+#[test]
+fn other_memory_is_no_segment_and_looking_leaves_no_trace() {
+    let name = unique("plain");
+    let path = format!("/dev/shm/{name}");
+    std::fs::write(&path, [b"wigwag\r\n".as_slice(), &[0xff; 5000]].concat()).expect("write");
+    let _clean = peer::Cleanup(|| drop(std::fs::remove_file(&path)));
+    // The access was before the change, so that any read would be noted.
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let file = std::fs::File::open(&path).expect("open");
+    file.set_times(std::fs::FileTimes::new().set_accessed(old))
+        .expect("set the times");
+    let object = object("shm", &format!("/{name}"));
+    assert_eq!(object.get("segment"), None, "{object:#?}");
+    let accessed = file.metadata().and_then(|facts| facts.accessed());
+    assert_eq!(accessed.expect("the time"), old);
+}
+
+#[test]
+fn the_lease_on_a_mapped_file_is_not_broken_by_a_look() {
+    let directory = peer::Directory::new();
+    let path = directory.file("leased");
+    let segment = Options::new()
+        .create(format!("file:{path}"), ledger())
+        .expect("create");
+    drop(segment);
+    let script = "f = os.open(sys.argv[1], os.O_RDWR)\n\
+                  m = mmap.mmap(f, 0)\n\
+                  signal.signal(signal.SIGIO, lambda *_: (print('broken', flush=True), os._exit(1)))\n\
+                  fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+                  ready()\nsys.stdin.readline()\n\
+                  print(fcntl.fcntl(f, fcntl.F_GETLEASE) == fcntl.F_WRLCK, flush=True)";
+    let mut peer = Peer::python(script, &[&path]);
+    let seen = peer::of("file", peer.pid());
+    is_ledger(
+        seen.iter()
+            .find(|object| object.get("segment").is_some())
+            .unwrap_or_else(|| panic!("{seen:#?}")),
+        "ready",
+        std::process::id(),
+        true,
+    );
+    peer.tell("");
+    assert_eq!(peer.line(), "True", "the lease is as it was");
+}
