@@ -39,6 +39,21 @@ impl Interrupts {
         Ok(Interrupts(set))
     }
 
+    /// Lets them through in a program about to be started, which would inherit that they are held back.
+    pub(crate) fn let_through(&self, program: &mut Command) {
+        let Interrupts(set) = *self;
+        // SAFETY: between fork and exec only `pthread_sigmask(3)` is called, which is async-signal-safe;
+        // nothing is allocated, since changing the mask of valid signals does not fail.
+        unsafe {
+            program.pre_exec(move || {
+                if let Ok(mask) = Mask::unblock(set) {
+                    mask.keep();
+                }
+                Ok(())
+            });
+        }
+    }
+
     /// Waits for one as long as told.
     pub(crate) fn next(&self, within: Duration) -> Option<Arrived> {
         let received = signal::wait_timeout(self.0, within).ok()?;
@@ -47,18 +62,6 @@ impl Interrupts {
             // The kernel's own have positive codes (`sigaction(2)`).
             by_process: received.code <= 0,
         })
-    }
-
-    /// A command that we start gets them as usual: what is held back is inherited.
-    pub(crate) fn let_through(&self, command: &mut Command) {
-        let set = self.0;
-        let unblock = move || {
-            Mask::unblock(set)?.keep();
-            Ok(())
-        };
-        // SAFETY: between fork and exec only what a signal handler may do; this is one call of
-        // pthread_sigmask(3), which is among that, and nothing is allocated unless it fails.
-        unsafe { command.pre_exec(unblock) };
     }
 
     /// A failure when one has arrived.

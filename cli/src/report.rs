@@ -19,6 +19,8 @@ pub(crate) enum Report {
     Status(u8),
     /// Text made from our own declaration: completions, a manual page, the table of the README.
     Text(Vec<u8>),
+    /// The graph of waits as a picture, and the exit code for what is in it.
+    Picture(Vec<u8>, u8),
     /// What there is, and what is usable here.
     Facilities(Facilities),
     /// What works here, and how fast.
@@ -41,7 +43,7 @@ impl Report {
     /// The exit code.
     pub(crate) fn exit(&self) -> u8 {
         match self {
-            Report::Status(code) => *code,
+            Report::Status(code) | Report::Picture(_, code) => *code,
             Report::Checks(checks) if !checks.all_well() => exit::NO,
             Report::Why(answers) => answers.exit(),
             Report::Findings(found) => found.exit(),

@@ -227,3 +227,50 @@ fn options_of_the_command_that_mean_nothing_are_refused() {
             .one_line(&[words, "no meaning"]);
     }
 }
+
+#[test]
+fn a_gate_that_nobody_else_could_have_is_refused() {
+    for command in ["acquire", "release"] {
+        wigwag([command, "eventfd:"])
+            .ends()
+            .code(2)
+            .one_line(&["eventfd:?fd="]);
+    }
+    wigwag(["lock", "eventfd:", "--", "true"])
+        .ends()
+        .code(2)
+        .one_line(&["eventfd:?fd="]);
+}
+
+#[test]
+fn a_dry_run_finds_what_the_real_one_would() {
+    wigwag([
+        "rm",
+        "--dry-run",
+        "mq:/wigwag-missing",
+        "fifo:/wigwag-missing",
+    ])
+    .ends()
+    .code(1);
+    let queue = Object::new(format!("mq:/{}", unique("dry")));
+    wigwag(["rm", "--dry-run", &queue]).ends().code(0);
+    wigwag(["send", &queue, "still there"]).ends().code(0);
+}
+
+#[test]
+fn of_a_process_that_does_not_exist_nothing_is_listed() {
+    wigwag(["ls", "--pid", "4194304"])
+        .ends()
+        .code(1)
+        .one_line(&["no process 4194304"]);
+}
+
+#[test]
+fn a_negative_time_is_told_as_what_it_is() {
+    let ended = wigwag(["recv", "mq:/x", "--timeout", "-1"]).ends().code(2);
+    assert!(
+        ended.err.contains("a time is a number of seconds"),
+        "{}",
+        ended.err
+    );
+}

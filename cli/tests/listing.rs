@@ -114,3 +114,39 @@ fn an_odd_name_does_not_break_the_table() {
         "{line:?}"
     );
 }
+
+#[test]
+fn an_object_is_shown_by_each_of_its_names() {
+    let key = key();
+    let set = Object::new(format!("sysv-sem:{key}"));
+    let shown = |address: &str| -> serde_json::Value {
+        serde_json::from_slice(&wigwag(["show", "--json", address]).prints()).unwrap()
+    };
+    let by_key = shown(&set);
+    let object = &by_key["objects"][0];
+    assert_eq!(object["facility"], "sysv-sem", "{by_key:#}");
+    let by_id = shown(&format!("sysv-sem:#{}", object["id"]));
+    assert_eq!(by_id["objects"][0]["address"], object["address"]);
+}
+
+#[test]
+fn what_nobody_has_open_is_shown_as_a_name_in_the_file_system() {
+    let directory = std::env::temp_dir().join(unique("rest"));
+    std::fs::create_dir(&directory).unwrap();
+    let address = format!("fifo:{}/pipe?mode=0640", directory.display());
+    wigwag(["create", &address]).ends().code(0);
+    let shown = wigwag(["show", "--json", &address]).prints();
+    let relative = wigwag(["show", "--json", "fifo:./pipe"])
+        .with(|command| {
+            command.current_dir(&directory);
+        })
+        .prints();
+    std::fs::remove_dir_all(&directory).unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+    let relative: serde_json::Value = serde_json::from_slice(&relative).unwrap();
+    assert_eq!(shown["objects"][0]["mode"], 0o640, "{shown:#}");
+    assert_eq!(
+        relative["objects"][0]["address"],
+        shown["objects"][0]["address"]
+    );
+}

@@ -369,3 +369,46 @@ fn datagrams_go_between_two_of_us() {
         assert_eq!(receiver.ends().code(0).out, b"one\ntwo\n", "{address}");
     }
 }
+
+#[test]
+fn an_interrupted_receiver_leaves_no_socket_and_takes_none_from_another() {
+    let path = std::env::temp_dir().join(unique("socket"));
+    let address = format!("unix:{}", path.display());
+    let waiting = wigwag(["recv", &address]).start();
+    eventually("it listens", || path.exists());
+    let other = wigwag(["recv", &address]).ends().code(1);
+    assert!(other.err.contains("already in use"), "{}", other.err);
+    assert!(path.exists());
+    waiting.signal(Signal::TERM);
+    waiting.ends();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_locked_command_is_ended_by_the_signals_passed_on_to_it() {
+    let path = std::env::temp_dir().join(unique("mask"));
+    let address = format!("flock:{}", path.display());
+    let blocked = wigwag([
+        "lock",
+        &address,
+        "--",
+        "grep",
+        "SigBlk",
+        "/proc/self/status",
+    ])
+    .says();
+    let mut sleeping = wigwag(["lock", &address, "--", "sleep", "600"]).start();
+    let pid = sleeping.child().id();
+    eventually("the command runs", || {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().next().is_some_and(|child| {
+            std::fs::read_to_string(format!("/proc/{child}/comm"))
+                .is_ok_and(|comm| comm == "sleep\n")
+        })
+    });
+    sleeping.signal(Signal::HUP);
+    let ended = sleeping.ends();
+    std::fs::remove_file(&path).unwrap();
+    assert!(blocked.ends_with("\t0000000000000000\n"), "{blocked}");
+    assert_eq!(ended.status.code(), Some(128 + 1));
+}

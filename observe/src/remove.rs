@@ -21,6 +21,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use wigwag::catalog;
+use wigwag::facility::Persistence;
 use wigwag::{Address, Error, Kind, Name, Result};
 
 use crate::Snapshot;
@@ -54,21 +55,10 @@ impl fmt::Display for Removed {
 /// [`Kind::NotFound`] when there is none; [`Kind::WouldBlock`] when somebody uses it and `force` is not set; [`Kind::Unsupported`] for
 /// a facility whose objects have no name of their own; [`Kind::PermissionDenied`] when it is somebody else's.
 pub fn remove(address: &Address, force: bool) -> Result<Removed> {
-    let resolved = catalog::resolve(address)?;
-    let facility = resolved.entry.facility.id;
-    let snapshot = Snapshot::builder()
-        .facilities([facility])
-        .capture()
-        .map_err(|error| failed(address, &error))?;
-    let name = &resolved.target.name;
-    let found = snapshot
-        .objects
-        .iter()
-        .find(|object| object.facility == facility && is_called(object, name));
-    match found {
-        Some(object) => object.remove(force),
+    match find(address)? {
+        (_, Some(object)) => object.remove(force),
         // A FIFO that nobody has open, or the file of a socket that is gone, is only a name in the file system.
-        None => unlink(facility, name, None)
+        (resolved, None) => unlink(resolved.entry.facility.id, &resolved.target.name, None)
             .map(|()| Removed {
                 address: address.to_string(),
                 users: Vec::new(),
@@ -77,29 +67,117 @@ pub fn remove(address: &Address, force: bool) -> Result<Removed> {
     }
 }
 
-/// Whether the object is the one that `name` means: a System V object answers to its key and to its identifier.
-fn is_called(object: &Object, name: &Name) -> bool {
-    let id = |id: i32| u64::try_from(id).is_ok_and(|id| object.id == Some(id));
-    match name {
-        Name::Id(number) => object.address.is_some() && id(*number),
-        Name::Key(key) => {
-            object.address.is_some()
-                && object.get("key")
-                    == Some(&crate::object::Value::Number(i64::from(
-                        key.cast_unsigned(),
-                    )))
-        }
-        _ => object.address.is_some() && object.name.as_bytes() == name.to_bytes(),
+/// Whether [`remove()`] would find the object at `address` and not refuse; removes nothing. Permission is not looked at.
+///
+/// # Errors
+/// As for [`remove()`].
+pub fn removable(address: &Address, force: bool) -> Result<()> {
+    match find(address)? {
+        (_, Some(object)) => object.unused(force),
+        (_, None) if Object::at_rest(address)?.is_some() => Ok(()),
+        (_, None) => Err(failed(address, &rustix::io::Errno::NOENT.into())),
     }
 }
 
+/// The object at an address, if it is more than a name in the file system.
+fn find(address: &Address) -> Result<(catalog::Resolved, Option<Object>)> {
+    let resolved = catalog::resolve(address)?;
+    let facility = resolved.entry.facility.id;
+    let snapshot = Snapshot::builder()
+        .facilities([facility])
+        .capture()
+        .map_err(|error| failed(address, &error))?;
+    let found = snapshot
+        .objects
+        .into_iter()
+        .find(|object| object.is_at(&resolved));
+    Ok((resolved, found))
+}
+
 impl Object {
+    /// Whether this is the object that is meant: a System V object answers to its key and to its identifier, a path may be relative.
+    pub(crate) fn is_at(&self, meant: &catalog::Resolved) -> bool {
+        if self.facility != meant.entry.facility.id || self.address.is_none() {
+            return false;
+        }
+        match &meant.target.name {
+            Name::Id(id) => u64::try_from(*id).is_ok_and(|id| self.id == Some(id)),
+            Name::Key(key) => {
+                let key = i64::from(key.cast_unsigned());
+                self.get("key") == Some(&crate::object::Value::Number(key))
+            }
+            Name::Path(path) => std::path::absolute(path)
+                .is_ok_and(|path| self.name.as_bytes() == path.as_os_str().as_bytes()),
+            name => self.name.as_bytes() == name.to_bytes(),
+        }
+    }
+
+    /// The FIFO, socket or file at a path, which no process need have open; nothing when there is none, or for what is no path.
+    ///
+    /// # Errors
+    /// When the address is none, or the path cannot be looked at, or leads to a file of another kind.
+    pub fn at_rest(address: &Address) -> Result<Option<Object>> {
+        let resolved = catalog::resolve(address)?;
+        let facility = resolved.entry.facility.id;
+        let kind = match facility {
+            "fifo" => libc::S_IFIFO,
+            "unix" | "unix-dgram" | "unix-seqpacket" => libc::S_IFSOCK,
+            "file" => libc::S_IFREG,
+            _ => return Ok(None),
+        };
+        let Some(path) = resolved.target.name.as_path() else {
+            return Ok(None);
+        };
+        let failed =
+            |error: &io::Error| Error::os("look at", resolved.entry.facility.noun, address, error);
+        let path = std::path::absolute(path).map_err(|error| failed(&error))?;
+        let stat = match rustix::fs::lstat(&path) {
+            Ok(stat) => stat,
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+            Err(errno) => return Err(failed(&errno.into())),
+        };
+        if stat.st_mode & libc::S_IFMT != kind {
+            let why = "there is a file of another kind under this name";
+            let noun = resolved.entry.facility.noun;
+            return Err(Error::new(Kind::BadInput, "look at", noun, address, why));
+        }
+        let name = path.into_os_string().into_encoded_bytes();
+        let mut object =
+            Object::new(facility, name.as_slice(), Persistence::FileSystem).addressable();
+        object.id = Some(stat.st_ino);
+        object.uid = Some(stat.st_uid);
+        object.user = crate::capture::users::name(stat.st_uid);
+        object.mode = Some(stat.st_mode & 0o7777);
+        object.state = Some("not open".into());
+        Ok(Some(object))
+    }
+
+    /// Refuses what somebody uses.
+    fn unused(&self, force: bool) -> Result<()> {
+        let attached = self
+            .fill
+            .iter()
+            .any(|fill| fill.unit == crate::object::Unit::Attachments && fill.level > 0);
+        // A semaphore still counts a waiter that was killed.
+        let waited = !self.waiters.is_empty() || self.facility != "sem" && self.is_waited_for();
+        if force || (self.holders.is_empty() && !waited && !attached) {
+            return Ok(());
+        }
+        let users = match (self.holders.as_slice(), self.waiters.first()) {
+            ([], Some(waiter)) => format!("{} [{}] waits for it", waiter.comm, waiter.pid),
+            ([], None) => "it is in use by a process that cannot be seen".into(),
+            (holders, _) => format!("it is in use by {}", who(holders)),
+        };
+        let address = self.address.as_deref().unwrap_or_default();
+        let error = Error::new(Kind::WouldBlock, "remove", "object", address, users);
+        Err(error.with_hint("end those processes first, or remove it by force"))
+    }
+
     /// Removes this object, as it was seen in its snapshot; one that has taken its name since is left alone.
     ///
     /// # Errors
     /// As for [`remove()`].
     pub fn remove(&self, force: bool) -> Result<Removed> {
-        let noun = "object";
         let Some(text) = &self.address else {
             let why = "it has no name here: it goes when the last process closes it";
             return Err(Error::new(
@@ -110,21 +188,7 @@ impl Object {
                 why,
             ));
         };
-        let attached = self
-            .fill
-            .iter()
-            .any(|fill| fill.unit == crate::object::Unit::Attachments && fill.level > 0);
-        // A semaphore still counts a waiter that was killed.
-        let waited = !self.waiters.is_empty() || self.facility != "sem" && self.is_waited_for();
-        if !force && (!self.holders.is_empty() || waited || attached) {
-            let users = match (self.holders.as_slice(), self.waiters.first()) {
-                ([], Some(waiter)) => format!("{} [{}] waits for it", waiter.comm, waiter.pid),
-                ([], None) => "it is in use by a process that cannot be seen".into(),
-                (holders, _) => format!("it is in use by {}", who(holders)),
-            };
-            let error = Error::new(Kind::WouldBlock, "remove", noun, text, users);
-            return Err(error.with_hint("end those processes first, or remove it by force"));
-        }
+        self.unused(force)?;
         let address: Address = text.parse()?;
         let resolved = catalog::resolve(&address)?;
         // The identifier, not the key: the key may belong to a newer object already.

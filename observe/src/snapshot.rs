@@ -128,15 +128,18 @@ impl Snapshot {
     /// The object with this address, or with this name under any facility.
     #[must_use]
     pub fn find(&self, address_or_name: &str) -> Vec<&Object> {
-        let wanted = address_or_name
-            .parse::<wigwag::Address>()
-            .ok()
-            .map(|address| address.to_string());
+        let address = address_or_name.parse::<wigwag::Address>().ok();
+        let wanted = address.as_ref().map(ToString::to_string);
+        // Options say how to open; a range says which lock.
+        let meant = address
+            .filter(|address| address.options().get("range").is_none())
+            .and_then(|address| wigwag::catalog::resolve(&address).ok());
         self.objects
             .iter()
             .filter(|object| {
                 object.address.as_deref() == Some(address_or_name)
                     || object.address.is_some() && object.address == wanted
+                    || meant.as_ref().is_some_and(|meant| object.is_at(meant))
                     || object.name.as_bytes() == address_or_name.as_bytes()
             })
             .collect()

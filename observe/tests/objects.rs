@@ -20,10 +20,7 @@ fn own(pipe: &wigwag_observe::Object, pid: u32) -> bool {
 
 #[test]
 fn a_pipe_shows_both_ends_and_how_full_it_is() {
-    let peer = Peer::python(
-        "r, w = os.pipe()\nos.write(w, b'x' * 1000)\nprint(r, w, flush=True) if 0 else stay()",
-        &[],
-    );
+    let peer = Peer::python("r, w = os.pipe()\nos.write(w, b'x' * 1000)\nstay()", &[]);
     let pipe = only("pipe", peer.pid(), |pipe| {
         pipe.fill.first().is_some_and(|fill| fill.level == 1000)
     });

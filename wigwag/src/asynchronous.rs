@@ -148,6 +148,11 @@ impl<T: AsFd> Async<T> {
         interest: Interest,
         mut attempt: impl FnMut(&T) -> Result<R, E>,
     ) -> Result<R, E> {
+        // What can be done at once, or never, is not to wait for the runtime to say so.
+        match attempt(self.get_ref()) {
+            Err(error) if error.would_block() => {}
+            outcome => return outcome,
+        }
         loop {
             let mut ready = self.watched.ready(interest).await.map_err(runtime)?;
             match attempt(self.get_ref()) {

@@ -32,6 +32,11 @@ pub struct OptionFact {
     pub what: &'static str,
 }
 
+/// One of them, on one line.
+const fn opt(key: &'static str, value: &'static str, what: &'static str) -> OptionFact {
+    OptionFact { key, value, what }
+}
+
 /// How an object is opened, by what comes out.
 #[derive(Debug, Clone, Copy)]
 pub enum Open {
@@ -83,21 +88,53 @@ pub struct Resolved {
     pub target: Target,
 }
 
+// Options that several facilities have.
+const EXCLUSIVE: OptionFact = opt(
+    "exclusive",
+    "",
+    "when serving, fail if it exists (create always does)",
+);
+const TEMPORARY: OptionFact = opt(
+    "temporary",
+    "",
+    "remove it when the one that opened it so closes it",
+);
+const PROJECT: OptionFact = opt(
+    "project",
+    "NUMBER",
+    "from 1 to 255: which key of a path, as ftok(3) (1)",
+);
+const SIZE: OptionFact = opt(
+    "size",
+    "BYTES",
+    "how large a new one is (4096); whoever serves makes one only with it",
+);
+const HUGE: OptionFact = opt(
+    "huge",
+    "BYTES",
+    "make it of huge pages of this size, such as 2M",
+);
+const CREATE: OptionFact = opt(
+    "create",
+    "",
+    "whether the file is made if there is none (yes)",
+);
+
 /// Every facility, grouped by family. The order is that of all tables.
 pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &stream::pipe::FACILITY,
         options: &[
-            OptionFact {
-                key: "fd",
-                value: "NUMBER",
-                what: "the descriptor that was inherited; required",
-            },
-            OptionFact {
-                key: "capacity",
-                value: "BYTES",
-                what: "makes room for at least so many bytes; 65536 by default",
-            },
+            opt(
+                "fd",
+                "NUMBER",
+                "the descriptor that was inherited; required",
+            ),
+            opt(
+                "capacity",
+                "BYTES",
+                "makes room for at least so many bytes; 65536 by default",
+            ),
         ],
         open: Some(Open::Stream(stream::pipe::open)),
         create: None,
@@ -107,21 +144,17 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &stream::fifo::FACILITY,
         options: &[
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "permissions of a new one; 0600 by default",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "removes the name when both ends have it open",
-            },
-            OptionFact {
-                key: "capacity",
-                value: "BYTES",
-                what: "makes room for at least so many bytes; 65536 by default",
-            },
+            opt("mode", "OCTAL", "permissions of a new one; 0600 by default"),
+            opt(
+                "temporary",
+                "",
+                "removes the name when both ends have it open",
+            ),
+            opt(
+                "capacity",
+                "BYTES",
+                "makes room for at least so many bytes; 65536 by default",
+            ),
         ],
         open: Some(Open::Stream(stream::fifo::open)),
         create: Some(stream::fifo::create),
@@ -131,21 +164,17 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &stream::unix::FACILITY,
         options: &[
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "permissions of the path; 0777 less the umask by default",
-            },
-            OptionFact {
-                key: "backlog",
-                value: "CONNECTIONS",
-                what: "how many may wait to be accepted; net.core.somaxconn by default",
-            },
-            OptionFact {
-                key: "take-over",
-                value: "",
-                what: "replaces a path whose process is gone",
-            },
+            opt(
+                "mode",
+                "OCTAL",
+                "permissions of the path; 0777 less the umask by default",
+            ),
+            opt(
+                "backlog",
+                "CONNECTIONS",
+                "how many may wait to be accepted; net.core.somaxconn by default",
+            ),
+            opt("take-over", "", "replaces a path whose process is gone"),
         ],
         open: Some(Open::Stream(stream::unix::open)),
         create: None,
@@ -155,16 +184,12 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &stream::tcp::FACILITY,
         options: &[
-            OptionFact {
-                key: "nodelay",
-                value: "",
-                what: "sends small writes at once",
-            },
-            OptionFact {
-                key: "backlog",
-                value: "CONNECTIONS",
-                what: "how many may wait to be accepted; net.core.somaxconn by default",
-            },
+            opt("nodelay", "", "sends small writes at once"),
+            opt(
+                "backlog",
+                "CONNECTIONS",
+                "how many may wait to be accepted; net.core.somaxconn by default",
+            ),
         ],
         open: Some(Open::Stream(stream::tcp::open)),
         create: None,
@@ -174,26 +199,18 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &stream::pty::FACILITY,
         options: &[
-            OptionFact {
-                key: "raw",
-                value: "",
-                what: "turns the line discipline off: bytes pass as they are",
-            },
-            OptionFact {
-                key: "rows",
-                value: "LINES",
-                what: "height of the terminal",
-            },
-            OptionFact {
-                key: "columns",
-                value: "CHARACTERS",
-                what: "width of the terminal",
-            },
-            OptionFact {
-                key: "link",
-                value: "PATH",
-                what: "a symbolic link to the new terminal, while it is open",
-            },
+            opt(
+                "raw",
+                "",
+                "turns the line discipline off: bytes pass as they are",
+            ),
+            opt("rows", "LINES", "height of the terminal"),
+            opt("columns", "CHARACTERS", "width of the terminal"),
+            opt(
+                "link",
+                "PATH",
+                "a symbolic link to the new terminal, while it is open",
+            ),
         ],
         open: Some(Open::Stream(stream::pty::open)),
         create: None,
@@ -203,31 +220,23 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &message::posix::FACILITY,
         options: &[
-            OptionFact {
-                key: "depth",
-                value: "MESSAGES",
-                what: "how many messages it may hold (fs.mqueue.msg_default)",
-            },
-            OptionFact {
-                key: "max_len",
-                value: "BYTES",
-                what: "how long a message may be (fs.mqueue.msgsize_default)",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who may open it, whatever the umask (0600)",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "when serving, fail if it exists (create always does)",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "remove it when the one that opened it so closes it",
-            },
+            opt(
+                "depth",
+                "MESSAGES",
+                "how many messages it may hold (fs.mqueue.msg_default)",
+            ),
+            opt(
+                "max_len",
+                "BYTES",
+                "how long a message may be (fs.mqueue.msgsize_default)",
+            ),
+            opt(
+                "mode",
+                "OCTAL",
+                "who may open it, whatever the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
         ],
         open: Some(Open::Messages(message::posix::address::open)),
         create: Some(message::posix::address::create),
@@ -237,31 +246,23 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &message::sysv::FACILITY,
         options: &[
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who may receive (read) and send (write) (0600)",
-            },
-            OptionFact {
-                key: "capacity",
-                value: "BYTES",
-                what: "how much a new queue may hold (kernel.msgmnb)",
-            },
-            OptionFact {
-                key: "project",
-                value: "NUMBER",
-                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "when serving, fail if it exists (create always does)",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "remove it when the one that opened it so is done",
-            },
+            opt(
+                "mode",
+                "OCTAL",
+                "who may receive (read) and send (write) (0600)",
+            ),
+            opt(
+                "capacity",
+                "BYTES",
+                "how much a new queue may hold (kernel.msgmnb)",
+            ),
+            PROJECT,
+            EXCLUSIVE,
+            opt(
+                "temporary",
+                "",
+                "remove it when the one that opened it so is done",
+            ),
         ],
         open: Some(Open::Messages(message::sysv::address::open)),
         create: Some(message::sysv::address::create),
@@ -271,16 +272,16 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &message::datagram::FACILITY,
         options: &[
-            OptionFact {
-                key: "take-over",
-                value: "",
-                what: "replace the path of a process that is gone",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who may send: those with write permission (0777 less the umask)",
-            },
+            opt(
+                "take-over",
+                "",
+                "replace the path of a process that is gone",
+            ),
+            opt(
+                "mode",
+                "OCTAL",
+                "who may send: those with write permission (0777 less the umask)",
+            ),
         ],
         open: Some(Open::Messages(message::datagram::open)),
         create: None,
@@ -290,16 +291,16 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &message::seqpacket::FACILITY,
         options: &[
-            OptionFact {
-                key: "take-over",
-                value: "",
-                what: "replace the path of a process that is gone",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who may connect: those with write permission (0777 less the umask)",
-            },
+            opt(
+                "take-over",
+                "",
+                "replace the path of a process that is gone",
+            ),
+            opt(
+                "mode",
+                "OCTAL",
+                "who may connect: those with write permission (0777 less the umask)",
+            ),
         ],
         open: Some(Open::Messages(message::seqpacket::open)),
         create: None,
@@ -309,36 +310,24 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &message::udp::FACILITY,
         options: &[
-            OptionFact {
-                key: "group",
-                value: "ADDRESS",
-                what: "join this multicast group to receive (the host, if it is one)",
-            },
-            OptionFact {
-                key: "interface",
-                value: "ADDRESS or INDEX",
-                what: "for multicast: the IPv4 address or the index of the interface (the system chooses)",
-            },
-            OptionFact {
-                key: "ttl",
-                value: "HOPS",
-                what: "how far multicast goes (1)",
-            },
-            OptionFact {
-                key: "loop",
-                value: "YES or NO",
-                what: "whether receivers of this machine get our multicast (yes)",
-            },
-            OptionFact {
-                key: "broadcast",
-                value: "",
-                what: "allow sending to all hosts of a network",
-            },
-            OptionFact {
-                key: "reuse",
-                value: "",
-                what: "several receivers of a group on one port",
-            },
+            opt(
+                "group",
+                "ADDRESS",
+                "join this multicast group to receive (the host, if it is one)",
+            ),
+            opt(
+                "interface",
+                "ADDRESS or INDEX",
+                "for multicast: the IPv4 address or the index of the interface (the system chooses)",
+            ),
+            opt("ttl", "HOPS", "how far multicast goes (1)"),
+            opt(
+                "loop",
+                "YES or NO",
+                "whether receivers of this machine get our multicast (yes)",
+            ),
+            opt("broadcast", "", "allow sending to all hosts of a network"),
+            opt("reuse", "", "several receivers of a group on one port"),
         ],
         open: Some(Open::Messages(message::udp::open)),
         create: None,
@@ -348,26 +337,14 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &memory::posix::FACILITY,
         options: &[
-            OptionFact {
-                key: "size",
-                value: "BYTES",
-                what: "how large a new one is (4096); whoever serves makes one only with it",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a new one, whatever the umask (0600)",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "when serving, fail if it exists (create always does)",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "remove it when the one that opened it so closes it",
-            },
+            SIZE,
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a new one, whatever the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
         ],
         open: Some(Open::Region(memory::address::open_posix)),
         create: Some(memory::address::create_posix),
@@ -377,36 +354,12 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &memory::sysv::FACILITY,
         options: &[
-            OptionFact {
-                key: "size",
-                value: "BYTES",
-                what: "how large a new one is (4096); whoever serves makes one only with it",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a new one (0600)",
-            },
-            OptionFact {
-                key: "huge",
-                value: "BYTES",
-                what: "make it of huge pages of this size, such as 2M",
-            },
-            OptionFact {
-                key: "project",
-                value: "NUMBER",
-                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "when serving, fail if it exists (create always does)",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "remove it when the one that opened it so closes it",
-            },
+            SIZE,
+            opt("mode", "OCTAL", "who else may use a new one (0600)"),
+            HUGE,
+            PROJECT,
+            EXCLUSIVE,
+            TEMPORARY,
         ],
         open: Some(Open::Region(memory::address::open_sysv)),
         create: Some(memory::address::create_sysv),
@@ -416,31 +369,19 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &memory::file::FACILITY,
         options: &[
-            OptionFact {
-                key: "size",
-                value: "BYTES",
-                what: "how large a new one is (4096); whoever serves makes one only with it",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a new one, whatever the umask (0600)",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "when serving, fail if it exists (create always does)",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "remove it when the one that opened it so closes it",
-            },
-            OptionFact {
-                key: "trust-size",
-                value: "",
-                what: "nobody truncates the file, so do not ask for its size after each copy",
-            },
+            SIZE,
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a new one, whatever the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
+            opt(
+                "trust-size",
+                "",
+                "nobody truncates the file, so do not ask for its size after each copy",
+            ),
         ],
         open: Some(Open::Region(memory::address::open_file)),
         create: Some(memory::address::create_file),
@@ -450,26 +391,14 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &memory::memfd::FACILITY,
         options: &[
-            OptionFact {
-                key: "fd",
-                value: "NUMBER",
-                what: "take an inherited descriptor",
-            },
-            OptionFact {
-                key: "size",
-                value: "BYTES",
-                what: "how large a new one is",
-            },
-            OptionFact {
-                key: "huge",
-                value: "BYTES",
-                what: "make it of huge pages of this size, such as 2M",
-            },
-            OptionFact {
-                key: "unsealed",
-                value: "",
-                what: "leave a new one unsealed; take one that is not sealed against shrinking",
-            },
+            opt("fd", "NUMBER", "take an inherited descriptor"),
+            opt("size", "BYTES", "how large a new one is"),
+            HUGE,
+            opt(
+                "unsealed",
+                "",
+                "leave a new one unsealed; take one that is not sealed against shrinking",
+            ),
         ],
         open: Some(Open::Region(memory::address::open_memfd)),
         create: None,
@@ -478,18 +407,7 @@ pub const CATALOG: &[Entry] = &[
     },
     Entry {
         facility: &memory::anonymous::FACILITY,
-        options: &[
-            OptionFact {
-                key: "size",
-                value: "BYTES",
-                what: "how large it is",
-            },
-            OptionFact {
-                key: "huge",
-                value: "BYTES",
-                what: "make it of huge pages of this size, such as 2M",
-            },
-        ],
+        options: &[opt("size", "BYTES", "how large it is"), HUGE],
         open: Some(Open::Region(memory::address::open_anonymous)),
         create: None,
         unlink: None,
@@ -498,31 +416,15 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &gate::posix::FACILITY,
         options: &[
-            OptionFact {
-                key: "value",
-                value: "PERMITS",
-                what: "how many permits a new one has (1)",
-            },
-            OptionFact {
-                key: "binary",
-                value: "",
-                what: "never let the count exceed 1",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a new one, whatever the umask (0600)",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "when serving, fail if it exists (create always does)",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "remove it when the one that opened it so closes it",
-            },
+            opt("value", "PERMITS", "how many permits a new one has (1)"),
+            opt("binary", "", "never let the count exceed 1"),
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a new one, whatever the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
         ],
         open: Some(Open::Gate(gate::address::open_posix)),
         create: Some(gate::address::create_posix),
@@ -532,26 +434,18 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &gate::posix::UNNAMED,
         options: &[
-            OptionFact {
-                key: "fd",
-                value: "NUMBER",
-                what: "an inherited descriptor of the memory it lies in",
-            },
-            OptionFact {
-                key: "offset",
-                value: "BYTES",
-                what: "where it lies there, a multiple of 8 (0)",
-            },
-            OptionFact {
-                key: "value",
-                value: "PERMITS",
-                what: "make it anew with so many permits",
-            },
-            OptionFact {
-                key: "binary",
-                value: "",
-                what: "never let the count exceed 1",
-            },
+            opt(
+                "fd",
+                "NUMBER",
+                "an inherited descriptor of the memory it lies in",
+            ),
+            opt(
+                "offset",
+                "BYTES",
+                "where it lies there, a multiple of 8 (0)",
+            ),
+            opt("value", "PERMITS", "make it anew with so many permits"),
+            opt("binary", "", "never let the count exceed 1"),
         ],
         open: Some(Open::Gate(memory::semaphore::open)),
         create: None,
@@ -561,46 +455,26 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &gate::sysv::FACILITY,
         options: &[
-            OptionFact {
-                key: "value",
-                value: "PERMITS",
-                what: "how many permits each semaphore of a new set has (1)",
-            },
-            OptionFact {
-                key: "count",
-                value: "NUMBER",
-                what: "how many semaphores a new set has (as the index needs)",
-            },
-            OptionFact {
-                key: "index",
-                value: "NUMBER",
-                what: "which semaphore of the set is meant (0)",
-            },
-            OptionFact {
-                key: "undo",
-                value: "",
-                what: "whether the kernel gives permits back when the process ends (yes)",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a new one (0600)",
-            },
-            OptionFact {
-                key: "project",
-                value: "NUMBER",
-                what: "from 1 to 255: which key of a path, as ftok(3) (1)",
-            },
-            OptionFact {
-                key: "exclusive",
-                value: "",
-                what: "when serving, fail if it exists (create always does)",
-            },
-            OptionFact {
-                key: "temporary",
-                value: "",
-                what: "remove it when the one that opened it so closes it",
-            },
+            opt(
+                "value",
+                "PERMITS",
+                "how many permits each semaphore of a new set has (1)",
+            ),
+            opt(
+                "count",
+                "NUMBER",
+                "how many semaphores a new set has (as the index needs)",
+            ),
+            opt("index", "NUMBER", "which semaphore of the set is meant (0)"),
+            opt(
+                "undo",
+                "",
+                "whether the kernel gives permits back when the process ends (yes)",
+            ),
+            opt("mode", "OCTAL", "who else may use a new one (0600)"),
+            PROJECT,
+            EXCLUSIVE,
+            TEMPORARY,
         ],
         open: Some(Open::Gate(gate::address::open_sysv)),
         create: Some(gate::address::create_sysv),
@@ -610,16 +484,12 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &gate::file_lock::FLOCK,
         options: &[
-            OptionFact {
-                key: "create",
-                value: "",
-                what: "whether the file is made if there is none (yes)",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a file that is made, whatever the umask (0666 less the umask)",
-            },
+            CREATE,
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a file that is made, whatever the umask (0666 less the umask)",
+            ),
         ],
         open: Some(Open::Gate(gate::address::open_flock)),
         create: None,
@@ -629,21 +499,13 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &gate::file_lock::RECORD,
         options: &[
-            OptionFact {
-                key: "range",
-                value: "START..END",
-                what: "which bytes are locked (all)",
-            },
-            OptionFact {
-                key: "create",
-                value: "",
-                what: "whether the file is made if there is none (yes)",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a file that is made, whatever the umask (0666 less the umask)",
-            },
+            opt("range", "START..END", "which bytes are locked (all)"),
+            CREATE,
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a file that is made, whatever the umask (0666 less the umask)",
+            ),
         ],
         open: Some(Open::Gate(gate::address::open_record)),
         create: None,
@@ -653,21 +515,13 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &gate::file_lock::OFD,
         options: &[
-            OptionFact {
-                key: "range",
-                value: "START..END",
-                what: "which bytes are locked (all)",
-            },
-            OptionFact {
-                key: "create",
-                value: "",
-                what: "whether the file is made if there is none (yes)",
-            },
-            OptionFact {
-                key: "mode",
-                value: "OCTAL",
-                what: "who else may use a file that is made, whatever the umask (0666 less the umask)",
-            },
+            opt("range", "START..END", "which bytes are locked (all)"),
+            CREATE,
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a file that is made, whatever the umask (0666 less the umask)",
+            ),
         ],
         open: Some(Open::Gate(gate::address::open_ofd)),
         create: None,
@@ -677,21 +531,9 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &gate::event::FACILITY,
         options: &[
-            OptionFact {
-                key: "fd",
-                value: "NUMBER",
-                what: "take an inherited descriptor",
-            },
-            OptionFact {
-                key: "value",
-                value: "COUNT",
-                what: "the count a new one begins with (0)",
-            },
-            OptionFact {
-                key: "semaphore",
-                value: "",
-                what: "take one at a time instead of all",
-            },
+            opt("fd", "NUMBER", "take an inherited descriptor"),
+            opt("value", "COUNT", "the count a new one begins with (0)"),
+            opt("semaphore", "", "take one at a time instead of all"),
         ],
         open: Some(Open::Gate(gate::address::open_event)),
         create: None,
@@ -700,11 +542,11 @@ pub const CATALOG: &[Entry] = &[
     },
     Entry {
         facility: &signal::FACILITY,
-        options: &[OptionFact {
-            key: "signal",
-            value: "NAMES",
-            what: "which to send (one), or to receive: USR1,RTMIN+1",
-        }],
+        options: &[opt(
+            "signal",
+            "NAMES",
+            "which to send (one), or to receive: USR1,RTMIN+1",
+        )],
         open: Some(Open::Messages(signal::address::open)),
         create: None,
         unlink: None,
@@ -755,7 +597,7 @@ pub fn resolve(address: &Address) -> Result<Resolved> {
         };
         return Err(address
             .options()
-            .bad(key, &format!("a {} has no such option", facility.noun))
+            .bad(key, &format!("there is no such option of {}", facility.id))
             .with_hint(hint));
     }
     Ok(Resolved {

@@ -69,8 +69,8 @@ impl Name {
         }
         match facility.naming {
             Naming::Unnamed | Naming::InMemory => Err(bad(format!(
-                "a {} has no name: it is inherited or passed as a descriptor; write {}: alone",
-                facility.noun, facility.id
+                "it has no name: it is inherited or passed as a descriptor; write {}: alone",
+                facility.id
             ))),
             Naming::Path | Naming::Terminal => path(bytes).map(Name::Path).map_err(bad),
             Naming::Slash => slash(facility, bytes).map(Name::Slash).map_err(bad),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use wigwag::facility::Persistence;
+use wigwag::facility::{Naming, Persistence};
 use wigwag::gate::{Gate, Mode};
 use wigwag::guarantees::PeerDeath;
 use wigwag::{Address, Endpoint, Facility, Opening, Role, Wait, Way};
@@ -76,6 +76,13 @@ fn without_undo(address: Address) -> Address {
 pub(super) fn gate(address: &std::ffi::OsStr) -> Result<Object> {
     let object = arguments::resolve(address)?;
     if object.is_gate() {
+        if object.facility.naming == Naming::Unnamed && object.address.options().get("fd").is_none()
+        {
+            return Err(Failure::Usage(format!(
+                "{} would be a new one that nobody else has; give the number of an inherited descriptor: {}:?fd=3",
+                object.address, object.facility.id
+            )));
+        }
         return Ok(object);
     }
     let gates: Vec<&str> = wigwag::catalog::CATALOG

@@ -104,8 +104,14 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
         Ok::<_, Failure>(Findings::new(graph, args.all))
     };
     let report = |found: Findings| match (args.dot, args.svg) {
-        (true, _) => Report::Text(found.graph.findings_to_dot(&found.findings).into_bytes()),
-        (_, true) => Report::Text(found.graph.findings_to_svg(&found.findings).into_bytes()),
+        (true, _) => Report::Picture(
+            found.graph.findings_to_dot(&found.findings).into_bytes(),
+            found.exit(),
+        ),
+        (_, true) => Report::Picture(
+            found.graph.findings_to_svg(&found.findings).into_bytes(),
+            found.exit(),
+        ),
         _ => Report::Findings(found),
     };
     if !args.watch {

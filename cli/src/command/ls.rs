@@ -4,6 +4,7 @@ use serde::Serialize;
 use wigwag_observe::{Object, Snapshot, Unseen};
 
 use crate::arguments;
+use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::report::Report;
 
@@ -120,6 +121,16 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     let snapshot = builder
         .capture()
         .map_err(|error| Failure::io("look at /proc", &error))?;
+    if let Some(pid) = args
+        .pid
+        .iter()
+        .find(|pid| snapshot.process(**pid).is_none())
+    {
+        return Err(Failure::Coded(
+            exit::NO,
+            format!("there is no process {pid}"),
+        ));
+    }
     let mut objects = snapshot.objects;
     objects.retain(|object| {
         (args.all || !args.pid.is_empty() || args.waiting || is_named(object)) && args.wants(object)

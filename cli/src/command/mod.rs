@@ -64,8 +64,8 @@ fn open(
 /// The failure of sending to, or receiving from, a gate.
 fn no_data(object: &Object) -> Failure {
     Failure::Usage(format!(
-        "a {} carries no data; use wigwag {}",
-        object.facility.noun,
+        "{} is a gate, which carries no data; use wigwag {}",
+        object.address,
         if acquire::stays_held(object.facility) {
             "acquire, release or lock"
         } else {

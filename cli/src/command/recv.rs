@@ -3,12 +3,15 @@
 //! A message that was taken is printed and flushed before anything else happens, and none is
 //! taken for a reader that is gone.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use wigwag::catalog;
 use wigwag::facility::Naming;
 use wigwag::memory::Region;
 use wigwag::message::Messages;
@@ -98,13 +101,18 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
         way: Way::In,
         wait: args.limit.wait(),
     };
+    let name = (role == Role::Serve && object.facility.naming == Naming::Socket)
+        .then(|| MadeName::of(&object));
     let mut printer = Printer::new(form(&args));
-    let opened = super::open(&object, opening, worth_it);
-    if let (Err(Failure::Signalled(_)), Role::Serve) = (&opened, role) {
-        take_name_away(&object);
-    }
-    match opened? {
-        Endpoint::Messages(messages) => take(&args, &*messages, &mut printer, worth_it)?,
+    let endpoint = super::open(&object, opening, &worth_it).inspect_err(|error| {
+        if let (Some(name), Failure::Library(error)) = (&name, error)
+            && error.kind() == Kind::AlreadyExists
+        {
+            name.is_of_another();
+        }
+    })?;
+    match endpoint {
+        Endpoint::Messages(messages) => take(&args, &object, &*messages, &mut printer, worth_it)?,
         Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, worth_it)?,
         Endpoint::Region(region) => show(&args, &object, &*region, &mut printer)?,
         Endpoint::Gate(_) => return Err(super::no_data(&object)),
@@ -155,6 +163,7 @@ fn check_options(args: &Args, object: &Object) -> Result<()> {
 
 fn take(
     args: &Args,
+    object: &Object,
     messages: &dyn Messages,
     printer: &mut Printer,
     worth_it: impl Fn() -> Result<()>,
@@ -176,8 +185,8 @@ fn take(
                 return Err(wigwag::Error::new(
                     Kind::Disconnected,
                     "receive from",
-                    "",
-                    args.address.display(),
+                    object.facility.noun,
+                    object.name(),
                     format!("all senders are gone after {taken} of {number} messages"),
                 )
                 .into());
@@ -255,12 +264,48 @@ fn reader_is_there() -> Result<()> {
     }
 }
 
-/// Removes the name of a socket that we made and still wait at: whoever opens it in a thread
-/// of its own is interrupted with the process, and cannot do it.
-fn take_name_away(object: &Object) {
-    if object.facility.naming == Naming::Socket && !object.address.name().starts_with(b"@") {
-        let path = std::ffi::OsStr::from_bytes(object.address.name());
-        // It may not have been made yet.
-        let _ = std::fs::remove_file(path);
+/// The path of a socket that we make, removed when we end, on whatever way: also while a peer is
+/// waited for, when nobody but us is behind it.
+struct MadeName {
+    path: Option<PathBuf>,
+    /// What was there before is not ours.
+    before: Option<(u64, u64)>,
+    of_another: Cell<bool>,
+}
+
+impl MadeName {
+    fn of(object: &Object) -> Self {
+        let path = catalog::resolve(&object.address)
+            .ok()
+            .and_then(|resolved| resolved.target.name.as_path().map(Path::to_owned));
+        MadeName {
+            before: path.as_deref().and_then(socket_at),
+            path,
+            of_another: Cell::new(false),
+        }
     }
+
+    /// Another process was faster.
+    fn is_of_another(&self) {
+        self.of_another.set(true);
+    }
+}
+
+impl Drop for MadeName {
+    fn drop(&mut self) {
+        let Some(path) = &self.path else { return };
+        let now = socket_at(path);
+        if now.is_some() && now != self.before && !self.of_another.get() {
+            // Removed by somebody else in this moment: as good.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Which socket is at a path.
+fn socket_at(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    file.file_type()
+        .is_socket()
+        .then(|| (file.dev(), file.ino()))
 }

@@ -46,8 +46,14 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
             return catalog::unlink(&object.address);
         }
         if args.dry_run {
-            output.say(format_args!("would remove {}", object.address));
-            return Ok(());
+            let outcome = wigwag_observe::removable(&object.address, args.force);
+            if outcome.is_ok() {
+                output.say(format_args!("would remove {}", object.address));
+            }
+            return match outcome {
+                Err(error) if args.force && error.kind() == Kind::NotFound => Ok(()),
+                outcome => outcome,
+            };
         }
         match wigwag_observe::remove(&object.address, args.force) {
             Err(error) if args.force && error.kind() == Kind::NotFound => Ok(()),

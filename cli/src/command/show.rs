@@ -40,10 +40,16 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         .capture()
         .map_err(|error| Failure::io("look at /proc", &error))?;
     let process = pid.and_then(|pid| snapshot.process(pid)).cloned();
-    let objects: Vec<Object> = match pid {
+    let mut objects: Vec<Object> = match pid {
         Some(_) => snapshot.objects,
         None => snapshot.find(&args.target).into_iter().cloned().collect(),
     };
+    if pid.is_none() && objects.is_empty() {
+        // A name in the file system is there though nobody has it open.
+        if let Ok(address) = args.target.parse() {
+            objects.extend(Object::at_rest(&address)?);
+        }
+    }
     if process.is_none() && objects.is_empty() {
         let what = if pid.is_some() { "process" } else { "object" };
         let hint = if pid.is_some() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wigwag_observe::waits::Options;
-use wigwag_observe::why::{Why, why};
+use wigwag_observe::why::{Standing, Why, why};
 
 use crate::exit;
 use crate::failure::{Failure, Result};
@@ -14,7 +14,8 @@ use crate::report::Report;
 /// The verdict comes first (DEADLOCK, DEAD END, BLOCKED BY, WAITING FOR INPUT, STOPPED, FROZEN, SLEEPING,
 /// RUNNING), then one line for each wait down to the root, then what to do. The machine is looked at
 /// twice and only what both looks agree on counts. Nothing is stopped, traced or opened. Exit code 3 when
-/// the process is in a deadlock or nobody is left who could wake it, 1 when there is no such process.
+/// the process is in a deadlock or nobody is left who could wake it, 1 when there is no such process, 4 when
+/// it may not be looked into.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A process id, a thread id, or the name of processes
@@ -36,8 +37,14 @@ pub(crate) struct Answers(pub(crate) Vec<Why>);
 
 impl Answers {
     pub(crate) fn exit(&self) -> u8 {
-        let alarm = self.0.iter().any(|answer| answer.standing.is_alarm());
-        if alarm { exit::DEADLOCK } else { exit::DONE }
+        let any = |is: fn(&Why) -> bool| self.0.iter().any(is);
+        if any(|answer| answer.standing.is_alarm()) {
+            exit::DEADLOCK
+        } else if any(|answer| answer.standing == Standing::Unknown) {
+            exit::INCOMPLETE
+        } else {
+            exit::DONE
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn print(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             return writeln!(out, "{}", found.graph.findings_to_json(&found.findings));
         }
         // They have nothing to say, or have said it.
-        Report::Done | Report::Status(_) | Report::Text(_) => return Ok(()),
+        Report::Done | Report::Status(_) | Report::Text(_) | Report::Picture(..) => return Ok(()),
     };
     let mut object = Map::new();
     object.insert("version".into(), VERSION.into());

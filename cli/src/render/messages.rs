@@ -82,9 +82,12 @@ fn object(body: &[u8], received: &Received) -> Value {
     }
     match &received.sender {
         Some(Sender::Process { pid, uid, gid }) => {
-            // A signal does not tell the group.
-            let gid = (*gid != u32::MAX).then_some(gid);
-            object.insert("sender".into(), json!({"pid": pid, "uid": uid, "gid": gid}));
+            let mut sender = json!({"pid": pid, "uid": uid});
+            // A signal does not say the group of its sender.
+            if *gid != u32::MAX {
+                sender["gid"] = json!(gid);
+            }
+            object.insert("sender".into(), sender);
         }
         Some(Sender::Address(address)) => {
             object.insert("sender".into(), json!({ "address": address }));

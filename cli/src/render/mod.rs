@@ -44,7 +44,7 @@ impl Output {
     pub(crate) fn print(&self, report: &Report) -> io::Result<()> {
         let mut out = io::BufWriter::new(io::stdout().lock());
         match report {
-            Report::Text(text) => out.write_all(text)?,
+            Report::Text(text) | Report::Picture(text, _) => out.write_all(text)?,
             report if self.json => json::print(&mut out, report)?,
             Report::Done | Report::Status(_) => {}
             Report::Facilities(facilities) => facilities::print(&mut out, self.paint, facilities)?,

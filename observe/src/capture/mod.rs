@@ -20,7 +20,7 @@ mod segments;
 mod signals;
 mod sockets;
 mod sysv;
-mod users;
+pub(crate) mod users;
 mod waiters;
 mod walk;
 

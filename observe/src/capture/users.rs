@@ -2,6 +2,11 @@
 
 use std::collections::HashMap;
 
+/// The name of one user.
+pub(crate) fn name(uid: u32) -> Option<String> {
+    Users::read().name(uid)
+}
+
 /// Names by number.
 pub(super) struct Users(HashMap<u32, String>);
 

@@ -5,8 +5,12 @@
 //! its own robust mutexes, and a second registration would silently replace it. So locks of ours **join libc's
 //! list**: their node lies where libc's offset expects it, and they are linked as libc links its own.
 //!
-//! Order of steps (any other loses a lock to a kill): set *pending*; take or free the word; link or unlink; clear
-//! *pending*. An unlink comes before the word is freed.
+//! Order of steps (any other loses a lock to a kill): set *pending*; take the word; link. Set *pending*; unlink; free
+//! the word; clear *pending*. While a lock is held *pending* may go on naming it: the kernel frees a lock that is both
+//! linked and pending once. After its end nothing may be pending, since its memory may then become something else.
+//!
+//! Every store before a compare-and-swap or swap is a store it waits for, so none is made that says nothing new:
+//! `prev` of the first node is never read, and left as it is; who links in front of it writes it.
 //!
 //! The list serves memory whose peers are trusted only: its nodes are pointers of this process that lie in
 //! memory which a peer can write.
@@ -135,6 +139,16 @@ fn meet(own: &Own) -> Current {
 /// In the child of a `fork`: it is another thread and holds nothing.
 pub(super) fn forget() {
     OWN.with(|own| {
+        let head = own.head.get();
+        if !head.is_null() {
+            // SAFETY: the thread is the copy of one that libc made, with its head at the same place. What was held
+            // there is not held here, and may be unmapped.
+            unsafe {
+                (*head)
+                    .pending
+                    .store(std::ptr::null_mut(), Ordering::Relaxed)
+            };
+        }
         own.tid.set(0);
         own.head.set(std::ptr::null());
         own.room.set(0);
@@ -207,7 +221,7 @@ impl Current {
         OWN.with(|own| own.room.get() != 0)
     }
 
-    /// From here until [`end`](Self::end) the kernel looks at this lock too, linked or not.
+    /// From here until the next `begin` or [`end`](Self::end) the kernel looks at this lock too, linked or not.
     ///
     /// # Safety
     /// The thread has a list. `link` lies [`NEXT`] bytes into a lock, and stays mapped until `end`.
@@ -218,7 +232,22 @@ impl Current {
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// The operation is complete.
+    /// [`begin`](Self::begin), where mostly nothing else was begun since this lock was taken.
+    ///
+    /// # Safety
+    /// As for `begin`.
+    #[inline(always)]
+    pub(crate) unsafe fn begin_again(self, link: &Link) {
+        // SAFETY: as for `begin`.
+        unsafe {
+            if (*self.head).pending.load(Ordering::Relaxed) != link.entry() {
+                self.begin(link);
+            }
+        }
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// The operation is complete, and nothing is pending.
     ///
     /// # Safety
     /// The thread has a list.
@@ -236,7 +265,7 @@ impl Current {
     /// Links a lock that was just taken, at the head.
     ///
     /// # Safety
-    /// Between `begin` and `end` of this lock; it is not linked, and stays mapped while it is.
+    /// After `begin` of this lock; it is not linked, and stays mapped while it is.
     #[inline(always)]
     pub(crate) unsafe fn link(self, link: &Link) {
         // SAFETY: the head as for `begin`. What the list links are nodes of locks that this thread holds, libc's
@@ -244,8 +273,6 @@ impl Current {
         unsafe {
             let first = (*self.head).list.load(Ordering::Relaxed);
             link.next.store(first, Ordering::Relaxed);
-            link.prev
-                .store(self.head.cast_mut().cast(), Ordering::Relaxed);
             match self.prev_of(first) {
                 Some(prev) => {
                     (*prev).store(link.entry().cast(), Ordering::Relaxed);
@@ -272,19 +299,22 @@ impl Current {
         // SAFETY: as for `link`; the neighbours of a linked node are linked nodes or the head.
         unsafe {
             let next = link.next.load(Ordering::Relaxed);
-            let prev = link.prev.load(Ordering::Relaxed);
-            let others = match self.prev_of(next) {
-                Some(prev_of_next) => {
-                    (*prev_of_next).store(prev, Ordering::Relaxed);
-                    true
+            let next_knows = self.prev_of(next);
+            if (*self.head).list.load(Ordering::Relaxed) == link.entry() {
+                (*self.head).list.store(next, Ordering::Relaxed);
+                if let Some(prev_of_next) = next_knows {
+                    (*prev_of_next).store(self.head.cast_mut().cast(), Ordering::Relaxed);
+                    OWN.with(|own| own.room.set(own.room.get() + 1));
                 }
-                None => prev.cast_const().cast() != self.head,
-            };
-            if others {
+            } else {
+                let prev = link.prev.load(Ordering::Relaxed);
+                if let Some(prev_of_next) = next_knows {
+                    (*prev_of_next).store(prev, Ordering::Relaxed);
+                }
                 OWN.with(|own| own.room.set(own.room.get() + 1));
+                let prev: *const Next = untagged(prev.cast()).cast();
+                (*prev).store(next, Ordering::Relaxed);
             }
-            let prev: *const Next = untagged(prev.cast()).cast();
-            (*prev).store(next, Ordering::Relaxed);
         }
         compiler_fence(Ordering::SeqCst);
     }

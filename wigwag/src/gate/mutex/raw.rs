@@ -153,9 +153,10 @@ impl<const LIST: bool> Raw<LIST> {
         let taken = self.exchange(0, me.tid());
         if taken {
             self.taken(me, KERNEL, 0);
+        } else {
+            // SAFETY: as above.
+            unsafe { me.end() };
         }
-        // SAFETY: as above.
-        unsafe { me.end() };
         taken
     }
 
@@ -282,7 +283,7 @@ impl<const LIST: bool> Raw<LIST> {
         }
         // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
         unsafe {
-            me.begin(&self.link);
+            me.begin_again(&self.link);
             me.unlink(&self.link);
         }
         if self.swap(word) {
