@@ -96,7 +96,7 @@ pub struct Unseen {
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comm: Option<String>,
-    /// What: `descriptors`, `mappings`, `system calls`, a table.
+    /// What: `descriptors`, `mappings`, `memory`, `system calls`, the whole `process`, a table.
     pub what: String,
     /// Why not.
     pub reason: String,

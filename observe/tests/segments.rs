@@ -196,3 +196,90 @@ fn the_lease_on_a_mapped_file_is_not_broken_by_a_look() {
     peer.tell("");
     assert_eq!(peer.line(), "True", "the lease is as it was");
 }
+
+#[test]
+fn memory_that_a_program_must_fill_in_is_not_touched() {
+    assert!(unseen_of_memory_on_demand(false).is_empty());
+}
+
+#[test]
+fn a_look_gives_up_memory_that_nobody_fills_in_and_keeps_the_rest() {
+    // Faults of the kernel are served for root only; for others they fail at once, and nothing is lost.
+    let unseen = unseen_of_memory_on_demand(true);
+    assert!(
+        unseen == ["memory"] || !rustix::process::geteuid().is_root(),
+        "{unseen:?}"
+    );
+}
+
+/// What could not be seen of a process with such memory; the descriptor that serves it is its own, or only a child's.
+fn unseen_of_memory_on_demand(elsewhere: bool) -> Vec<String> {
+    // Whoever reads the first page waits for a program that never answers: reading it would hang the look.
+    let source = r#"
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <linux/userfaultfd.h>
+        #include <signal.h>
+        #include <sys/prctl.h>
+        #include <stdio.h>
+        #include <sys/ioctl.h>
+        #include <sys/mman.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int main(int count, char **arguments) {
+            int file = memfd_create("filled-on-demand", 0);
+            if (ftruncate(file, 65536) != 0) return 1;
+            void *memory = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+            /* Also for faults of the kernel, which only root may have. */
+            int fault = syscall(SYS_userfaultfd, O_CLOEXEC);
+            if (fault < 0) fault = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+            struct uffdio_api api = { .api = UFFD_API };
+            struct uffdio_register all = { .range = { (unsigned long)memory, 65536 },
+                                           .mode = UFFDIO_REGISTER_MODE_MISSING };
+            if (ioctl(fault, UFFDIO_API, &api) != 0 || ioctl(fault, UFFDIO_REGISTER, &all) != 0) {
+                perror("userfaultfd");
+                return 1;
+            }
+            /* A child keeps the descriptor and dies with its parent; nothing shows that the memory is the parent's. */
+            if (count > 1) {
+                if (fork() == 0) { prctl(PR_SET_PDEATHSIG, SIGKILL); munmap(memory, 65536); pause(); }
+                close(fault);
+            }
+            puts("ready");
+            fflush(stdout);
+            getchar();
+        }"#;
+    let peer = if elsewhere {
+        Peer::c("on-demand", source, &["elsewhere"])
+    } else {
+        Peer::c("on-demand", source, &[])
+    };
+    let snapshot = Snapshot::builder()
+        .patience(std::time::Duration::from_secs(1))
+        .capture()
+        .expect("a snapshot");
+    assert!(
+        snapshot.process(peer.pid()).is_some(),
+        "{:?}",
+        snapshot.unseen
+    );
+    let unseen: Vec<String> = snapshot
+        .unseen
+        .iter()
+        .filter(|unseen| unseen.pid == Some(peer.pid()))
+        .map(|unseen| unseen.what.clone())
+        .collect();
+    let memory = snapshot
+        .objects
+        .iter()
+        .find(|object| object.name.to_string() == "filled-on-demand")
+        .expect("the memory");
+    assert_eq!(memory.get("segment"), None);
+    assert!(
+        memory
+            .holders
+            .iter()
+            .any(|holder| holder.mapped_at.is_some())
+    );
+    unseen
+}

@@ -37,8 +37,6 @@ pub(super) struct Look {
     pub(super) status: Status,
     pub(super) fds: Vec<FdLook>,
     pub(super) mappings: Vec<Mapping>,
-    /// Which of the mappings, by their place in the list, are segments of ours.
-    pub(super) segments: Vec<(usize, Segment)>,
     pub(super) sleepers: Vec<Sleeper>,
     pub(super) net_ns: Option<u64>,
     pub(super) ipc_ns: Option<u64>,
@@ -93,7 +91,6 @@ pub(super) fn look(
         status,
         fds: Vec::new(),
         mappings: Vec::new(),
-        segments: Vec::new(),
         sleepers: Vec::new(),
         net_ns: namespace::of(&process, namespace::Kind::Network).ok(),
         ipc_ns: namespace::of(&process, namespace::Kind::Ipc).ok(),
@@ -117,7 +114,6 @@ pub(super) fn look(
         let mappings =
             process.mappings(scratch, |line| line.shared() && line.name.starts_with(b"/"));
         look.mappings = look.keep("mappings", mappings);
-        look.segments = segments(&process, &look.mappings, wanted, scratch);
     }
     Ok(look)
 }
@@ -139,26 +135,38 @@ impl Look {
     }
 }
 
-/// The segments among the mappings, each asked for once. A file on a slow mount is left alone: reading its memory may ask a server.
-fn segments(
-    process: &Process,
+/// A mapping that is a segment: its place in the list of mappings, and what its first bytes say.
+pub(super) type Found = (usize, Segment);
+
+/// Whether the process may have memory that a program fills in on demand: whoever touches it waits for that program.
+pub(super) fn fills_on_demand(look: &Look) -> bool {
+    look.fds
+        .iter()
+        .any(|fd| fd.fd.link.is_anonymous("userfaultfd"))
+}
+
+/// The segments among a process's mappings, each asked for once. A file on a slow mount is left alone: reading its memory may
+/// ask a server. It may block for ever where memory is filled in on demand and nobody here is known to do it.
+pub(super) fn segments(
+    proc: &ProcFs,
+    pid: u32,
     mappings: &[Mapping],
     wanted: &Wanted,
     scratch: &mut Scratch,
-) -> Vec<(usize, Segment)> {
-    if mappings.is_empty() {
+) -> Vec<Found> {
+    let Ok(process) = proc.process(pid) else {
         return Vec::new();
-    }
-    let slow = wanted.mounts.of(process, scratch);
+    };
+    let slow = wanted.mounts.of(&process, scratch);
     let mut segments = Vec::new();
     for (at, mapping) in mappings.iter().enumerate() {
         if super::mappings::uninteresting(mapping)
             || mounts::covers(&slow, &mapping.name)
-            || !first(&wanted.opened, mapping.file)
+            || !set(&wanted.opened).insert(mapping.file)
         {
             continue;
         }
-        match Segment::mapped(process.pid(), mapping) {
+        match Segment::mapped(pid, mapping) {
             Some(segment) => segments.push((at, segment)),
             // Perhaps another process has mapped it from its beginning.
             None => drop(set(&wanted.opened).remove(&mapping.file)),
@@ -169,10 +177,6 @@ fn segments(
 
 fn set(of: &Mutex<HashSet<FileId>>) -> std::sync::MutexGuard<'_, HashSet<FileId>> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn first(of: &Mutex<HashSet<FileId>>, file: FileId) -> bool {
-    set(of).insert(file)
 }
 
 fn sleepers(process: &Process, stat: &Stat, scratch: &mut Scratch) -> io::Result<Vec<Sleeper>> {

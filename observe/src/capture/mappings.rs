@@ -4,7 +4,7 @@ use crate::object::{Holder, Object, Role};
 use crate::proc::{Device, Mapping};
 use wigwag::facility::Persistence;
 
-use super::look::Look;
+use super::look::{Found, Look};
 use super::{Capture, Key, hold};
 
 /// Device of the kernel's own instance of tmpfs: memfds, System V segments, anonymous shared memory.
@@ -24,9 +24,9 @@ pub(super) fn key(mapping: &Mapping, ipc: u64) -> Key {
 
 impl Capture<'_> {
     /// Adds a process's shared mappings as holders.
-    pub(super) fn mappings(&mut self, look: &Look) {
+    pub(super) fn mappings(&mut self, look: &Look, segments: &[Found]) {
         let ipc = look.ipc_ns.unwrap_or(self.own.ipc);
-        let mut segments = look.segments.iter().peekable();
+        let mut segments = segments.iter().peekable();
         for (at, mapping) in look.mappings.iter().enumerate() {
             let segment = segments.next_if(|(place, _)| *place == at);
             if uninteresting(mapping) {

@@ -210,24 +210,26 @@ impl Capture<'_> {
             probed: Default::default(),
             opened: Default::default(),
         };
-        let mut looks = Vec::new();
-        let lost = walk::walk(&self.proc, wanted, self.options.patience, |look| {
-            looks.push(look)
-        })?;
+        let walk::Walked {
+            mut looks,
+            segments,
+            lost,
+        } = walk::walk(&self.proc, wanted, self.options.patience)?;
         // In ascending order, whichever thread was faster.
         looks.sort_unstable_by_key(|look| look.identity.pid);
         for look in &looks {
             self.queues_by_descriptor(look);
-            self.mappings(look);
+            let segments = segments.get(&look.identity.pid);
+            self.mappings(look, segments.map_or(&[], Vec::as_slice));
         }
         for look in looks {
             self.process(look);
         }
-        for (pid, reason) in lost {
+        for (pid, what, reason) in lost {
             self.unseen.push(Unseen {
                 pid: Some(pid),
                 comm: None,
-                what: "process".into(),
+                what: what.into(),
                 reason,
             });
         }

@@ -1,6 +1,6 @@
 //! Segments: which shared memory is a typed segment of wigwag's, of which type, made by whom.
 //!
-//! The first bytes say so. They are read through a process that has the memory mapped, as a debugger would but without
+//! The first bytes say so. They are read last, when a process has been looked at, through a process that has the memory mapped, as a debugger would but without
 //! stopping it; only an object of `/dev/shm` that nobody has mapped is opened, for reading, and its time of last access is left
 //! as it was. A file is never opened: that would break its lease. What is in the value cannot be known without its type.
 

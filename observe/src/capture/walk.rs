@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::proc::{ProcFs, Scratch};
 
-use super::look::{Look, Wanted, look};
+use super::look::{Found, Look, Wanted, fills_on_demand, look, segments};
 
 /// More threads only get into each other's way in the kernel.
 const THREADS: usize = 4;
@@ -23,21 +23,33 @@ struct Shared {
     pids: Vec<u32>,
     next: AtomicUsize,
     /// What each thread reads, and since when; a thread that is not in it has been given up.
-    busy: Mutex<HashMap<usize, (u32, Instant)>>,
+    busy: Mutex<HashMap<usize, Reading>>,
+}
+
+struct Reading {
+    pid: u32,
+    /// The whole process, or only its memory.
+    what: &'static str,
+    since: Instant,
+}
+
+/// What came out of a walk.
+pub(super) struct Walked {
+    pub(super) looks: Vec<Look>,
+    /// The segments among the mappings of each process that has any.
+    pub(super) segments: HashMap<u32, Vec<Found>>,
+    /// Who did not answer: the process, what was asked, and a sentence.
+    pub(super) lost: Vec<(u32, &'static str, String)>,
 }
 
 enum Report {
     Look(Box<Look>),
+    Segments(u32, Vec<Found>),
     Done,
 }
 
-/// Hands each process to `each`; returns those that did not answer.
-pub(super) fn walk(
-    proc: &Arc<ProcFs>,
-    wanted: Wanted,
-    patience: Duration,
-    mut each: impl FnMut(Look),
-) -> io::Result<Vec<(u32, String)>> {
+/// Reads every process.
+pub(super) fn walk(proc: &Arc<ProcFs>, wanted: Wanted, patience: Duration) -> io::Result<Walked> {
     let pids = proc.pids()?;
     let shared = Arc::new(Shared {
         proc: Arc::clone(proc),
@@ -66,14 +78,20 @@ pub(super) fn walk(
             Err(_) => break,
         }
     }
-    let mut lost = Vec::new();
+    let mut walked = Walked {
+        looks: Vec::new(),
+        segments: HashMap::new(),
+        lost: Vec::new(),
+    };
     while working > 0 {
         match inbox.recv_timeout(patience / 4) {
-            Ok(Report::Look(look)) => each(*look),
+            Ok(Report::Look(look)) => walked.looks.push(*look),
+            Ok(Report::Segments(pid, found)) => drop(walked.segments.insert(pid, found)),
             Ok(Report::Done) => working -= 1,
             Err(RecvTimeoutError::Timeout) => {
-                for pid in give_up(&shared, patience) {
-                    lost.push((pid, format!("did not answer within {patience:?}")));
+                for (pid, what) in give_up(&shared, patience) {
+                    let reason = format!("did not answer within {patience:?}");
+                    walked.lost.push((pid, what, reason));
                     working -= 1;
                     working += usize::from(spawn().is_ok());
                 }
@@ -81,40 +99,64 @@ pub(super) fn walk(
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    Ok(lost)
+    Ok(walked)
 }
 
 fn work(name: usize, shared: &Shared, reports: &Sender<Report>) {
     let mut scratch = Scratch::new();
-    let busy = || shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
     while let Some(&pid) = shared.pids.get(shared.next.fetch_add(1, Ordering::Relaxed)) {
-        busy().insert(name, (pid, Instant::now()));
-        let look = look(&shared.proc, pid, &shared.wanted, &mut scratch);
-        if busy().remove(&name).is_none() {
+        let read = || look(&shared.proc, pid, &shared.wanted, &mut scratch);
+        let Some(look) = shared.while_busy(name, pid, "process", read) else {
+            return;
+        };
+        // One that has ended meanwhile is no loss.
+        let Ok(look) = look else { continue };
+        let mappings =
+            (!look.mappings.is_empty() && !fills_on_demand(&look)).then(|| look.mappings.clone());
+        if reports.send(Report::Look(Box::new(look))).is_err() {
             return;
         }
-        // One that has ended meanwhile is no loss.
-        if let Ok(look) = look
-            && reports.send(Report::Look(Box::new(look))).is_err()
-        {
-            return;
+        // Last, since touching its memory may keep us for ever, and what is known of it should not be lost then.
+        if let Some(mappings) = mappings {
+            let read = || segments(&shared.proc, pid, &mappings, &shared.wanted, &mut scratch);
+            let Some(found) = shared.while_busy(name, pid, "memory", read) else {
+                return;
+            };
+            if !found.is_empty() && reports.send(Report::Segments(pid, found)).is_err() {
+                return;
+            }
         }
     }
     // Nobody listens any more only when the walk has failed.
     let _ = reports.send(Report::Done);
 }
 
-fn give_up(shared: &Shared, patience: Duration) -> Vec<u32> {
+impl Shared {
+    /// Reads something of a process; nothing when we have been given up meanwhile.
+    fn while_busy<T>(
+        &self,
+        name: usize,
+        pid: u32,
+        what: &'static str,
+        read: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let busy = || self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = Instant::now();
+        busy().insert(name, Reading { pid, what, since });
+        let found = read();
+        busy().remove(&name).map(|_| found)
+    }
+}
+
+fn give_up(shared: &Shared, patience: Duration) -> Vec<(u32, &'static str)> {
     let mut busy = shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
-    let late: Vec<_> = busy
+    let late: Vec<usize> = busy
         .iter()
-        .filter(|(_, (_, since))| since.elapsed() > patience)
-        .map(|(&name, &(pid, _))| (name, pid))
+        .filter(|(_, reading)| reading.since.elapsed() > patience)
+        .map(|(&name, _)| name)
         .collect();
-    late.into_iter()
-        .map(|(name, pid)| {
-            busy.remove(&name);
-            pid
-        })
+    late.iter()
+        .filter_map(|name| busy.remove(name))
+        .map(|reading| (reading.pid, reading.what))
         .collect()
 }
