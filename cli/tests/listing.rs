@@ -7,6 +7,7 @@ mod process;
 use command::{Object, eventually, key, wigwag};
 use process::unique;
 
+#[allow(clippy::unwrap_used)] // support of tests, where a panic is the message
 fn listed(arguments: &[&str]) -> Vec<serde_json::Value> {
     let mut all = vec!["ls", "--json"];
     all.extend(arguments);
@@ -148,4 +149,17 @@ fn what_nobody_has_open_is_shown_as_a_name_in_the_file_system() {
         relative["objects"][0]["address"],
         shown["objects"][0]["address"]
     );
+}
+
+#[test]
+fn a_semaphore_whose_waiter_was_killed_is_not_in_use() {
+    let semaphore = Object::new(format!("sem:/{}?value=0", unique("killed")));
+    let mut waiter = wigwag(["acquire", &semaphore]).start();
+    eventually("it waits", || {
+        find(&listed(&["sem"]), &semaphore)["waiting"] == 1
+    });
+    wigwag(["rm", &semaphore]).ends().code(1);
+    waiter.child().kill().unwrap();
+    waiter.child().wait().unwrap();
+    wigwag(["rm", &semaphore]).ends().code(0);
 }

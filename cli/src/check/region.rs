@@ -82,7 +82,7 @@ impl Memory {
                 }
             }
             looks += 1;
-            if looks % 256 == 0 {
+            if looks.is_multiple_of(256) {
                 // With one processor the other has to get it.
                 std::thread::yield_now();
                 if start.elapsed() > PATIENCE {

@@ -150,9 +150,8 @@ impl Args {
             object.user.as_ref() == Some(user)
                 || object.uid.map(|uid| uid.to_string()).as_ref() == Some(user)
         };
-        let waits = object.is_waited_for() || object.waiting.is_some_and(|waiting| waiting > 0);
         self.user.as_ref().is_none_or(user)
-            && (!self.waiting || waits)
+            && (!self.waiting || object.is_waited_for())
             && (!self.leaked || object.leak.is_some())
             && self.name.as_ref().is_none_or(|glob| {
                 let name = object.name.as_bytes();
@@ -194,6 +193,11 @@ fn matches(glob: &[u8], name: &[u8]) -> bool {
     glob[g..].iter().all(|byte| *byte == b'*')
 }
 
+/// Whether another process can come to it by its name.
+pub(super) fn is_named(object: &Object) -> bool {
+    object.address.is_some() && object.state.as_deref() != Some("connected")
+}
+
 #[cfg(test)]
 mod tests {
     use super::matches;
@@ -219,9 +223,4 @@ mod tests {
             assert!(!matches(glob.as_bytes(), name.as_bytes()), "{glob} {name}");
         }
     }
-}
-
-/// Whether another process can come to it by its name.
-pub(super) fn is_named(object: &Object) -> bool {
-    object.address.is_some() && object.state.as_deref() != Some("connected")
 }
