@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use wigwag::catalog::CATALOG;
 
 /// Objects with a name of ours that exist now.
+#[allow(clippy::unwrap_used)]
 fn left_behind() -> Vec<String> {
     let mut found = Vec::new();
     for directory in ["/dev/shm", "/dev/mqueue", "/tmp"] {

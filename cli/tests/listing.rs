@@ -163,3 +163,29 @@ fn a_semaphore_whose_waiter_was_killed_is_not_in_use() {
     waiter.child().wait().unwrap();
     wigwag(["rm", &semaphore]).ends().code(0);
 }
+
+#[test]
+fn who_waits_for_a_lock_by_the_command_is_seen_to_wait() {
+    let path = std::env::temp_dir().join(unique("wait"));
+    let file = path.display().to_string();
+    for scheme in ["flock", "lockf", "ofd"] {
+        let address = format!("{scheme}:{file}");
+        let holder = wigwag(["lock", &address, "--", "sleep", "600"]).start();
+        eventually("it is held", || {
+            wigwag(["lock", "-n", &address, "--", "true"])
+                .ends()
+                .status
+                .code()
+                == Some(1)
+        });
+        let waiter = wigwag(["lock", &address, "--", "true"]).start();
+        let pid = waiter.pid().to_string();
+        eventually("the wait is seen", || {
+            wigwag(["why", &pid]).says().starts_with("BLOCKED BY")
+        });
+        holder.signal(rustix::process::Signal::TERM);
+        holder.ends().code(128 + 15);
+        waiter.ends().code(0);
+    }
+    std::fs::remove_file(&path).unwrap();
+}
