@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use wigwag::catalog::CATALOG;
 
 /// Objects with a name of ours that exist now.
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)] // support of tests, where a panic is the message
 fn left_behind() -> Vec<String> {
     let mut found = Vec::new();
     for directory in ["/dev/shm", "/dev/mqueue", "/tmp"] {
@@ -24,6 +24,7 @@ fn left_behind() -> Vec<String> {
 }
 
 /// The keys of System V objects.
+#[allow(clippy::unwrap_used)] // support of tests, where a panic is the message
 fn keys() -> Vec<String> {
     ["msg", "shm", "sem"]
         .iter()
