@@ -47,7 +47,7 @@ impl Failure {
 }
 
 /// The system's words without ` (os error N)`.
-fn words(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(at) => text[..at].to_owned(),

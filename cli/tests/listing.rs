@@ -8,6 +8,7 @@ mod process;
 use command::{Object, eventually, key, wigwag};
 use process::unique;
 
+#[allow(clippy::unwrap_used)] // support of tests, where a panic is the message
 fn listed(arguments: &[&str]) -> Vec<serde_json::Value> {
     let mut all = vec!["ls", "--json"];
     all.extend(arguments);
@@ -149,4 +150,43 @@ fn what_nobody_has_open_is_shown_as_a_name_in_the_file_system() {
         relative["objects"][0]["address"],
         shown["objects"][0]["address"]
     );
+}
+
+#[test]
+fn a_semaphore_whose_waiter_was_killed_is_not_in_use() {
+    let semaphore = Object::new(format!("sem:/{}?value=0", unique("killed")));
+    let mut waiter = wigwag(["acquire", &semaphore]).start();
+    eventually("it waits", || {
+        find(&listed(&["sem"]), &semaphore)["waiting"] == 1
+    });
+    wigwag(["rm", &semaphore]).ends().code(1);
+    waiter.child().kill().unwrap();
+    waiter.child().wait().unwrap();
+    wigwag(["rm", &semaphore]).ends().code(0);
+}
+
+#[test]
+fn who_waits_for_a_lock_by_the_command_is_seen_to_wait() {
+    let path = std::env::temp_dir().join(unique("wait"));
+    let file = path.display().to_string();
+    for scheme in ["flock", "lockf", "ofd"] {
+        let address = format!("{scheme}:{file}");
+        let holder = wigwag(["lock", &address, "--", "sleep", "600"]).start();
+        eventually("it is held", || {
+            wigwag(["lock", "-n", &address, "--", "true"])
+                .ends()
+                .status
+                .code()
+                == Some(1)
+        });
+        let waiter = wigwag(["lock", &address, "--", "true"]).start();
+        let pid = waiter.pid().to_string();
+        eventually("the wait is seen", || {
+            wigwag(["why", &pid]).says().starts_with("BLOCKED BY")
+        });
+        holder.signal(rustix::process::Signal::TERM);
+        holder.ends().code(128 + 15);
+        waiter.ends().code(0);
+    }
+    std::fs::remove_file(&path).unwrap();
 }

@@ -172,6 +172,94 @@ fn locks_are_given_back_in_any_order_beside_those_of_libc() {
     assert!(table.pair.owner().is_none() && table.other.owner().is_none());
 }
 
+/// A robust mutex of libc, which joins the same list as ours.
+fn libcs_mutex() -> libc::pthread_mutex_t {
+    // SAFETY: attributes are initialised before they are used; a mutex that was not locked yet may be moved.
+    unsafe {
+        let (mut attributes, mut mutex) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::pthread_mutexattr_init(&raw mut attributes);
+        libc::pthread_mutexattr_setrobust(&raw mut attributes, libc::PTHREAD_MUTEX_ROBUST);
+        libc::pthread_mutex_init(&raw mut mutex, &raw const attributes);
+        mutex
+    }
+}
+
+#[test]
+fn whatever_the_order_of_locks_of_both_kinds_a_dead_thread_leaves_those_it_held() {
+    wigwag::shared! { struct Six { all: [Mutex<u8>; 6] } }
+    struct Libcs([std::cell::UnsafeCell<libc::pthread_mutex_t>; 3]);
+    // SAFETY: mutexes are for several threads.
+    unsafe impl Sync for Libcs {}
+    impl Libcs {
+        fn at(&self, place: usize) -> *mut libc::pthread_mutex_t {
+            self.0[place].get()
+        }
+    }
+    for seed in 1..40_u64 {
+        let all = [const { Mutex::new(0) }; 6];
+        let six = Segment::anonymous(Six { all }).expect("create");
+        let libcs = Libcs([(); 3].map(|()| libcs_mutex().into()));
+        let held = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let mut random = seed;
+                let mut ours: [Option<_>; 6] = [const { None }; 6];
+                let mut theirs = [false; 3];
+                for _ in 0..500 {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    match (random >> 33) as usize % 9 {
+                        place @ 0..6 if ours[place].is_some() => ours[place] = None,
+                        place @ 0..6 => {
+                            let lock = six.all[place].lock().expect("lock");
+                            assert!(!lock.is_orphaned());
+                            ours[place] = Some(lock);
+                        }
+                        place => {
+                            let (mutex, held) = (libcs.at(place - 6), &mut theirs[place - 6]);
+                            // SAFETY: an initialised mutex, unlocked by its holder only.
+                            let failed = unsafe {
+                                if *held {
+                                    libc::pthread_mutex_unlock(mutex)
+                                } else {
+                                    libc::pthread_mutex_lock(mutex)
+                                }
+                            };
+                            assert_eq!(failed, 0);
+                            *held = !*held;
+                        }
+                    }
+                }
+                let held = ours.each_ref().map(Option::is_some);
+                std::mem::forget(ours);
+                (held, theirs)
+            });
+            thread.join().expect("the thread")
+        });
+        for (mutex, held) in six.all.iter().zip(held.0) {
+            assert_eq!(
+                mutex.lock().expect("lock").is_orphaned(),
+                held,
+                "seed {seed}"
+            );
+        }
+        for (place, held) in held.1.into_iter().enumerate() {
+            // SAFETY: an initialised mutex; the other thread is dead.
+            let found = unsafe { libc::pthread_mutex_lock(libcs.at(place)) };
+            assert_eq!(
+                found,
+                if held { libc::EOWNERDEAD } else { 0 },
+                "seed {seed}"
+            );
+            // SAFETY: as above; this thread has it.
+            unsafe {
+                libc::pthread_mutex_consistent(libcs.at(place));
+                libc::pthread_mutex_unlock(libcs.at(place));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_guard_that_is_forgotten_does_not_break_what_comes_after() {
     let table = Segment::anonymous(table()).expect("create");
@@ -208,10 +296,18 @@ fn after_a_fork_the_child_owns_nothing() {
         // SAFETY: the child calls nothing that a lock of another thread could stop, and ends without returning.
         let child = unsafe { libc::fork() };
         if child == 0 {
+            // SAFETY: the calling thread's head, which libc registered; its third word is what is pending.
+            let pending = unsafe {
+                let (mut head, mut size) = (std::ptr::null::<[usize; 3]>(), 0_usize);
+                let failed =
+                    libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size);
+                failed != 0 || (*head)[2] != 0
+            };
             drop(held); // not its own
             let ours = table.pair.owner() == Some(parent)
                 && table.pair.try_lock().is_ok_and(|lock| lock.is_none())
-                && table.other.lock().is_ok_and(|lock| !lock.is_orphaned());
+                && table.other.lock().is_ok_and(|lock| !lock.is_orphaned())
+                && !pending;
             // SAFETY: ends the child at once.
             unsafe { libc::_exit(i32::from(!ours)) };
         }

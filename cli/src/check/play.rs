@@ -33,7 +33,7 @@ impl From<wigwag::Error> for Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        Fault(error.to_string())
+        Fault(crate::failure::words(&error))
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use wigwag::facility::Naming;
 use wigwag::gate::Mode;
+use wigwag::guarantees::PeerDeath;
 use wigwag::{Kind, Role, Wait, signal};
 
 use super::acquire;
@@ -64,13 +65,23 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         Role::Join
     };
 
-    let interrupts = Interrupts::hold(&[signal::Signal::CHLD])?;
+    // What the kernel gives back when we are killed can be waited for in one system call, with the
+    // signals let through: so others see by whom we are blocked (wigwag why, deadlocks).
+    let in_one_piece = wait == Wait::Forever
+        && object.facility.guarantees.peer_death == PeerDeath::Released
+        && object.address.options().get("undo").is_none();
     let gate = acquire::open(&object, role, wait)?;
-    patience::patiently(
-        wait,
-        || interrupts.check(),
-        |slice| gate.acquire_with(mode, slice),
-    )?;
+    if in_one_piece {
+        gate.acquire_with(mode, wait)?;
+    }
+    let interrupts = Interrupts::hold(&[signal::Signal::CHLD])?;
+    if !in_one_piece {
+        patience::patiently(
+            wait,
+            || interrupts.check(),
+            |slice| gate.acquire_with(mode, slice),
+        )?;
+    }
     let outcome = attend(&args.command, &interrupts);
     match gate.release() {
         // Removed in the meantime: there is nothing left to leave.

@@ -150,9 +150,8 @@ impl Args {
             object.user.as_ref() == Some(user)
                 || object.uid.map(|uid| uid.to_string()).as_ref() == Some(user)
         };
-        let waits = object.is_waited_for() || object.waiting.is_some_and(|waiting| waiting > 0);
         self.user.as_ref().is_none_or(user)
-            && (!self.waiting || waits)
+            && (!self.waiting || object.is_waited_for())
             && (!self.leaked || object.leak.is_some())
             && self.name.as_ref().is_none_or(|glob| {
                 let name = object.name.as_bytes();

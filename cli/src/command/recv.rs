@@ -104,7 +104,7 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
     let name = (role == Role::Serve && object.facility.naming == Naming::Socket)
         .then(|| MadeName::of(&object));
     let mut printer = Printer::new(form(&args));
-    let endpoint = super::open(&object, opening, &worth_it).inspect_err(|error| {
+    let endpoint = super::open(&object, opening, worth_it).inspect_err(|error| {
         if let (Some(name), Failure::Library(error)) = (&name, error)
             && error.kind() == Kind::AlreadyExists
         {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Paint;
+use super::{Paint, count};
 use crate::command::deadlocks::Findings;
 use crate::command::why::Answers;
 
@@ -62,14 +62,13 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, found: &Findings) -> io::
         writeln!(out, "{}", paint.good("no deadlock"))?;
     }
     if information > 0 {
-        let words = format!("{information} waits are information only: --all shows them");
+        let waits = count(information, "wait is", "waits are");
+        let words = format!("{waits} information only: --all shows");
         writeln!(out, "{}", paint.faint(&words))?;
     }
     if !graph.unseen().is_empty() {
-        let words = format!(
-            "{} processes could not be looked into; they count as able to act",
-            graph.unseen().len()
-        );
+        let processes = count(graph.unseen().len(), "process", "processes");
+        let words = format!("{processes} could not be looked into, and count as able to act");
         writeln!(out, "{}", paint.faint(&words))?;
     }
     Ok(())

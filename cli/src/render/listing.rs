@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use wigwag_observe::Object;
 use wigwag_observe::object::{Fill, Unit};
 
-use super::Paint;
 use super::table::{Align, Cell, Table};
+use super::{Paint, count};
 use crate::command::ls::{Column, Listing};
 
 pub(super) fn print(out: &mut dyn Write, paint: Paint, listing: &Listing) -> io::Result<()> {
@@ -40,7 +40,10 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, listing: &Listing) -> io:
         .filter(|unseen| unseen.pid.is_some())
         .count();
     if processes > 0 {
-        let words = format!("of {processes} processes it could not be seen what they have open");
+        let words = format!(
+            "of {} it could not be seen what is open",
+            count(processes, "process", "processes")
+        );
         writeln!(out, "{}", paint.faint(&words))?;
     }
     Ok(())

@@ -25,6 +25,11 @@ use crate::arguments::Color;
 use crate::failure::Failure;
 use crate::report::Report;
 
+/// A number with its noun: `1 process`, `2 processes`.
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Where and how a command's outcome is printed.
 #[derive(Debug)]
 pub(crate) struct Output {

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::Paint;
 use super::table::{Align, Cell, Table};
+use super::{Paint, count};
 use crate::command::overview::Overview;
 
 pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> io::Result<()> {
@@ -36,13 +36,17 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
     table.print(out, paint)?;
     writeln!(
         out,
-        "\n{} processes; {} objects are full, {} seem to be used by nobody",
-        overview.processes, overview.full, overview.leaks
+        "\n{}; {} full, {} to be used by nobody",
+        count(overview.processes, "process", "processes"),
+        count(overview.full, "object is", "objects are"),
+        count(overview.leaks, "seems", "seem")
     )?;
     let stuck = match (overview.deadlocks, overview.dead_ends) {
         (0, 0) => paint.good("no deadlock"),
         (deadlocks, dead_ends) => paint.bad(&format!(
-            "{deadlocks} deadlocks, {dead_ends} waits that nobody is left to end: wigwag deadlocks"
+            "{}, {} that nobody is left to end: wigwag deadlocks",
+            count(deadlocks, "deadlock", "deadlocks"),
+            count(dead_ends, "wait", "waits")
         )),
     };
     writeln!(
@@ -51,10 +55,8 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, overview: &Overview) -> i
         overview.waiting
     )?;
     if overview.unseen_processes > 0 {
-        let words = format!(
-            "{} processes could not be looked into",
-            overview.unseen_processes
-        );
+        let processes = count(overview.unseen_processes, "process", "processes");
+        let words = format!("{processes} could not be looked into");
         writeln!(out, "{}", paint.faint(&words))?;
     }
     writeln!(out)?;

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use wigwag_observe::Object;
 use wigwag_observe::object::LeakCertainty;
 
-use super::Paint;
 use super::listing::{address, fill, owner};
 use super::table::{Align, Table};
+use super::{Paint, count};
 use crate::command::leaks::Leaks;
 use crate::command::show::Shown;
 
@@ -175,7 +175,10 @@ pub(super) fn print_leaks(out: &mut dyn Write, paint: Paint, leaks: &Leaks) -> i
         .filter(|unseen| unseen.pid.is_some())
         .count();
     if processes > 0 {
-        let words = format!("of {processes} processes it could not be seen what they have open");
+        let words = format!(
+            "of {} it could not be seen what is open",
+            count(processes, "process", "processes")
+        );
         writeln!(out, "{}", paint.faint(&words))?;
     }
     Ok(())

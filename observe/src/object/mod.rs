@@ -228,7 +228,9 @@ impl Object {
     /// Whether any thread waits for it.
     #[must_use]
     pub fn is_waited_for(&self) -> bool {
-        !self.waiters.is_empty() || self.waiting.is_some_and(|count| count > 0)
+        // A POSIX semaphore goes on counting those that were killed while they waited; who waits has it mapped.
+        let counts = self.facility != "sem" || !self.holders.is_empty();
+        !self.waiters.is_empty() || counts && self.waiting.is_some_and(|count| count > 0)
     }
 
     /// Whether the process holds it, waits for it, or has its other end.
