@@ -1,8 +1,9 @@
 //! Segments: which shared memory is a typed segment of wigwag's, of which type, made by whom.
 //!
-//! The first bytes say so. They are read last, when a process has been looked at, through a process that has the memory mapped, as a debugger would but without
-//! stopping it; only an object of `/dev/shm` that nobody has mapped is opened, for reading, and its time of last access is left
-//! as it was. A file is never opened: that would break its lease. What is in the value cannot be known without its type.
+//! The first bytes say so. They are read through a process that has the memory mapped, as a debugger would but without
+//! stopping it, and after all else of that process, since memory that a program fills in on demand may never come. Only an
+//! object of `/dev/shm` is opened, for reading, and its time of last access is left as it was. A file is never opened: that
+//! would break its lease. What is in the value cannot be known without its type.
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
