@@ -17,6 +17,9 @@
 //! Both marks are set before any sleep, the kernel compares the whole word before it lets anybody sleep,
 //! and every sleep ends after [`LONGEST_NAP`](crate::gate::watch::LONGEST_NAP) at most.
 
+mod waiter;
+
+use self::waiter::Waiter;
 use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
@@ -560,44 +563,6 @@ impl<const LIST: bool> Raw<LIST> {
     /// How many wait or were killed waiting.
     pub(in crate::gate) fn waiters(&self) -> u32 {
         self.waiters.load(Ordering::Relaxed) & COUNT
-    }
-}
-
-/// One thread's part in the count.
-struct Waiter<'a, const LIST: bool> {
-    raw: &'a Raw<LIST>,
-    counts: bool,
-}
-
-impl<const LIST: bool> Waiter<'_, LIST> {
-    /// Counts before a sleep; again, if it was taken for dead meanwhile.
-    fn count(&mut self) {
-        if !self.counts || self.raw.waiters.load(Ordering::SeqCst) & COUNT == 0 {
-            self.raw.waiters.fetch_add(ARRIVAL, Ordering::SeqCst);
-            self.counts = true;
-        }
-    }
-
-    /// Counts no longer.
-    fn leave(&mut self) {
-        if std::mem::take(&mut self.counts) {
-            // Never below zero: it may have been taken for dead.
-            let less = |waiters: u32| (waiters & COUNT != 0).then(|| waiters - 1);
-            let _ = self
-                .raw
-                .waiters
-                .fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
-        }
-    }
-
-    /// The mark that the word must have because others wait.
-    fn mark_for_others(&self) -> u32 {
-        let waiters = self.raw.waiters.load(Ordering::SeqCst) & COUNT;
-        if waiters > u32::from(self.counts) && !mutated("mutex-mark") {
-            WAITERS
-        } else {
-            0
-        }
     }
 }
 
