@@ -121,9 +121,10 @@ fn the_barrier_survives() {
 #[test]
 fn glibcs_robust_mutex_strands_a_waiter_and_its_condition_variable_breaks() {
     for scene in glibc::SCENES {
-        let tally = scene.run();
+        // The fault is a race of its own and a sample may miss it: other samples, a few times.
+        let found = (0..6).any(|offset| scene.run_from(offset).stuck > 0);
         assert!(
-            tally.stuck > 0,
+            found,
             "{}: the harness did not find the known fault",
             scene.name
         );

@@ -124,6 +124,11 @@ impl Scene {
 
     /// Kills at every point, or at a sample of them, and prints the line.
     pub fn run(&self) -> Tally {
+        self.run_from(std::process::id() as usize)
+    }
+
+    /// The same with another sample.
+    pub fn run_from(&self, offset: usize) -> Tally {
         let start = Instant::now();
         let full = std::env::var_os("WIGWAG_FULL").is_some();
         let mut tally = Tally::default();
@@ -150,7 +155,7 @@ impl Scene {
                 length *= 2;
             }
             let stride = (length / self.sample).max(1);
-            for point in (std::process::id() as usize % stride..length).step_by(stride) {
+            for point in (offset % stride..length).step_by(stride) {
                 if !count(self.at(point)) {
                     break;
                 }
