@@ -1,6 +1,7 @@
 //! Ls: what exists on this machine, and who has it.
 
 use serde::Serialize;
+use wigwag_observe::object::FACILITIES;
 use wigwag_observe::{Object, Snapshot, Unseen};
 
 use crate::arguments;
@@ -117,6 +118,12 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     }
     if !args.facility.is_empty() {
         builder = builder.facilities(args.facility.iter().cloned());
+    } else if !args.all && args.pid.is_empty() && !args.waiting {
+        // Half the work of a look is about what would not be listed.
+        let nameable = FACILITIES
+            .iter()
+            .filter(|scheme| !NAMELESS.contains(scheme));
+        builder = builder.facilities(nameable.copied());
     }
     let snapshot = builder
         .capture()
@@ -192,6 +199,21 @@ fn matches(glob: &[u8], name: &[u8]) -> bool {
     }
     glob[g..].iter().all(|byte| *byte == b'*')
 }
+
+/// Facilities whose objects never have an address.
+const NAMELESS: &[&str] = &[
+    "pipe",
+    "memfd",
+    "eventfd",
+    "signalfd",
+    "timerfd",
+    "epoll",
+    "inotify",
+    "fanotify",
+    "pidfd",
+    "io_uring",
+    "userfaultfd",
+];
 
 /// Whether another process can come to it by its name.
 pub(super) fn is_named(object: &Object) -> bool {

@@ -61,6 +61,7 @@ impl Capture<'_> {
     fn descriptor(&mut self, look: &Look, fd: &FdLook) -> Option<(Key, Role)> {
         let role = role(fd.fd.access);
         match &fd.fd.link {
+            Link::Pipe(_) | Link::Anonymous(_) if !self.wants_nameless() => None,
             Link::Pipe(ino) => {
                 let key = Key::Pipe(*ino);
                 self.object(key, || {

@@ -21,6 +21,8 @@ pub(super) struct Wanted {
     pub(super) mappings: bool,
     pub(super) sleepers: bool,
     pub(super) pipes: bool,
+    /// Pipes without a name, and what has no file at all; else only their number counts.
+    pub(super) nameless: bool,
     /// Files with locks, whose owners are to be found.
     pub(super) locked: HashSet<FileId>,
     pub(super) mounts: SlowMounts,
@@ -218,6 +220,7 @@ fn fds(process: &Process, wanted: &Wanted, scratch: &mut Scratch) -> io::Result<
     for fd in fds {
         let facts = match &fd.link {
             Link::Anonymous(_) | Link::Numbered(..) => None,
+            Link::Pipe(_) if !wanted.nameless => None,
             Link::Path { path, .. } if mounts::covers(&slow, path) || boring(path) => None,
             _ => process.fd_file(fd.fd).ok(),
         };
@@ -246,8 +249,8 @@ fn boring(path: &[u8]) -> bool {
 /// Whether `fdinfo` says more than the link: all that has no inode of its own, masters of terminals, owners of locks.
 fn needs_info(fd: &Fd, facts: Option<&FileFacts>, wanted: &Wanted) -> bool {
     match &fd.link {
-        Link::Anonymous(_) => true,
-        Link::Numbered(kind, _) => &**kind == "pidfd",
+        Link::Anonymous(_) => wanted.nameless,
+        Link::Numbered(kind, _) => &**kind == "pidfd" && wanted.nameless,
         Link::Path { path, .. } => {
             path.ends_with(b"/ptmx")
                 || facts.is_none_or(|facts| wanted.locked.contains(&facts.id))

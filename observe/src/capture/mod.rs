@@ -200,6 +200,7 @@ impl Capture<'_> {
                 .wants_any(&["shm", "sysv-shm", "file", "memfd", "sem"]),
             sleepers: self.options.waiters,
             pipes: self.options.wants_any(&["pipe", "fifo"]),
+            nameless: self.wants_nameless(),
             locked: self
                 .locks
                 .lines
@@ -234,6 +235,22 @@ impl Capture<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Whether anything is wanted that only descriptors lead to.
+    fn wants_nameless(&self) -> bool {
+        self.options.wants_any(&[
+            "pipe",
+            "eventfd",
+            "signalfd",
+            "timerfd",
+            "epoll",
+            "inotify",
+            "fanotify",
+            "pidfd",
+            "io_uring",
+            "userfaultfd",
+        ])
     }
 
     fn process(&mut self, look: Look) {
