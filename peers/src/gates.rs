@@ -254,11 +254,18 @@ fn checked(errno: i32) -> io::Result<()> {
 
 /// Puts this process on core 0, or on all that it had.
 fn pin(one_core: bool) -> io::Result<()> {
+    run_on(one_core.then_some(0))?;
+    // What a process that starts there would choose for itself.
+    watch::set_spin(if one_core { 0 } else { watch::DEFAULT_SPIN });
+    Ok(())
+}
+
+fn run_on(core: Option<usize>) -> io::Result<()> {
     // SAFETY: a set of numbers; the calls get its address and size.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if one_core {
-            libc::CPU_SET(0, &mut set);
+        if let Some(core) = core {
+            libc::CPU_SET(core, &mut set);
         } else {
             (0..libc::CPU_SETSIZE as usize).for_each(|core| libc::CPU_SET(core, &mut set));
         }
@@ -266,8 +273,6 @@ fn pin(one_core: bool) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
-    // What a process that starts there would choose for itself.
-    watch::set_spin(if one_core { 0 } else { watch::DEFAULT_SPIN });
     Ok(())
 }
 
@@ -313,6 +318,8 @@ fn play(part: &str) -> io::Result<()> {
             io::stdin().read(&mut [0]).map(drop)
         }
         "contest" => {
+            let cores = std::thread::available_parallelism()?.get();
+            run_on(Some(1.min(cores - 1)))?;
             ready()?;
             contest(&arena)
         }
@@ -509,7 +516,9 @@ fn contested(
             3,
         ),
     ];
+    // Each on a core of its own: on one they would take turns by the time slice, and meet in no cache line.
     let _partner = Partner::start("contest", name)?;
+    run_on(Some(0))?;
     for (speed, fair, peer, number) in contests {
         if !wanted(speed) && !fair.is_some_and(wanted) {
             continue;
@@ -564,7 +573,7 @@ fn contested(
         }
     }
     arena.ours.contest.store(STOP, Relaxed);
-    Ok(())
+    run_on(None)
 }
 
 fn hand_overs(
