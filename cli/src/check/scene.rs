@@ -33,6 +33,18 @@ struct Props {
     second: Option<(Process, Instant)>,
 }
 
+impl Props {
+    fn clear(&mut self) -> Result<()> {
+        if let Some((second, _)) = self.second.take() {
+            second.end();
+        }
+        match self.meeting.take() {
+            Some(mut meeting) => meeting.clean(),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Scene {
     /// A scene that is watched from now on.
     ///
@@ -83,21 +95,16 @@ impl Scene {
 
     /// Puts everything away.
     pub(crate) fn clear(&self) -> Result<()> {
-        let mut props = self.props();
-        if let Some((second, _)) = props.second.take() {
-            second.end();
-        }
-        match props.meeting.take() {
-            Some(mut meeting) => meeting.clean(),
-            None => Ok(()),
-        }
+        self.props().clear()
     }
 
     fn watch(&self, interrupts: &Interrupts) {
         loop {
             if let Some(arrived) = interrupts.next(Duration::from_millis(200)) {
+                // Locked until we are gone: the other thread, set free by this, must not make the next meeting.
+                let mut props = self.props();
                 // What cannot be removed now cannot be told to anybody who waits.
-                let _ = self.clear();
+                let _ = props.clear();
                 let code = exit::SIGNALLED.wrapping_add(arrived.signal.number() as u8);
                 std::process::exit(code.into());
             }

@@ -224,6 +224,9 @@ fn fds(process: &Process, wanted: &Wanted, scratch: &mut Scratch) -> io::Result<
             Link::Path { path, .. } if mounts::covers(&slow, path) || boring(path) => None,
             _ => process.fd_file(fd.fd).ok(),
         };
+        if names_something(&fd, facts.as_ref()) && !still_so(process, &fd, scratch) {
+            continue;
+        }
         let number = fd.fd;
         let info = needs_info(&fd, facts.as_ref(), wanted)
             .then(|| process.fdinfo(number, scratch).ok())
@@ -237,6 +240,22 @@ fn fds(process: &Process, wanted: &Wanted, scratch: &mut Scratch) -> io::Result<
         });
     }
     Ok(looks)
+}
+
+/// Whether an object gets its name from this link.
+fn names_something(fd: &Fd, facts: Option<&FileFacts>) -> bool {
+    let Link::Path { path, .. } = &fd.link else {
+        return false;
+    };
+    facts.is_some_and(FileFacts::is_fifo) || path.starts_with(b"/dev/shm/")
+}
+
+/// Whether the link still leads there: a busy process may have closed the descriptor after its link was read and
+/// opened another file under the same number, whose facts would then go under a wrong name.
+fn still_so(process: &Process, fd: &Fd, scratch: &mut Scratch) -> bool {
+    process
+        .fd(fd.fd, scratch)
+        .is_ok_and(|now| now.link == fd.link)
 }
 
 fn boring(path: &[u8]) -> bool {
