@@ -20,8 +20,10 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     match word.command {
         LOCK_PI | LOCK_PI2 => priority_inheriting(word),
         WAIT_REQUEUE_PI => Some(word.anybody("condvar", "waits for a signal", "may signal")),
-        WAIT => mutex(word)
-            .or_else(|| stdio(word))
+        // First what is certain by a pointer that leads back to itself: half of that pointer, by chance a small number,
+        // would pass for the owner of a mutex.
+        WAIT => stdio(word)
+            .or_else(|| mutex(word))
             .or_else(|| robust(word))
             .or_else(|| barrier(word)),
         WAIT_BITSET if word.realtime => join(word)
