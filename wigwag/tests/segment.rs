@@ -30,7 +30,10 @@ struct Names(Vec<String>, #[allow(dead_code)] process::Directory);
 fn names() -> Names {
     let directory = process::Directory::new();
     let unique = process::unique("segment");
-    let key = 0x5747_0000 + (std::process::id() & 0xffff) * 7 % 0xffff;
+    // Of its own for each caller: the tests of this process run at the same time.
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) & 0xf;
+    let key = 0x6000_0000 | (std::process::id() & 0x3f_ffff) << 4 | number;
     let file = directory.file("segment");
     Names(
         vec![
