@@ -1,0 +1,6 @@
+//! Broadcast: every subscriber sees every value.
+
+#[cfg(not(loom))]
+mod course;
+#[cfg(loom)]
+pub mod course;

@@ -1,0 +1,3 @@
+//! Channel.
+pub mod broadcast;
+pub mod latest;

@@ -1,0 +1,2 @@
+//! Pattern.
+pub mod channel;
