@@ -22,7 +22,7 @@ fn explore(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
 struct Lossless {
     front: Front,
     slots: [UnsafeCell<u64>; 2],
-    cursors: [Cursor; 2],
+    cursors: [AtomicU64; 2],
     killed: AtomicBool,
 }
 
@@ -34,19 +34,19 @@ impl Lossless {
         Lossless {
             front: Front::new(),
             slots: [UnsafeCell::new(0), UnsafeCell::new(0)],
-            cursors: [Cursor::new(), Cursor::new()],
+            cursors: [AtomicU64::new(ABSENT), AtomicU64::new(ABSENT)],
             killed: AtomicBool::new(false),
         }
     }
 
     /// The least cursor; the second place counts unless its subscriber was killed.
     fn slowest(&self) -> u64 {
-        let other = self.cursors[1].get();
+        let other = Cursor(&self.cursors[1]).get();
         let other = match self.killed.load(Ordering::Acquire) {
             true => ABSENT,
             false => other,
         };
-        self.cursors[0].get().min(other)
+        Cursor(&self.cursors[0]).get().min(other)
     }
 
     fn send(&self, publisher: &mut Publisher, value: u64) {
@@ -69,7 +69,7 @@ impl Lossless {
     }
 
     /// Reads `count` values from `at` on.
-    fn receive(&self, cursor: &Cursor, at: u64, count: u64) {
+    fn receive(&self, cursor: &AtomicU64, at: u64, count: u64) {
         let mut follower = Follower::new(at);
         for _ in 0..count {
             while follower.published(&self.front) == 0 {
@@ -78,7 +78,7 @@ impl Lossless {
             let at = follower.at();
             assert_eq!(self.read(at), at + 100);
             follower.go(at + 1);
-            cursor.set(at + 1);
+            Cursor(cursor).set(at + 1);
         }
     }
 }
@@ -88,7 +88,7 @@ fn each_subscriber_reads_each_value_and_none_is_overwritten_before() {
     explore(3, || {
         let shared = Arc::new(Lossless::new());
         for cursor in &shared.cursors {
-            assert_eq!(cursor.join(&shared.front, |tail, _| tail), Some(0));
+            assert_eq!(Cursor(cursor).join(&shared.front, |tail, _| tail), Some(0));
         }
         let there = shared.clone();
         let subscriber = thread::spawn(move || there.receive(&there.cursors[0], 0, 3));
@@ -108,7 +108,7 @@ fn who_joins_while_the_sender_runs_protects_what_he_reads() {
         let there = shared.clone();
         // He wants all that is there, so he races for the oldest value.
         let late = thread::spawn(move || {
-            let cursor = &there.cursors[0];
+            let cursor = Cursor(&there.cursors[0]);
             let start = cursor.join(&there.front, |_, floor| floor).expect("sane");
             if there.front.tail() > start {
                 assert_eq!(there.read(start), start + 100);
@@ -133,7 +133,7 @@ fn a_sender_who_takes_over_protects_who_joined_meanwhile() {
         }
         let there = shared.clone();
         let late = thread::spawn(move || {
-            let cursor = &there.cursors[0];
+            let cursor = Cursor(&there.cursors[0]);
             let start = cursor.join(&there.front, |_, floor| floor).expect("sane");
             if there.front.tail() > start {
                 assert_eq!(there.read(start), start + 100);
@@ -153,7 +153,7 @@ fn a_killed_subscriber_is_waited_for_no_longer() {
     explore(3, || {
         let shared = Arc::new(Lossless::new());
         let cursor = &shared.cursors[1];
-        assert_eq!(cursor.join(&shared.front, |tail, _| tail), Some(0));
+        assert_eq!(Cursor(cursor).join(&shared.front, |tail, _| tail), Some(0));
         let there = shared.clone();
         let victim = thread::spawn(move || {
             there.receive(&there.cursors[1], 0, 1);

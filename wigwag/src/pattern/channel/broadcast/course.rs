@@ -57,32 +57,25 @@ impl Front {
     }
 }
 
-/// A cursor.
-#[repr(C, align(64))]
-#[derive(Debug)]
-pub struct Cursor(AtomicU64);
+/// A cursor, alone in a line of shared memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Cursor<'a>(pub &'a AtomicU64);
 
-impl Cursor {
-    /// Of nobody.
-    #[cfg_attr(not(loom), allow(dead_code))]
-    pub fn new() -> Self {
-        Cursor(AtomicU64::new(ABSENT))
-    }
-
+impl Cursor<'_> {
     /// What it protects.
-    pub fn get(&self) -> u64 {
+    pub fn get(self) -> u64 {
         self.0.load(when("broadcast-slowest", Ordering::Acquire))
     }
 
     /// Gives up all before `to`.
     #[inline]
-    pub fn set(&self, to: u64) {
+    pub fn set(self, to: u64) {
         self.0.store(to, when("broadcast-free", Ordering::Release));
     }
 
     /// Protects all from `choose(tail, floor)` on, which is not before the floor; where it was, or `None` when what
     /// was read makes no sense.
-    pub fn join(&self, front: &Front, choose: impl Fn(u64, u64) -> u64) -> Option<u64> {
+    pub fn join(self, front: &Front, choose: impl Fn(u64, u64) -> u64) -> Option<u64> {
         let mut floor = front.floor.load(Ordering::Acquire);
         loop {
             let tail = front.tail();
