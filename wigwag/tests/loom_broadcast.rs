@@ -1,7 +1,7 @@
 //! Broadcast under loom: what the sender and each subscriber may touch, and what they see.
 //!
 //! Its weakenings are `broadcast-publish`, `-observe`, `-free`, `-slowest`, `-join`, `-raise` and `-again` for the lossless
-//! course, `-floor` and `-check` for the overwriting one.
+//! course, `-floor` and `-check` for the overwriting one, and `bell-rings` where several sleep.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -9,6 +9,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::thread;
 use wigwag::pattern::channel::broadcast::course::{ABSENT, Cursor, Follower, Front, Publisher};
+use wigwag::pattern::channel::broadcast::model::Model;
 
 /// Explores `run` with at most `preemptions` switches that no thread asked for.
 fn explore(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
@@ -214,5 +215,24 @@ fn an_overwritten_value_is_never_taken_and_each_loss_is_counted() {
             publisher.publish(&shared.front, at + 1);
         }
         subscriber.join().expect("a thread");
+    });
+}
+
+/// Between the last look of one and his sleep the sender may ring and the other mark the word again.
+#[test]
+fn two_who_sleep_on_one_bell_are_both_woken() {
+    explore(3, || {
+        let (mut sender, receivers) = Model::new();
+        let receivers = receivers.map(|mut receiver| {
+            thread::spawn(move || {
+                assert!(receiver.recv());
+                receiver
+            })
+        });
+        sender.send();
+        // It stays until both have it.
+        for receiver in receivers {
+            receiver.join().expect("a thread");
+        }
     });
 }

@@ -119,10 +119,16 @@ impl Follower {
     #[inline]
     pub fn published(&mut self, front: &Front) -> u64 {
         if self.tail <= self.at {
-            self.tail = front.tail();
+            self.look(front);
         }
         // He who was overtaken may know a later floor than tail.
         self.tail.saturating_sub(self.at)
+    }
+
+    /// Looks at the sender's line.
+    #[inline]
+    pub fn look(&mut self, front: &Front) {
+        self.tail = front.tail();
     }
 
     /// Goes on at `to`.

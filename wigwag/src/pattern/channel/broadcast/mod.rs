@@ -40,8 +40,12 @@ use std::sync::Arc;
 #[cfg(not(loom))]
 mod course;
 #[cfg(loom)]
+#[allow(missing_docs)]
 pub mod course;
 mod message;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod model;
 mod publishing;
 mod record;
 mod subscribed;

@@ -86,7 +86,7 @@ impl Subscribed {
             front: NonNull::from(&region.control::<Words>().front),
             end: NonNull::from(seat.end()),
             ringer: Ringer::default(),
-            waiter: Waiter::new(waiting),
+            waiter: Waiter::among_many(waiting),
             overtaken,
             copies: overtaken || region.trust() == Trust::Nobody,
             missed: 0,
@@ -128,6 +128,12 @@ impl Subscribed {
             return Err(impossible(self.region(), "receive from"));
         }
         Ok(published)
+    }
+
+    /// Looks how much is published now, also when it knows of some.
+    pub(super) fn look(&mut self) {
+        // SAFETY: as above.
+        self.follower.look(unsafe { self.front.as_ref() });
     }
 
     /// Up to where it may have been overwritten, if that is behind what was read from the present position on.

@@ -244,6 +244,7 @@ impl<T: Plain> Receiver<T> {
     /// # Errors
     /// As for [`recv`](Self::recv).
     pub fn recv_many(&mut self) -> Result<Batch<'_, T>> {
+        self.side.look();
         let taken = self.take_waiting(u64::MAX, Deadline::Never)?;
         Ok(Batch {
             receiver: self,

@@ -112,7 +112,7 @@ impl Reading {
             seen: 0,
             count,
             stride,
-            waiter: Waiter::new(waiting),
+            waiter: Waiter::among_many(waiting),
             seat: Seat::take(region, Role::Receiver, seats, |_, _| Ok(()), |_, _| Ok(()))?,
         })
     }

@@ -32,6 +32,7 @@ mod value;
 #[cfg(not(loom))]
 mod version;
 #[cfg(loom)]
+#[allow(missing_docs)]
 pub mod version;
 
 use self::board::{Reading, Writing};
