@@ -99,18 +99,17 @@ fn a_large_value_filled_in_place_is_never_seen_torn() {
         .create(&name)
         .unwrap();
     let mut receiver = frames.receiver().unwrap();
-    let (mut last, mut seen) = (0, 0);
+    let mut seen = 0;
     for _ in 0..20 {
         let mut child = process::play(test, "write", &[("OBJECT", &name)]).start();
-        // A new one begins to count anew.
-        let mut fresh = receiver.recv_timeout(LIMIT).map(|frame| frame[0]).unwrap();
+        process::eventually("a new sender", || receiver.is_connected());
+        drop(receiver.recv_timeout(LIMIT).unwrap());
         for _ in 0..50 {
             // Two buffers only: it may be overtaken again and again, but says so and does not wait.
             match receiver.latest() {
                 Ok(frame) => {
                     let frame = frame.unwrap();
                     assert!(frame.iter().all(|word| *word == frame[0]), "torn");
-                    fresh = frame[0];
                     seen += 1;
                 }
                 Err(error) => assert_eq!(error.kind(), Kind::WouldBlock, "{error}"),
@@ -120,10 +119,8 @@ fn a_large_value_filled_in_place_is_never_seen_torn() {
         // It was killed in the middle, most likely; the last complete one is there.
         let frame = receiver.latest().unwrap().unwrap();
         assert!(frame.iter().all(|word| *word == frame[0]), "torn");
-        assert!(frame[0] >= fresh);
-        last += frame[0];
     }
-    assert!(seen > 0 && last > 20);
+    assert!(seen > 0);
 }
 
 #[test]

@@ -23,6 +23,9 @@ use crate::sys::atomic::{AtomicU64, Ordering, fence, mutated};
 /// The cursor of nobody.
 pub const ABSENT: u64 = u64::MAX;
 
+/// No ring gets so far in its life; a position from here on was written by somebody who does not keep the rules.
+pub const END: u64 = 1 << 62;
+
 /// The sender's words.
 #[repr(C, align(64))]
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Cursor<'_> {
         let mut floor = front.floor.load(Ordering::Acquire);
         loop {
             let tail = front.tail();
-            if floor > tail {
+            if floor > tail || tail >= END {
                 return None;
             }
             let start = choose(tail, floor).clamp(floor, tail);
@@ -154,7 +157,7 @@ impl Publisher {
     pub fn resume(front: &Front, window: u64) -> Option<Self> {
         let tail = front.tail.load(Ordering::Acquire);
         let floor = front.floor.load(Ordering::Acquire);
-        let sane = floor <= tail && tail - floor <= window && tail < 1 << 62;
+        let sane = floor <= tail && tail - floor <= window && tail < END;
         sane.then_some(Publisher {
             tail,
             floor,

@@ -119,7 +119,12 @@ impl Publishing {
                     self.publisher.take_room(front, need, boundary);
                     return Ok(true);
                 }
-                Full::Wait => self.wait(needed, deadline)?,
+                Full::Wait => {
+                    self.wait(needed, deadline)?;
+                    if deadline.passed() && self.look(need).is_err() {
+                        return Err(self.in_vain(deadline));
+                    }
+                }
                 Full::DropNewest => {
                     self.lose();
                     return Ok(false);

@@ -9,7 +9,7 @@ use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
-use super::course::{ABSENT, Follower, Front};
+use super::course::{ABSENT, END, Follower, Front};
 use super::publishing::{cursor, impossible};
 use super::{SENDER, Words};
 use crate::error::{Error, Kind, Result};
@@ -21,6 +21,8 @@ use crate::wait::Deadline;
 
 /// A receiver that is overtaken this often in a row says that there is nothing, and who waits looks at the clock.
 pub(super) const ATTEMPTS: u32 = 64;
+/// How often one that joins looks where.
+const JOINS: u32 = 10_000;
 
 /// A receiver's side.
 #[derive(Debug)]
@@ -62,18 +64,33 @@ impl Subscribed {
         )
     }
 
-    /// Begins at the position that `choose(tail, floor)` says, with what else it says.
+    /// Begins at the position that `choose(tail, floor)` says, with what else it says; of what it read from the ring, only
+    /// what was not overwritten counts.
     pub(super) fn join(seat: &Seat, choose: impl Fn(u64, u64) -> (u64, u64)) -> Result<(u64, u64)> {
-        let words: &Words = seat.region().control();
-        let more = Cell::new(0);
-        let start = cursor(seat.end()).join(&words.front, |tail, floor| {
-            let (start, of) = choose(tail, floor);
+        let region = seat.region();
+        let front = &region.control::<Words>().front;
+        let (capacity, more) = (region.plan().capacity, Cell::new(0));
+        let choose = |tail: u64, floor: u64| {
+            let (start, of) = choose(tail, floor.max(tail.saturating_sub(capacity)));
             more.set(of);
             start
-        });
-        match start {
+        };
+        let start = if region.plan().full == Full::OverwriteOldest {
+            // Nobody looks at its cursor.
+            let attempt = || {
+                let tail = front.tail();
+                let start = choose(tail, front.floor_after_reading().min(tail));
+                (front.floor_after_reading() <= start).then_some(start)
+            };
+            let start = (0..JOINS).find_map(|_| attempt());
+            // The sender laps it again and again. Of values it knows which it missed; of messages it could not.
+            start.or_else(|| Some(front.tail()).filter(|_| more.get() == 0))
+        } else {
+            cursor(seat.end()).join(front, choose)
+        };
+        match start.filter(|start| *start < END) {
             Some(start) => Ok((start, more.get())),
-            None => Err(impossible(seat.region(), "attach to")),
+            None => Err(impossible(region, "attach to")),
         }
     }
 
@@ -124,7 +141,7 @@ impl Subscribed {
     pub(super) fn published(&mut self) -> Result<u64> {
         // SAFETY: it lies in the region, which the seat keeps mapped.
         let published = self.follower.published(unsafe { self.front.as_ref() });
-        if published > self.capacity() && (!self.overtaken || published > 1 << 62) {
+        if published > self.capacity() && (!self.overtaken || self.at() + published >= END) {
             return Err(impossible(self.region(), "receive from"));
         }
         Ok(published)
@@ -149,7 +166,7 @@ impl Subscribed {
     pub(super) fn catch_up(&self, floor: u64, attempt: u32) -> Result<(u64, u64)> {
         // SAFETY: as above.
         let tail = unsafe { self.front.as_ref() }.tail();
-        if floor > tail || tail - self.at() > 1 << 62 {
+        if floor > tail || tail >= END {
             return Err(impossible(self.region(), "receive from"));
         }
         Ok(match attempt {
