@@ -148,17 +148,15 @@ static inline int64_t wigwag_now(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* Sleeps while *word is `expected`, for at most a nap and not beyond `deadline` (negative: none). */
+/* Sleeps while *word is `expected`, for at most a nap and not beyond `deadline` (negative: none). Who looks from outside
+ * tells a nap (FUTEX_WAIT, relative) from the caller's own time-out (FUTEX_WAIT_BITSET, absolute). */
 static inline void wigwag_sleep(uint32_t *word, uint32_t expected, int64_t deadline)
 {
-    int64_t nap = WIGWAG_NAP;
-    if (deadline >= 0) {
-        int64_t left = deadline - wigwag_now();
-        nap = left < 0 ? 0 : left < nap ? left : nap;
-    }
-    struct timespec time = {(time_t)(nap / 1000000000), (long)(nap % 1000000000)};
+    int last = deadline >= 0 && deadline - wigwag_now() <= WIGWAG_NAP;
+    int64_t until = last ? deadline : WIGWAG_NAP;
+    struct timespec time = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAIT, expected, &time, NULL, 0);
+    syscall(SYS_futex, word, last ? FUTEX_WAIT_BITSET : FUTEX_WAIT, expected, &time, NULL, FUTEX_BITSET_MATCH_ANY);
     errno = saved;
 }
 

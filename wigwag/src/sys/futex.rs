@@ -1,7 +1,13 @@
 //! Futex: sleep while a 32-bit word has a value, wake who sleeps on it; the word is the whole interface.
 //!
-//! A sleeper may return for no reason, so every caller is a loop around its own condition. Time-outs
-//! are absolute on the monotonic clock: an interrupted sleep does not start again.
+//! A sleeper may return for no reason, so every caller is a loop around its own condition. Two kinds of sleep, which
+//! who looks from outside (`/proc/PID/syscall`) tells apart by the operation:
+//!
+//! | | operation | time-out | meaning |
+//! |---|---|---|---|
+//! | [`wait`] | `FUTEX_WAIT_BITSET` (9) | absolute on the monotonic clock, or none | the caller's time: it gives up then; an interrupted sleep does not start again |
+//! | [`nap`] | `FUTEX_WAIT` (0) | relative | it looks around then and sleeps on: a wait without an end, or whose end is further away |
+//!
 //! Under `cfg(loom)` the kernel's queue is modelled, without time-outs and without idle returns.
 //!
 //! `futex(2)`, `futex(7)`.
@@ -28,7 +34,7 @@ mod kernel {
     use std::time::Duration;
 
     use rustix::io::Errno;
-    use rustix::thread::futex::{Flags, wait_bitset, wake as futex_wake};
+    use rustix::thread::futex::{Flags, wait as futex_wait, wait_bitset, wake as futex_wake};
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     use super::{AtomicU32, Deadline, Sleep};
@@ -45,7 +51,20 @@ mod kernel {
             Some(Duration::ZERO) => return Sleep::TimedOut,
             Some(left) => later(left),
         };
-        match wait_bitset(word, SHARED, expected, until.as_ref(), ANY) {
+        ended(wait_bitset(word, SHARED, expected, until.as_ref(), ANY))
+    }
+
+    /// Sleeps while `word` is `expected`, at most for `limit`, after which the caller looks around and sleeps on.
+    pub(crate) fn nap(word: &AtomicU32, expected: u32, limit: Duration) -> Sleep {
+        let limit = Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        };
+        ended(futex_wait(word, SHARED, expected, Some(&limit)))
+    }
+
+    fn ended(answer: Result<(), Errno>) -> Sleep {
+        match answer {
             Ok(()) | Err(Errno::INTR) => Sleep::Woken,
             Err(Errno::AGAIN) => Sleep::Changed,
             Err(Errno::TIMEDOUT) => Sleep::TimedOut,
@@ -75,7 +94,7 @@ mod kernel {
     }
 }
 #[cfg(not(loom))]
-pub(crate) use kernel::{wait, wake};
+pub(crate) use kernel::{nap, wait, wake};
 
 #[cfg(loom)]
 mod model {
@@ -123,6 +142,11 @@ mod model {
         Sleep::Woken
     }
 
+    /// A model has no time: whoever naps sleeps until it is woken.
+    pub(crate) fn nap(word: &AtomicU32, expected: u32, _limit: std::time::Duration) -> Sleep {
+        wait(word, expected, Deadline::Never)
+    }
+
     pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
         let mut queues = QUEUES.lock().expect("a model");
         let queue = queues.entry(key(word)).or_default();
@@ -135,7 +159,7 @@ mod model {
     }
 }
 #[cfg(loom)]
-pub(crate) use model::{wait, wake};
+pub(crate) use model::{nap, wait, wake};
 
 #[cfg(all(test, not(loom)))]
 mod tests {
