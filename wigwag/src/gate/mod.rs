@@ -3,6 +3,7 @@
 //! | need | use | when its holder dies |
 //! |---|---|---|
 //! | one thread of any process at a time, with the value it guards | [`Mutex`] | the next one is told, and repairs |
+//! | the same, among threads of unlike real-time priority | [`Mutex::inheriting`] | the next one is told, and repairs |
 //! | the same, and waiting inside for a change of the value | [`Monitor`] | the next one is told, and repairs |
 //! | many readers or one writer of a value | [`RwLock`] | a reader's lock is freed; after a writer's death the next one is told, and repairs |
 //! | waiting for a change of what a mutex guards | [`Condvar`] | nothing is held |

@@ -28,16 +28,40 @@ pub(crate) enum Sleep {
     Gone,
 }
 
+/// What came of asking the kernel for a lock that it hands over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// The caller owns it, and the word says so.
+    Ours,
+    /// Interrupted, or the owner was just ending: look again.
+    Again,
+    /// The deadline passed.
+    TimedOut,
+    /// There is no thread of the id in the word.
+    NoOwner,
+    /// Its owner waits for the caller.
+    Cycle,
+    /// The word does not agree with what the kernel knows.
+    Disagrees,
+    /// The page behind the word is gone.
+    Gone,
+    /// The kernel cannot do it.
+    Unsupported,
+}
+
 #[cfg(not(loom))]
 mod kernel {
     use std::num::NonZeroU32;
     use std::time::Duration;
 
     use rustix::io::Errno;
-    use rustix::thread::futex::{Flags, wait as futex_wait, wait_bitset, wake as futex_wake};
+    use rustix::thread::futex::{
+        Flags, lock_pi, lock_pi2, trylock_pi, unlock_pi, wait as futex_wait, wait_bitset,
+        wake as futex_wake,
+    };
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
-    use super::{AtomicU32, Deadline, Sleep};
+    use super::{AtomicU32, Deadline, Handover, Sleep};
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
 
@@ -72,9 +96,48 @@ mod kernel {
         }
     }
 
+    /// Takes a priority-inheriting lock that is not free, waiting until `deadline`; the owner runs with the priority of the
+    /// most urgent who waits.
+    pub(crate) fn lock_inheriting(word: &AtomicU32, _me: u32, deadline: Deadline) -> Handover {
+        let asked = match deadline.remaining() {
+            None => lock_pi(word, SHARED, None),
+            Some(Duration::ZERO) => match trylock_pi(word, SHARED) {
+                Err(Errno::AGAIN | Errno::DEADLK) => Err(Errno::TIMEDOUT),
+                answer => answer.map(drop),
+            },
+            Some(left) => match lock_pi2(word, SHARED, later(left).as_ref()) {
+                // Before Linux 5.14 there is only the one that goes by the clock on the wall.
+                Err(Errno::NOSYS) => {
+                    lock_pi(word, SHARED, from_now(ClockId::Realtime, left).as_ref())
+                }
+                answer => answer,
+            },
+        };
+        match asked {
+            Ok(()) => Handover::Ours,
+            Err(Errno::INTR | Errno::AGAIN) => Handover::Again,
+            Err(Errno::TIMEDOUT) => Handover::TimedOut,
+            Err(Errno::SRCH) => Handover::NoOwner,
+            Err(Errno::DEADLK) => Handover::Cycle,
+            Err(Errno::INVAL | Errno::PERM) => Handover::Disagrees,
+            Err(Errno::NOSYS) => Handover::Unsupported,
+            Err(_) => Handover::Gone,
+        }
+    }
+
+    /// Gives back a priority-inheriting lock for which somebody waits.
+    pub(crate) fn unlock_inheriting(word: &AtomicU32) {
+        // Another answer than "again" means that it is not ours any more, or that the page is gone.
+        while matches!(unlock_pi(word, SHARED), Err(Errno::AGAIN | Errno::INTR)) {}
+    }
+
     /// The monotonic time `left` from now; none when the clock has no such time.
     fn later(left: Duration) -> Option<Timespec> {
-        let now = clock_gettime(ClockId::Monotonic);
+        from_now(ClockId::Monotonic, left)
+    }
+
+    fn from_now(clock: ClockId, left: Duration) -> Option<Timespec> {
+        let now = clock_gettime(clock);
         let nanoseconds = now.tv_nsec + i64::from(left.subsec_nanos());
         let seconds = i64::try_from(left.as_secs()).ok()?;
         Some(Timespec {
@@ -94,7 +157,7 @@ mod kernel {
     }
 }
 #[cfg(not(loom))]
-pub(crate) use kernel::{nap, wait, wake};
+pub(crate) use kernel::{lock_inheriting, nap, unlock_inheriting, wait, wake};
 
 #[cfg(loom)]
 mod model {
@@ -104,10 +167,15 @@ mod model {
     use loom::sync::{Arc, Mutex};
     use loom::thread::{Thread, current, park};
 
-    use super::{AtomicU32, Deadline, Sleep};
+    use super::{AtomicU32, Deadline, Handover, Sleep};
+
+    const DIED: u32 = 0x4000_0000;
+    const WAITERS: u32 = 0x8000_0000;
 
     struct Sleeper {
         thread: Thread,
+        /// Of one who is to be made the owner.
+        id: u32,
         woken: Arc<AtomicBool>,
     }
 
@@ -132,6 +200,7 @@ mod model {
         let woken = Arc::new(AtomicBool::new(false));
         let sleeper = Sleeper {
             thread: current(),
+            id: 0,
             woken: woken.clone(),
         };
         queues.entry(key(word)).or_default().push(sleeper);
@@ -140,6 +209,65 @@ mod model {
             park();
         }
         Sleep::Woken
+    }
+
+    pub(crate) fn lock_inheriting(word: &AtomicU32, me: u32, deadline: Deadline) -> Handover {
+        let mut queues = QUEUES.lock().expect("a model");
+        loop {
+            let seen = word.load(Ordering::SeqCst);
+            let queue = queues.entry(key(word)).or_default();
+            let (free, last) = (seen & !(DIED | WAITERS) == 0, queue.is_empty());
+            if !free && deadline.passed() {
+                return Handover::TimedOut;
+            }
+            let to = match (free, last) {
+                (true, true) => me | seen & DIED,
+                (true, false) => me | seen & DIED | WAITERS,
+                (false, _) => seen | WAITERS,
+            };
+            if word
+                .compare_exchange(seen, to, Ordering::SeqCst, Ordering::SeqCst)
+                .is_err()
+            {
+                continue;
+            }
+            if free {
+                return Handover::Ours;
+            }
+            let woken = Arc::new(AtomicBool::new(false));
+            queue.push(Sleeper {
+                thread: current(),
+                id: me,
+                woken: woken.clone(),
+            });
+            drop(queues);
+            while !woken.load(Ordering::Acquire) {
+                park();
+            }
+            return Handover::Ours;
+        }
+    }
+
+    pub(crate) fn unlock_inheriting(word: &AtomicU32) {
+        hand_over(word, 0);
+    }
+
+    /// What the kernel does with a priority-inheriting lock whose holder was killed.
+    pub(crate) fn bury_inheriting(word: &AtomicU32) {
+        hand_over(word, DIED);
+    }
+
+    fn hand_over(word: &AtomicU32, mark: u32) {
+        let mut queues = QUEUES.lock().expect("a model");
+        let queue = queues.entry(key(word)).or_default();
+        if queue.is_empty() {
+            return word.store(mark, Ordering::SeqCst);
+        }
+        let next = queue.remove(0);
+        let more = if queue.is_empty() { 0 } else { WAITERS };
+        word.store(next.id | mark | more, Ordering::SeqCst);
+        next.woken.store(true, Ordering::Release);
+        next.thread.unpark();
     }
 
     /// A model has no time: whoever naps sleeps until it is woken.
@@ -159,7 +287,7 @@ mod model {
     }
 }
 #[cfg(loom)]
-pub(crate) use model::{nap, wait, wake};
+pub(crate) use model::{bury_inheriting, lock_inheriting, nap, unlock_inheriting, wait, wake};
 
 #[cfg(all(test, not(loom)))]
 mod tests {
