@@ -8,6 +8,7 @@
 mod exercise;
 mod fork;
 mod gate;
+mod hall;
 mod meeting;
 mod messages;
 mod pattern;

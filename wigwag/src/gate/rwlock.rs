@@ -40,6 +40,7 @@ use super::mutex::{self, Mutex};
 use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
+use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence, model_fence, mutated};
@@ -63,6 +64,16 @@ struct Slot(AtomicU64);
 fn is_vacant(word: u64) -> bool {
     word == FREE || word & LEFT != 0
 }
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "rwlock",
+    title: "readers–writer lock",
+    noun: "readers-writer lock",
+    carries: "many readers or one owner; survives their death",
+    man: "futex(7)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A value that at most `READERS` threads may read at once, or one may write.
 ///

@@ -35,11 +35,22 @@ pub(in crate::gate) mod raw;
 pub use self::raw::Cause;
 use self::raw::{Raw, Taken};
 use crate::error::{Kind, Result};
+use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, layout};
 use crate::sys::atomic::const_unless_loom;
 use crate::sys::robust;
 use crate::wait::Wait;
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "mutex",
+    title: "mutex",
+    noun: "mutex",
+    carries: "one owner; survives the owner's death",
+    man: "pthread_mutexattr_setrobust(3)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A value that one thread at a time may use.
 #[doc(alias = "pthread_mutex_t")]

@@ -36,6 +36,8 @@ mod header;
 mod key;
 mod pages;
 mod place;
+#[cfg(not(loom))]
+pub(crate) mod probe;
 
 use self::header::VALUE;
 use self::pages::Pages;
