@@ -11,12 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
+use rustix::event::PollFlags;
+
 use super::frame::{Code, Head, Kind as What};
 use super::inbox::Got;
 use super::link::{End, Link};
 use super::pending::Pending;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
+use crate::sys::patience;
 use crate::wait::{Deadline, Wait};
 
 /// The longest that a thread which waits for room leaves the reading to another.
@@ -252,7 +255,10 @@ impl Line {
             match self.link.try_send(head, request) {
                 Ok(true) => break,
                 Ok(false) => self.turn(true, deadline),
-                Err(end) => self.over(end),
+                Err(end) => {
+                    self.last_words();
+                    self.over(end);
+                }
             }
             if let Some(end) = &self.calls().end {
                 return Err(self.ended(end, "it was not sent whole"));
@@ -372,6 +378,25 @@ impl Line {
         self.say_cancelled();
     }
 
+    /// Takes what the server said before it went.
+    #[cold]
+    fn last_words(&self) {
+        if std::mem::replace(&mut self.calls().reading, true) {
+            // Whoever reads finds it.
+            return;
+        }
+        let _reading = Reading(self);
+        // To the end of what is there: each time something is taken, or the end is found.
+        while self.calls().end.is_none() && self.has_come() {
+            self.receive();
+        }
+    }
+
+    /// Whether something can be read now.
+    fn has_come(&self) -> bool {
+        patience::is_ready(self.link.descriptor(), PollFlags::IN) == Ok(true)
+    }
+
     /// Takes what has come. Only by the thread that reads.
     fn receive(&self) {
         let mut end = None;
@@ -418,7 +443,10 @@ impl Line {
     #[cold]
     fn over(&self, end: End) {
         let mut calls = self.calls();
-        calls.end.get_or_insert(end);
+        // What the server said says more than that it is gone.
+        if calls.end.as_ref().is_none_or(|known| *known == End::Gone) {
+            calls.end = Some(end);
+        }
         let waiters: Vec<Waiter> = calls
             .open
             .values_mut()

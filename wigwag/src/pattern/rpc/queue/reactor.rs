@@ -227,12 +227,9 @@ impl Queues {
         };
         let behind = match member.outbox.flush() {
             Sent::Whole => false,
-            Sent::Waits => member.outbox.backlog() <= MOST_BEHIND,
-            Sent::Broken => return self.end(number, desk),
+            Sent::Waits if member.outbox.backlog() <= MOST_BEHIND => true,
+            Sent::Waits | Sent::Broken => return self.end(number, desk),
         };
-        if !behind && member.outbox.backlog() > 0 {
-            return self.end(number, desk);
-        }
         if behind != member.behind {
             let mut interest = epoll::EventFlags::empty();
             interest.set(epoll::EventFlags::OUT, behind);
