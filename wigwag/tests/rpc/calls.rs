@@ -55,7 +55,7 @@ fn ten_thousand_calls_of_eight_threads_each_get_their_own_answer() {
                         random ^= random >> 7;
                         random ^= random << 17;
                         // Most at once, some later than those behind them.
-                        let micros = if random % 8 == 0 {
+                        let micros = if random.is_multiple_of(8) {
                             random >> 8 & 1023
                         } else {
                             0

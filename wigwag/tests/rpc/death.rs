@@ -118,7 +118,7 @@ fn the_calls_of_a_killed_client_are_cancelled_and_what_it_had_is_freed() {
     }
     each(|address| {
         // One worker is left for the rest.
-        let (mut child, at) = server(test, &address, 40);
+        let (mut child, at) = server(test, address, 40);
         let descriptors = || {
             std::fs::read_dir(format!("/proc/{}/fd", child.pid()))
                 .expect("its descriptors")

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{OWNER, SERVER, request_queue};
+use super::{OWNER, SERVER, answer_queue, request_queue};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 use crate::message::posix::{Options, Queue};
@@ -62,29 +62,32 @@ impl QueueLink {
             std::thread::sleep(Duration::from_millis(1));
         }
         let [key, random] = randoms().map_err(failed)?;
-        let reply = format!("{path}.{random:016x}");
         let replies = Options::new()
             .depth(DEPTH)
             .max_len(requests.max_len())
             .mode(reply_mode(&requests).map_err(failed)?)
             .temporary(true)
-            .create(&reply)?;
+            .create(answer_queue(name, random))?;
         OWNER.take(replies.as_fd()).map_err(failed)?;
         let link = QueueLink {
             requests,
             replies,
             key,
         };
-        link.hello(&reply, deadline)
+        link.hello(random, deadline)
             .map_err(|why| why.error(facility, name, deadline))?;
         Ok(link)
     }
 
     /// Says hello and waits until the server has answered.
-    fn hello(&self, reply: &str, deadline: Deadline) -> Result<(), Unwelcome> {
+    fn hello(&self, random: u64, deadline: Deadline) -> Result<(), Unwelcome> {
         let patience = Deadline::from(Wait::For(HELLO));
         let over = || deadline.passed() || patience.passed();
-        while !self.try_send(Head::bare(What::Hello, 0), reply.as_bytes())? {
+        let hello = Head {
+            word: random,
+            ..Head::bare(What::Hello, 0)
+        };
+        while !self.try_send(hello, &[])? {
             if over() {
                 return Err(Unwelcome::Late);
             }

@@ -24,10 +24,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+use super::frame::HEAD;
 use crate::error::{Kind, Result};
 use crate::facility::Facility;
 use crate::message::posix::{Options, Queue};
-use crate::name::Name;
+use crate::name::{NAME_MAX, Name};
 use crate::sys::fcntl::{self, Owner, Span, Type};
 
 /// Of whom a queue is.
@@ -74,12 +75,24 @@ pub(super) fn request_queue(name: &Name) -> String {
     format!("{name}.rpc")
 }
 
+/// What the answer queue of a client is called.
+fn answer_queue(name: &Name, number: u64) -> String {
+    format!("{name}.rpc.{number:016x}")
+}
+
 /// Makes the queue of a server, replacing that of one that is gone.
 ///
 /// Only who has the seat of the queue that the name means may remove the name, so of several that start at once
 /// exactly one succeeds, and one that lives is never disturbed.
 fn make(facility: &'static Facility, name: &Name, options: &Options) -> Result<Queue> {
     let path = request_queue(name);
+    let longest = answer_queue(name, 0).len() - 1;
+    if longest > NAME_MAX {
+        let why = format!(
+            "the names of its answer queues would have {longest} bytes, the longest has {NAME_MAX}"
+        );
+        return Err(facility.error(Kind::BadName, "listen at", name, why));
+    }
     let failed = |errno| facility.failed("listen at", name, errno);
     let taken = || {
         let why = "a server that lives has the name";
@@ -94,6 +107,14 @@ fn make(facility: &'static Facility, name: &Name, options: &Options) -> Result<Q
                     return taken();
                 }
                 drop(old);
+                if queue.max_len() <= HEAD {
+                    Queue::unlink(&path)?;
+                    let why = format!(
+                        "max_len is {}, and a head alone has {HEAD} bytes",
+                        queue.max_len()
+                    );
+                    return Err(facility.error(Kind::BadInput, "listen at", name, why));
+                }
                 return Ok(queue);
             }
             Err(error) if error.kind() == Kind::AlreadyExists => Queue::open(&path),

@@ -9,7 +9,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::{OWNER, SERVER, make, request_queue};
+use super::{OWNER, SERVER, answer_queue, make, request_queue};
 use crate::error::Result;
 use crate::facility::Facility;
 use crate::message::posix::{Options, Queue};
@@ -144,7 +144,7 @@ impl Queues {
                 continue;
             };
             match (head.kind, self.clients.get(&head.client)) {
-                (What::Hello, None) => self.welcome(head.client, body, desk),
+                (What::Hello, None) => self.welcome(head, desk),
                 (What::Bye, Some(_)) => self.end(head.client, desk),
                 (_, Some(member)) => {
                     let key = member.key;
@@ -160,16 +160,14 @@ impl Queues {
         Ok(())
     }
 
-    /// Lets a client in that says hello. One who gives a queue that is not its own, or does not live, gets no answer.
-    fn welcome(&mut self, number: u64, reply: &[u8], desk: &Desk) {
-        let ours = format!("{}.", request_queue(&self.name));
-        let Some(path) = std::str::from_utf8(reply)
-            .ok()
-            .filter(|path| path.starts_with(&ours) && number != 0)
-        else {
+    /// Lets a client in that says hello. One whose answer queue is not there, or whose owner does not live, gets
+    /// no answer.
+    fn welcome(&mut self, hello: Head, desk: &Desk) {
+        if hello.client == 0 {
             return;
-        };
-        let Ok(replies) = Options::new().way(Open::Out).open(path) else {
+        }
+        let path = answer_queue(&self.name, hello.word);
+        let Ok(replies) = Options::new().way(Open::Out).open(&path) else {
             return;
         };
         let lives = OWNER.is_taken(replies.as_fd()) == Ok(true);
@@ -194,12 +192,12 @@ impl Queues {
         let member = Member {
             key,
             replies,
-            path: path.to_owned(),
+            path,
             outbox,
             behind: false,
         };
-        self.clients.insert(number, member);
-        self.numbers.insert(key, number);
+        self.clients.insert(hello.client, member);
+        self.numbers.insert(key, hello.client);
     }
 
     /// Forgets a client, and removes its queue if it does not live to do so itself.
