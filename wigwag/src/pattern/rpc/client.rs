@@ -153,6 +153,12 @@ impl Client {
         self.begin(request, Wait::For(limit).into())
     }
 
+    /// How long a request can be on this carrier, in bytes; the server may take less.
+    #[must_use]
+    pub fn max_request(&self) -> usize {
+        self.0.link.longest().0
+    }
+
     /// Whether the server is still there, as far as is known.
     #[must_use]
     pub fn is_connected(&self) -> bool {

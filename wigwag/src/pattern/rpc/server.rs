@@ -212,6 +212,12 @@ impl Stopper {
     pub fn stop(&self) {
         self.0.stop();
     }
+
+    /// Whether it was told to, or has ended.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.is_stopping()
+    }
 }
 
 impl fmt::Debug for Stopper {
