@@ -620,8 +620,6 @@ pub const CATALOG: &[Entry] = &[
     Entry {
         facility: &rpc::MQ,
         options: &[
-            MAX_REQUEST,
-            MAX_ANSWER,
             CLIENTS,
             WAITING,
             opt(

@@ -19,7 +19,7 @@ use crate::report::Report;
 ///
 /// Each REQUEST is one call: the bytes of the argument, nothing added. Without REQUEST, standard input is one
 /// request exactly as it is, or one a line with --lines. Calls are made one after the other, and each
-/// answer is printed with a newline after it. Exit code 1 when the server refuses (its words are
+/// answer is printed with a newline after it, unless it ends with one. Exit code 1 when the server refuses (its words are
 /// printed), is not there, or goes; 124 when no answer comes in time: then the server is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -52,9 +52,11 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     let Endpoint::Client(client) = wigwag::open(&object.address, opening)? else {
         return Err(no_server(&object));
     };
-    let mut printer = Printer::new(if args.raw { Form::Raw } else { Form::Line });
-    let mut ask = |request: &[u8]| -> Result<()> {
+    let ask = |request: &[u8]| -> Result<()> {
         let answer = client.call_with(request, args.timeout.into())?;
+        // What a command printed is a line already.
+        let exact = args.raw || answer.ends_with(b"\n");
+        let mut printer = Printer::new(if exact { Form::Raw } else { Form::Line });
         Ok(printer.message(&answer, &Received::default())?)
     };
     let unreadable = |error: io::Error| Failure::io("read standard input", &error);

@@ -224,7 +224,7 @@ fn what_an_address_says_wrong_is_said() {
         (
             "rpc+unix:@x?depth=3",
             Kind::BadInput,
-            "rpc+unix has max_request",
+            "rpc+unix has clients",
         ),
         ("rpc+unix:@x?clients=many", Kind::BadInput, "clients"),
         (

@@ -17,12 +17,29 @@ use crate::stream::{tcp, unix};
 use crate::wait::Wait;
 
 /// Options of every carrier, then those of each.
-const COMMON: &[&str] = &["max_request", "max_answer", "clients", "waiting"];
+const COMMON: &[&str] = &["clients", "waiting"];
 const OWN: &[(&Facility, &[&str])] = &[
-    (&UNIX, &["mode", "backlog"]),
-    (&TCP, &["backlog"]),
+    (&UNIX, &["max_request", "max_answer", "mode", "backlog"]),
+    (&TCP, &["max_request", "max_answer", "backlog"]),
     (&MQ, &["mode", "depth", "max_len"]),
 ];
+
+/// The socket or queue at which a server answers, as an object of its own: what `ls` lists, `rm` removes and `why`
+/// tells of. `None` for an address that is none of calls.
+///
+/// ```
+/// use wigwag::pattern::rpc::carrier;
+///
+/// let object = carrier(&"rpc+mq:/app".parse()?).unwrap();
+/// assert_eq!(object.to_string(), "mq:/app.rpc");
+/// # Ok::<(), wigwag::Error>(())
+/// ```
+#[must_use]
+pub fn carrier(address: &Address) -> Option<Address> {
+    let scheme = address.scheme().strip_prefix("rpc+")?;
+    let end: &[u8] = if scheme == "mq" { b".rpc" } else { b"" };
+    Address::new(scheme, [address.name(), end].concat()).ok()
+}
 
 /// What an address means; a carrier without `rpc+` before it is meant as one.
 fn resolve(address: &Address) -> Result<(&'static Facility, Target)> {

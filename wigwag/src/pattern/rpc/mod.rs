@@ -62,6 +62,7 @@ mod request;
 mod server;
 mod stream;
 
+pub use address::carrier;
 pub use client::Client;
 pub use options::Options;
 pub use pending::Pending;

@@ -41,14 +41,14 @@ impl Options {
         Options::default()
     }
 
-    /// Server: how long a request may be, in bytes, at most 4 GiB. A longer one is an error to its caller that
+    /// Server at a socket: how long a request may be, in bytes, at most 4 GiB. A longer one is an error to its caller that
     /// names this limit, and nothing is kept of it. The memory that one client can claim is about twice this.
     pub fn max_request(mut self, bytes: usize) -> Self {
         self.max_request = bytes.min(u32::MAX as usize);
         self
     }
 
-    /// Client: how long an answer may be, in bytes. A longer one is an error, and nothing is kept of it.
+    /// Client of a socket: how long an answer may be, in bytes. A longer one is an error, and nothing is kept of it.
     pub fn max_answer(mut self, bytes: usize) -> Self {
         self.max_answer = bytes.min(u32::MAX as usize);
         self
