@@ -5,6 +5,8 @@ mod process;
 #[path = "../refusal/mod.rs"]
 mod refusal;
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod calls;
 mod carrier;
 mod death;

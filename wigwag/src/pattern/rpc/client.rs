@@ -11,15 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use rustix::event::PollFlags;
-
 use super::frame::{Code, Head, Kind as What};
 use super::inbox::Got;
 use super::link::{End, Link};
 use super::pending::Pending;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
-use crate::sys::patience;
 use crate::wait::{Deadline, Wait};
 
 /// The longest that a thread which waits for room leaves the reading to another.
@@ -166,8 +163,36 @@ impl Client {
     }
 
     pub(super) fn begin(&self, request: &[u8], deadline: Deadline) -> Result<Pending> {
-        let id = self.0.send(request, deadline)?;
+        let id = self.0.send(request, deadline, true)?;
         Ok(Pending::new(self.0.clone(), id, deadline))
+    }
+}
+
+/// What the asynchronous form is made of; nothing here waits.
+#[cfg(feature = "tokio")]
+impl Client {
+    /// Whether its descriptor tells everything there is to wait for.
+    pub(crate) fn tells(&self) -> bool {
+        self.0.link.tells()
+    }
+
+    /// Asks if there is room now.
+    pub(crate) fn try_start(&self, request: &[u8]) -> Result<Pending> {
+        let id = self.0.send(request, Deadline::Never, false)?;
+        Ok(Pending::new(self.0.clone(), id, Deadline::Never))
+    }
+
+    /// Sends what is left of a request: `WouldBlock` while there is no room for all of it.
+    pub(crate) fn catch_up(&self) -> Result<()> {
+        if let Err(end) = self.0.link.wait(false, true, Deadline::Now) {
+            self.0.over(end);
+        }
+        if self.0.link.is_behind() && self.is_connected() {
+            return Err(self
+                .0
+                .error(Kind::WouldBlock, "there is no room for the request"));
+        }
+        Ok(())
     }
 }
 
@@ -223,8 +248,8 @@ impl Line {
         error.with_detail(carried_out)
     }
 
-    /// Sends a call: its number.
-    fn send(&self, request: &[u8], deadline: Deadline) -> Result<u64> {
+    /// Sends a call: its number. Unless it waits, `WouldBlock` when there is no room, and part of it may be left.
+    fn send(&self, request: &[u8], deadline: Deadline, waits: bool) -> Result<u64> {
         let (longest, says) = self.link.longest();
         if request.len() > longest {
             let why = format!(
@@ -259,7 +284,12 @@ impl Line {
                 ..Head::bare(What::Call, id)
             };
             match self.link.try_send(head, request) {
-                Ok(true) => break,
+                Ok(true) if waits => break,
+                Ok(true) => return Ok(id),
+                Ok(false) if !waits => {
+                    self.calls().open.remove(&id);
+                    return Err(self.error(Kind::WouldBlock, "there is no room for the request"));
+                }
                 Ok(false) => self.turn(true, deadline),
                 Err(end) => {
                     self.last_words();
@@ -303,12 +333,13 @@ impl Line {
                 drop(calls);
                 let reading = Reading(self);
                 // What has come already is not to be waited for; nor is anything when the time is over.
-                if deadline.passed() {
-                    self.receive();
-                } else if let Err(end) = self.link.wait(true, false, deadline) {
-                    self.over(end);
-                } else {
-                    self.receive();
+                let waited = match deadline.passed() {
+                    true => Ok(()),
+                    false => self.link.wait(true, false, deadline),
+                };
+                match waited {
+                    Ok(()) => drop(self.receive()),
+                    Err(end) => self.over(end),
                 }
                 drop(reading);
                 if deadline.passed() && !self.is_done(id) {
@@ -326,6 +357,24 @@ impl Line {
                 Some(left) => std::thread::park_timeout(left),
             }
         }
+    }
+
+    /// The answer of a call, or who is to be woken when it has come, or when it is his turn to read.
+    #[cfg(feature = "tokio")]
+    pub(super) fn poll(&self, id: u64, waker: &std::task::Waker) -> Option<Result<Vec<u8>>> {
+        if let Some(call) = self.calls().open.get_mut(&id) {
+            call.waiter = Some(Waiter::Task(waker.clone()));
+        }
+        // Whoever reads now wakes somebody when it is done.
+        if !std::mem::replace(&mut self.calls().reading, true) {
+            let _reading = Reading(self);
+            while !self.is_done(id) && self.receive() {}
+        }
+        if !self.is_done(id) {
+            return None;
+        }
+        // It is there: this does not wait.
+        self.wait(id, Deadline::Never).transpose()
     }
 
     /// Whether the answer of a call, or the end of everything, is there.
@@ -375,10 +424,10 @@ impl Line {
             _ if reads => deadline,
             left => Wait::For(left.unwrap_or(SLICE).min(SLICE)).into(),
         };
-        if let Err(end) = self.link.wait(reads, room, slice) {
-            self.over(end);
-        } else if reads {
-            self.receive();
+        match self.link.wait(reads, room, slice) {
+            Ok(()) if reads => drop(self.receive()),
+            Ok(()) => {}
+            Err(end) => self.over(end),
         }
         drop(reading);
         self.say_cancelled();
@@ -392,28 +441,25 @@ impl Line {
             return;
         }
         let _reading = Reading(self);
-        // To the end of what is there: each time something is taken, or the end is found.
-        while self.calls().end.is_none() && self.has_come() {
-            self.receive();
-        }
+        while self.receive() {}
     }
 
-    /// Whether something can be read now.
-    fn has_come(&self) -> bool {
-        patience::is_ready(self.link.descriptor(), PollFlags::IN) == Ok(true)
-    }
-
-    /// Takes what has come. Only by the thread that reads.
-    fn receive(&self) {
+    /// Takes what has come; `false` when there is no more. Only by the thread that reads.
+    fn receive(&self) -> bool {
         let mut end = None;
         let outcome = self.link.receive(&mut |got| {
             if let Some(why) = self.deliver(got) {
                 end.get_or_insert(why);
             }
         });
-        if let Some(end) = end.or(outcome.err()) {
+        let (more, failure) = match outcome {
+            Ok(more) => (more, None),
+            Err(failure) => (false, Some(failure)),
+        };
+        if let Some(end) = end.or(failure) {
             self.over(end);
         }
+        more
     }
 
     /// Hands a frame to whom it is for. What nobody waits for any more is discarded.

@@ -58,14 +58,18 @@ pub(super) trait Link: Send + Sync {
         false
     }
 
-    /// Hands over the frames that have come. Called by one thread at a time.
-    fn receive(&self, deliver: &mut dyn FnMut(Got)) -> Result<(), End>;
+    /// Hands over frames that have come; `false` when there are no more. Called by one thread at a time.
+    fn receive(&self, deliver: &mut dyn FnMut(Got)) -> Result<bool, End>;
 
     /// Sleeps until something comes, or there is room, as asked; or for no reason.
     fn wait(&self, comes: bool, room: bool, deadline: Deadline) -> Result<(), End>;
 
     /// How long a body may be, and what says so.
     fn longest(&self) -> (usize, &'static str);
+
+    /// Whether the descriptor tells everything: that something has come, that there is room, that the server is gone.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    fn tells(&self) -> bool;
 
     /// Readable when something has come.
     fn descriptor(&self) -> BorrowedFd<'_>;

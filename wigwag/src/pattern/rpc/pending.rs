@@ -60,6 +60,12 @@ impl Pending {
         self.wait_timeout(Duration::ZERO)
     }
 
+    /// The answer, for a task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll(&mut self, waker: &std::task::Waker) -> Option<Result<Vec<u8>>> {
+        self.line.poll(self.id, waker)
+    }
+
     /// Cancels the call, as dropping does.
     pub fn cancel(self) {}
 }

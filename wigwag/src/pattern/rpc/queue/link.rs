@@ -210,13 +210,13 @@ impl Link for QueueLink {
         }
     }
 
-    fn receive(&self, deliver: &mut dyn FnMut(Got)) -> Result<(), End> {
+    fn receive(&self, deliver: &mut dyn FnMut(Got)) -> Result<bool, End> {
         let mut message = Vec::new();
         loop {
             let len = self.replies.max_len();
             match mq::receive_into(self.replies.as_fd(), &mut message, len, false) {
                 Ok(_) => {}
-                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => return Ok(false),
                 Err(errno) => return Err(errno.into()),
             }
             let (head, body) = frame::split(&message)?;
@@ -240,6 +240,11 @@ impl Link for QueueLink {
     fn longest(&self) -> (usize, &'static str) {
         let longest = self.requests.max_len().saturating_sub(HEAD);
         (longest, "max_len of the server, fs.mqueue.msgsize_max")
+    }
+
+    fn tells(&self) -> bool {
+        // Nothing of the request queue, nor of the server's death.
+        false
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {

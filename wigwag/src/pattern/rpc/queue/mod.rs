@@ -101,24 +101,11 @@ fn make(facility: &'static Facility, name: &Name, options: &Options) -> Result<Q
     // Kept until ours is ready: nobody who waits for it must take it meanwhile.
     let mut old = None;
     loop {
-        let found = match options.create(&path) {
-            Ok(queue) => {
-                if !OWNER.take(queue.as_fd()).map_err(failed)? {
-                    return taken();
-                }
-                drop(old);
-                if queue.max_len() <= HEAD {
-                    Queue::unlink(&path)?;
-                    let why = format!(
-                        "max_len is {}, and a head alone has {HEAD} bytes",
-                        queue.max_len()
-                    );
-                    return Err(facility.error(Kind::BadInput, "listen at", name, why));
-                }
-                return Ok(queue);
-            }
+        let made = options.create(&path);
+        let ours = made.is_ok();
+        let found = match made {
             Err(error) if error.kind() == Kind::AlreadyExists => Queue::open(&path),
-            Err(error) => return Err(error),
+            outcome => outcome,
         };
         let found = match found {
             Ok(found) => found,
@@ -128,15 +115,28 @@ fn make(facility: &'static Facility, name: &Name, options: &Options) -> Result<Q
         if !OWNER.take(found.as_fd()).map_err(failed)? {
             return taken();
         }
-        // Another may have replaced it between our opening it and our taking its seat.
+        // Another may have replaced it, also one that we have made, before we took its seat.
         let same = match Queue::open(&path) {
             Ok(named) => same_file(&named, &found).map_err(failed)?,
             Err(error) if error.kind() == Kind::NotFound => false,
             Err(error) => return Err(error),
         };
-        if same {
-            Queue::unlink(&path)?;
-            old = Some(found);
+        match (same, ours) {
+            (false, _) => {}
+            (true, false) => {
+                Queue::unlink(&path)?;
+                old = Some(found);
+            }
+            (true, true) if found.max_len() <= HEAD => {
+                Queue::unlink(&path)?;
+                let len = found.max_len();
+                let why = format!("max_len is {len}, and a head alone has {HEAD} bytes");
+                return Err(facility.error(Kind::BadInput, "listen at", name, why));
+            }
+            (true, true) => {
+                drop(old);
+                return Ok(found);
+            }
         }
     }
 }

@@ -67,18 +67,18 @@ impl Link for StreamLink {
         !self.rest().is_empty()
     }
 
-    fn receive(&self, deliver: &mut dyn FnMut(Got)) -> Result<(), End> {
+    fn receive(&self, deliver: &mut dyn FnMut(Got)) -> Result<bool, End> {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         match inbox.fill(self.socket.as_fd()) {
             Ok(0) => return Err(End::Gone),
             Ok(_) => {}
-            Err(Errno::AGAIN) => return Ok(()),
+            Err(Errno::AGAIN) => return Ok(false),
             Err(errno) => return Err(errno.into()),
         }
         while let Some(got) = inbox.next()? {
             deliver(got);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn wait(&self, comes: bool, room: bool, deadline: Deadline) -> Result<(), End> {
@@ -102,6 +102,10 @@ impl Link for StreamLink {
 
     fn longest(&self) -> (usize, &'static str) {
         (u32::MAX as usize, "the length of a frame has 32 bits")
+    }
+
+    fn tells(&self) -> bool {
+        true
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
