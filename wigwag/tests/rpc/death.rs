@@ -154,6 +154,48 @@ fn the_calls_of_a_killed_client_are_cancelled_and_what_it_had_is_freed() {
     });
 }
 
+#[test]
+fn after_many_clients_were_killed_at_any_moment_the_server_has_nothing_of_them() {
+    let test = "death::after_many_clients_were_killed_at_any_moment_the_server_has_nothing_of_them";
+    match part().as_deref() {
+        Some("server") => return serve(),
+        Some(_) => {
+            let at = argument("at");
+            say("begins");
+            loop {
+                let client = Client::connect(&at).expect("connect");
+                let _pending = client.start(b"sleep 300 x").expect("start");
+                for _ in 0..3 {
+                    assert_eq!(client.call(b"echo in").expect("call"), b"in");
+                }
+            }
+        }
+        None => {}
+    }
+    each(|address| {
+        let (mut child, at) = server(test, address, 3);
+        let descriptors = || {
+            let directory = format!("/proc/{}/fd", child.pid());
+            std::fs::read_dir(directory)
+                .expect("its descriptors")
+                .count()
+        };
+        let client = Client::connect(&at).expect("connect");
+        assert_eq!(client.call(b"echo in").expect("call"), b"in");
+        let before = descriptors();
+        for round in 0..25_u64 {
+            let mut other = play(test, "client", &[("at", &at)]).start();
+            other.says("begins");
+            std::thread::sleep(Duration::from_micros(round * 397));
+            other.kill();
+        }
+        assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
+        eventually("all are gone", || descriptors() == before);
+        child.tell("enough");
+        child.says("served");
+    });
+}
+
 /// The queues whose names begin so, as the mounted file system has them, or by opening.
 fn queues_of(name: &str) -> Vec<String> {
     if let Ok(directory) = std::fs::read_dir("/dev/mqueue") {

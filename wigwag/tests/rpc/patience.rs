@@ -140,3 +140,57 @@ fn a_pending_call_can_be_asked_again_and_again() {
         refusal(slow.try_wait(), Kind::BadInput, "taken before");
     });
 }
+
+#[test]
+fn calls_that_are_given_up_at_any_moment_disturb_no_other() {
+    if part().is_some() {
+        return serve();
+    }
+    let test = "patience::calls_that_are_given_up_at_any_moment_disturb_no_other";
+    each(|address| {
+        for workers in [1, 4] {
+            let (mut child, at) = server(test, address, workers);
+            let client = Client::connect(&at).expect("connect");
+            std::thread::scope(|scope| {
+                for thread in 0..8_u64 {
+                    let client = client.clone();
+                    scope.spawn(move || {
+                        let mut random = 0x9e37_79b9_7f4a_7c15 ^ thread << 20;
+                        for number in 0..300 {
+                            random ^= random << 13;
+                            random ^= random >> 7;
+                            random ^= random << 17;
+                            let (micros, limit) = (random >> 8 & 255, random >> 16 & 511);
+                            let body = format!("sleep {micros} {thread}.{number}");
+                            let right = format!("{thread}.{number}");
+                            let limit = Duration::from_micros(limit);
+                            match random % 5 {
+                                0 => match client.call_timeout(body.as_bytes(), limit) {
+                                    Ok(answer) => assert_eq!(answer, right.as_bytes()),
+                                    Err(error) => {
+                                        assert_eq!(error.kind(), Kind::TimedOut, "{error}")
+                                    }
+                                },
+                                1 => drop(client.start(body.as_bytes()).expect("start")),
+                                2 => {
+                                    let mut pending = client.start(body.as_bytes()).expect("start");
+                                    if let Some(answer) = pending.wait_timeout(limit).expect("wait")
+                                    {
+                                        assert_eq!(answer, right.as_bytes());
+                                    }
+                                }
+                                _ => {
+                                    let answer = client.call_timeout(body.as_bytes(), LONG);
+                                    assert_eq!(answer.expect("call"), right.as_bytes());
+                                }
+                            }
+                        }
+                    });
+                }
+            });
+            assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
+            child.tell("enough");
+            child.says("served");
+        }
+    });
+}
