@@ -103,6 +103,24 @@ pub const fn size_for(capacity: usize) -> usize {
     HEADER + capacity.next_multiple_of(4)
 }
 
+/// The first bytes of an empty mailbox for letters of up to `capacity` bytes, for whoever writes a file before others map it:
+/// behind them come [`size_for`]` - `[`HEADER`] bytes of any value. `None` when `capacity` is more than 32 bits can count.
+#[must_use]
+pub const fn header(capacity: usize) -> Option<[u8; HEADER]> {
+    let rounded = capacity.next_multiple_of(4);
+    if rounded as u64 > u32::MAX as u64 {
+        return None;
+    }
+    let words = [MAGIC, VERSION, rounded as u32];
+    let mut header = [0; HEADER];
+    let mut at = 0;
+    while at < 4 * words.len() {
+        header[at] = words[at / 4].to_le_bytes()[at % 4];
+        at += 1;
+    }
+    Some(header)
+}
+
 /// What came with a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Letter {
@@ -247,6 +265,33 @@ impl Mailbox {
             kind: self.words.load(KIND_AT),
             number: self.words.load(NUMBER_AT),
         })
+    }
+
+    /// Takes the letter out without looking at it, and rings where the poster sleeps.
+    ///
+    /// # Errors
+    /// [`Fault::Empty`]; [`Fault::Corrupt`] when the flag is neither value.
+    pub fn discard(&self, bell: &impl Doorbell) -> Result<(), Fault> {
+        if !self.is_full()? {
+            return Err(Fault::Empty);
+        }
+        self.hand_over(EMPTY, POSTER_SLEEPS_AT, Side::Poster, bell);
+        Ok(())
+    }
+
+    /// Wants the bell for `side` at the next change, as one who sleeps, until that side has waited in
+    /// [`post`](Mailbox::post) or [`fetch`](Mailbox::fetch). Whether that side can go on already, so that no bell will come.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the flag is neither value.
+    pub fn listen(&self, side: Side) -> Result<bool, Fault> {
+        let (sleeps_at, flag) = match side {
+            Side::Poster => (POSTER_SLEEPS_AT, EMPTY),
+            Side::Fetcher => (FETCHER_SLEEPS_AT, FULL),
+        };
+        self.words.store(sleeps_at, 1);
+        words::fence();
+        self.is_full().map(|full| u32::from(full) == flag)
     }
 
     /// Puts a letter in, waiting for the mailbox to be empty as long as `bell` does.

@@ -9,6 +9,7 @@
 //! | one value in many processes | [`memory`] | [`memory::memfd`] passed on, [`memory::posix`] by name, [`memory::file`] to survive a reboot |
 //! | who may go on | [`gate`] | [`gate::file_lock`] (its holder's death opens it), [`gate::posix`] to count |
 //! | tell a process that something happened | [`signal`] | [`signal`] |
+//! | one letter at a time, or what programs build from these | [`pattern`] | [`pattern::mailbox`] |
 //! | whatever an address says | [`catalog`] | [`open()`] |
 //!
 //! # The verbs
@@ -45,6 +46,7 @@ pub mod message;
 pub mod name;
 pub mod opening;
 mod options;
+pub mod pattern;
 pub mod shared;
 pub mod signal;
 pub mod stream;

@@ -46,7 +46,7 @@ impl Object {
         let (mut ours, mut theirs) = (None, None);
         let address = match entry.facility.naming {
             Naming::Path => format!("{id}:{}", std::env::temp_dir().join(&name).display()),
-            Naming::Slash => format!("{id}:/{name}"),
+            Naming::Slash | Naming::SlashOrPath => format!("{id}:/{name}"),
             Naming::Socket => format!("{id}:@{name}"),
             Naming::Key => {
                 let start = 2_166_136_261_u32;
