@@ -121,6 +121,14 @@ pub const fn header(capacity: usize) -> Option<[u8; HEADER]> {
     Some(header)
 }
 
+/// Where a side says that it sleeps, and which flag lets it go on.
+const fn of(side: Side) -> (usize, u32) {
+    match side {
+        Side::Poster => (POSTER_SLEEPS_AT, EMPTY),
+        Side::Fetcher => (FETCHER_SLEEPS_AT, FULL),
+    }
+}
+
 /// What came with a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Letter {
@@ -285,13 +293,25 @@ impl Mailbox {
     /// # Errors
     /// [`Fault::Corrupt`] when the flag is neither value.
     pub fn listen(&self, side: Side) -> Result<bool, Fault> {
-        let (sleeps_at, flag) = match side {
-            Side::Poster => (POSTER_SLEEPS_AT, EMPTY),
-            Side::Fetcher => (FETCHER_SLEEPS_AT, FULL),
-        };
+        let (sleeps_at, flag) = of(side);
         self.words.store(sleeps_at, 1);
         words::fence();
         self.is_full().map(|full| u32::from(full) == flag)
+    }
+
+    /// Rings for `side` if it sleeps though it could go on: what somebody did not live to do who died between handing over
+    /// and ringing. For his successor, when he begins.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the flag is neither value.
+    pub fn ring_again(&self, side: Side, bell: &impl Doorbell) -> Result<(), Fault> {
+        let (sleeps_at, flag) = of(side);
+        let goes_on = u32::from(self.is_full()?) == flag;
+        words::fence();
+        if goes_on && self.words.load(sleeps_at) != 0 && !words::mutated("again") {
+            bell.ring(side, self.words.word(FLAG_AT));
+        }
+        Ok(())
     }
 
     /// Puts a letter in, waiting for the mailbox to be empty as long as `bell` does.
@@ -302,8 +322,6 @@ impl Mailbox {
         self.until(
             || self.try_post(kind, letter, bell),
             Fault::Full,
-            FULL,
-            POSTER_SLEEPS_AT,
             Side::Poster,
             bell,
         )
@@ -317,8 +335,6 @@ impl Mailbox {
         self.until(
             || self.try_fetch(buffer, bell),
             Fault::Empty,
-            EMPTY,
-            FETCHER_SLEEPS_AT,
             Side::Fetcher,
             bell,
         )
@@ -339,11 +355,16 @@ impl Mailbox {
         &self,
         mut attempt: impl FnMut() -> Result<T, Fault>,
         not_yet: Fault,
-        flag: u32,
-        sleeps_at: usize,
         side: Side,
         bell: &impl Doorbell,
     ) -> Result<T, Fault> {
+        let other = match side {
+            Side::Poster => Side::Fetcher,
+            Side::Fetcher => Side::Poster,
+        };
+        let (sleeps_at, _) = of(side);
+        // What makes this side wait lets the other go on.
+        let (other_sleeps_at, flag) = of(other);
         let mut turn = 0;
         loop {
             match attempt() {
@@ -354,6 +375,10 @@ impl Mailbox {
             words::fence();
             let mut called = Called::Again;
             if self.words.load(FLAG_AT) == flag {
+                if self.words.load(other_sleeps_at) != 0 {
+                    // It could go on and sleeps: whoever should have rung may have died before.
+                    bell.ring(other, self.words.word(FLAG_AT));
+                }
                 called = bell.wait(side, self.words.word(FLAG_AT), flag.to_le(), turn);
             }
             self.words.store(sleeps_at, 0);

@@ -29,11 +29,14 @@ fn facts_and_verbs_agree() {
     for entry in CATALOG {
         let facility = entry.facility;
         let id = facility.id;
-        let transfers = matches!(facility.family, Family::Stream | Family::Message);
+        let transfers = matches!(
+            facility.family,
+            Family::Stream | Family::Message | Family::Pattern
+        );
         assert_eq!(
             facility.boundary.is_some(),
             transfers,
-            "{id}: a boundary is of streams and messages"
+            "{id}: a boundary is of streams, messages and patterns"
         );
         if matches!(facility.naming, Naming::Unnamed | Naming::InMemory) {
             assert!(facility.unnamed_form, "{id}");

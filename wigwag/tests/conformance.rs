@@ -280,6 +280,11 @@ fn a_stream_notices_at_once_that_its_peer_was_killed() {
     }
 }
 
+/// What is opened as messages and carries any bytes: queues, sockets, patterns.
+fn carriers() -> impl Iterator<Item = &'static Entry> {
+    of(Family::Message).chain(of(Family::Pattern))
+}
+
 /// Whether everything from 0 up is there once, in order.
 fn in_order(numbers: &[u32]) -> bool {
     numbers.iter().copied().eq(0..numbers.len() as u32)
@@ -302,7 +307,7 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
         }
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         let mut object = Object::new(entry, ChildIs::Sender);
         // A datagram needs its receiver first; a connection is made while the child is running.
@@ -361,7 +366,7 @@ fn a_full_message_facility_does_what_it_says() {
         hear();
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         let mut object = Object::new(entry, ChildIs::Sender);
         let connects = facility.id == "unix-seqpacket";
@@ -413,7 +418,7 @@ fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
             .expect("send");
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         if facility.guarantees.durability < Durability::Kernel {
             assert!(entry.create.is_none(), "{}", facility.id);

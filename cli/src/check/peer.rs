@@ -110,7 +110,7 @@ pub(crate) fn open(
 ) -> Result<Box<dyn Play>> {
     let facility = entry.facility;
     // Memory and gates have no ends.
-    let ends = matches!(facility.family, Family::Stream | Family::Message);
+    let ends = facility.boundary.is_some();
     let (role, way) = match (side, facility.direction) {
         _ if !ends => (Role::Join, Way::Both),
         (Side::First, Some(Direction::TwoWay)) => (Role::Join, Way::Both),

@@ -121,13 +121,7 @@ impl<B: Bell> Fetcher<B> {
     }
 
     #[cold]
-    fn refused(
-        &self,
-        room: usize,
-        deadline: Deadline,
-        fault: Fault,
-        told: Option<Error>,
-    ) -> Error {
+    fn refused(&self, room: usize, deadline: Deadline, fault: Fault, told: Option<Error>) -> Error {
         if let Err(gone) = self.shared.is_there("fetch from") {
             return gone;
         }

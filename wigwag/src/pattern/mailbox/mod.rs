@@ -24,7 +24,8 @@
 //! **Death.** A poster that is killed in the middle has posted nothing; one that is killed in the middle of fetching has fetched
 //! nothing, and its successor finds the letter. What is done when [`Fetcher::fetch`] returns is lost with its process; a program
 //! that must not lose it [peeks](Fetcher::peek), deals with the letter, and [discards](Fetcher::discard) it then: a successor
-//! finds the same letter with the same number.
+//! finds the same letter with the same number. A process that is killed in the few instructions between handing over and ringing
+//! leaves the other side asleep at worst until a successor claims its part, which rings again, or until its time-out.
 //!
 //! **Trust.** None is needed: whatever the other side writes, or if it takes the pages away, there are wrong letters or errors and
 //! nothing worse.
@@ -51,7 +52,7 @@ use crate::memory::memfd::Memfd;
 use crate::memory::{Access, Region};
 use crate::name::Name;
 use crate::sys::vanished::Watched;
-use crate::wait::Wait;
+use crate::wait::{Deadline, Wait};
 
 pub(crate) mod address;
 mod bell;
@@ -179,6 +180,11 @@ impl Mailbox {
     /// As [`poster`](Self::poster); `TimedOut`.
     pub fn poster_with<B: Bell>(&self, bell: B, wait: Wait) -> Result<Poster<B>> {
         let part = part::claim(&self.shared, Side::Poster, wait.into())?;
+        let again = self
+            .shared
+            .core
+            .ring_again(Side::Fetcher, &bell::Waiting::new(&bell, Deadline::Now));
+        self.shared.done("post to", again)?;
         Ok(Poster::new(self.shared.clone(), part, bell))
     }
 
@@ -196,6 +202,11 @@ impl Mailbox {
     /// As [`poster_with`](Self::poster_with).
     pub fn fetcher_with<B: Bell>(&self, bell: B, wait: Wait) -> Result<Fetcher<B>> {
         let part = part::claim(&self.shared, Side::Fetcher, wait.into())?;
+        let again = self
+            .shared
+            .core
+            .ring_again(Side::Poster, &bell::Waiting::new(&bell, Deadline::Now));
+        self.shared.done("fetch from", again)?;
         Ok(Fetcher::new(self.shared.clone(), part, bell))
     }
 

@@ -17,7 +17,9 @@ use crate::wait::Deadline;
 
 /// A claim, until it is dropped or the process ends.
 #[derive(Debug)]
-pub(super) struct Part(#[expect(dead_code, reason = "the lock lives as long as it is open")] OwnedFd);
+pub(super) struct Part(
+    #[expect(dead_code, reason = "the lock lives as long as it is open")] OwnedFd,
+);
 
 /// The byte that a side locks: of the first word that only this side writes.
 const fn byte(side: Side) -> Span {

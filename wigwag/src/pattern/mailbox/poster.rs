@@ -100,13 +100,7 @@ impl<B: Bell> Poster<B> {
     }
 
     #[cold]
-    fn refused(
-        &self,
-        len: usize,
-        deadline: Deadline,
-        fault: Fault,
-        told: Option<Error>,
-    ) -> Error {
+    fn refused(&self, len: usize, deadline: Deadline, fault: Fault, told: Option<Error>) -> Error {
         if let Err(gone) = self.shared.is_there("post to") {
             return gone;
         }

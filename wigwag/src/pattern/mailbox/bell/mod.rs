@@ -5,10 +5,11 @@
 //! | nothing special, on one machine | [`Futex`] | the memory |
 //! | a descriptor to poll beside others | [`Eventfd`] | the two counters, inherited or passed |
 //! | a process that is to be interrupted | [`Signal`] | each other's process id |
-//! | the other side has no bell, or none in common | [`Polled`] | nothing |
+//! | the other side rings no bell, or none in common | [`Polled`] | nothing |
 //! | a register of the hardware, anything else | [`Function`] | what the function needs |
 //!
-//! Both sides use bells of one kind; a side that only looks now and then needs none. A bell is rung only for a side that sleeps.
+//! Both sides use bells of one kind, and each mailbox its own; a side that only looks now and then needs none. A bell is rung
+//! only for a side that sleeps.
 
 use std::cell::Cell;
 use std::time::Duration;
