@@ -29,7 +29,7 @@
 //! # Features
 //!
 //! `tokio`: the asynchronous form of everything that has a pollable descriptor. Without it the
-//! library needs only `rustix` and `libc`.
+//! library needs of others only `rustix` and `libc`.
 
 mod address;
 #[cfg(feature = "tokio")]
