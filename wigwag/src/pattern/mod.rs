@@ -5,3 +5,4 @@
 //! | one letter at a time, also between unlike processors | [`mailbox`] |
 
 pub mod mailbox;
+mod side;

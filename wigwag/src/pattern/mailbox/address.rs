@@ -3,17 +3,15 @@
 //! As messages: a letter's kind is the type of a message. Who sends first is the poster until it closes, who receives first the
 //! fetcher; others wait for that as for anything else.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
-
 use rustix::io::Errno;
 
+use super::super::side::Side;
 use super::{FACILITY, Fetcher, Futex, Mailbox, Options, Poster};
 use crate::error::{Error, Kind, Result};
 use crate::memory::{file, posix};
 use crate::message::{Messages, Note, Received};
 use crate::name::Name;
 use crate::opening::{Opening, Role, Target};
-use crate::sys::patience;
 use crate::wait::{Deadline, Wait};
 
 /// Whoever serves makes the mailbox if there is none.
@@ -31,8 +29,8 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
     };
     Ok(Box::new(Ends {
         mailbox,
-        poster: Mutex::new(None),
-        fetcher: Mutex::new(None),
+        poster: Side::new(),
+        fetcher: Side::new(),
     }))
 }
 
@@ -76,8 +74,8 @@ pub(crate) fn probe() -> Result<()> {
 /// An open mailbox; each side is claimed when it is first used.
 struct Ends {
     mailbox: Mailbox,
-    poster: Mutex<Option<Poster>>,
-    fetcher: Mutex<Option<Fetcher>>,
+    poster: Side<Poster>,
+    fetcher: Side<Fetcher>,
 }
 
 impl Messages for Ends {
@@ -91,7 +89,10 @@ impl Messages for Ends {
         let kind = u32::try_from(kind)
             .map_err(|_| self.bad("send to", "the kind of a letter is a number of 32 bits"))?;
         let deadline = Deadline::from(wait);
-        let mut poster = self.side(&self.poster, "send to", deadline)?;
+        let mut poster = self
+            .poster
+            .enter(deadline)
+            .map_err(|errno| self.busy("send to", errno))?;
         let poster = match &mut *poster {
             Some(poster) => poster,
             none => none.insert(self.mailbox.poster_with(Futex, deadline.wait())?),
@@ -110,7 +111,10 @@ impl Messages for Ends {
             return Err(self.bad("receive from", why));
         }
         let deadline = Deadline::from(wait);
-        let mut fetcher = self.side(&self.fetcher, "receive from", deadline)?;
+        let mut fetcher = self
+            .fetcher
+            .enter(deadline)
+            .map_err(|errno| self.busy("receive from", errno))?;
         let fetcher = match &mut *fetcher {
             Some(fetcher) => fetcher,
             none => none.insert(self.mailbox.fetcher_with(Futex, deadline.wait())?),
@@ -133,27 +137,12 @@ impl Messages for Ends {
 }
 
 impl Ends {
-    fn bad(&self, action: &'static str, why: &str) -> Error {
-        self.mailbox.shared.error(Kind::BadInput, action, why)
+    /// Another thread has that side.
+    fn busy(&self, action: &'static str, errno: Errno) -> Error {
+        FACILITY.failed(action, self.mailbox.shared.name(), errno)
     }
 
-    /// One thread at a time is a side.
-    fn side<'a, T>(
-        &self,
-        side: &'a Mutex<Option<T>>,
-        action: &'static str,
-        deadline: Deadline,
-    ) -> Result<MutexGuard<'a, Option<T>>> {
-        let attempt = || match side.try_lock() {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Errno::AGAIN),
-        };
-        let entered = match deadline {
-            Deadline::Never => return Ok(side.lock().unwrap_or_else(|error| error.into_inner())),
-            Deadline::Now => attempt(),
-            Deadline::At(_) => patience::look_again(deadline, attempt),
-        };
-        entered.map_err(|errno| FACILITY.failed(action, self.mailbox.shared.name(), errno))
+    fn bad(&self, action: &'static str, why: &str) -> Error {
+        self.mailbox.shared.error(Kind::BadInput, action, why)
     }
 }
