@@ -73,5 +73,5 @@ fn one_waits_for_a_letter_and_the_other_for_room() {
     for who in ["A", "B"] {
         assert!(findings[0].core.contains(&victim.tid(who)), "{findings:?}");
     }
-    assert_eq!(findings[0].facilities, ["mailbox"]);
+    assert!(findings[0].facilities.contains(&"mailbox"));
 }
