@@ -22,6 +22,7 @@ use std::path::Path;
 use serde::Serialize;
 use wigwag::catalog;
 use wigwag::facility::Persistence;
+use wigwag::pattern::rpc;
 use wigwag::{Address, Error, Kind, Name, Result};
 
 use crate::Snapshot;
@@ -56,6 +57,11 @@ impl fmt::Display for Removed {
 /// [`Kind::NotFound`] when there is none; [`Kind::WouldBlock`] when somebody uses it and `force` is not set; [`Kind::Unsupported`] for
 /// a facility whose objects have no name of their own; [`Kind::PermissionDenied`] when it is somebody else's.
 pub fn remove(address: &Address, force: bool) -> Result<Removed> {
+    // Of a server, what lies around is what carries its calls.
+    if let Some(carrier) = rpc::carrier(address) {
+        catalog::resolve(address)?;
+        return remove(&carrier, force);
+    }
     match find(address)? {
         (_, Some(object)) => object.remove(force),
         // A FIFO that nobody has open, or the file of a socket that is gone, is only a name in the file system.
@@ -73,6 +79,10 @@ pub fn remove(address: &Address, force: bool) -> Result<Removed> {
 /// # Errors
 /// As for [`remove()`].
 pub fn removable(address: &Address, force: bool) -> Result<()> {
+    if let Some(carrier) = rpc::carrier(address) {
+        catalog::resolve(address)?;
+        return removable(&carrier, force);
+    }
     match find(address)? {
         (_, Some(object)) => object.unused(force),
         (_, None) if Object::at_rest(address)?.is_some() => Ok(()),

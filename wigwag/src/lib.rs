@@ -9,7 +9,8 @@
 //! | one value in many processes | [`memory`] | [`memory::memfd`] passed on, [`memory::posix`] by name, [`memory::file`] to survive a reboot |
 //! | who may go on | [`gate`] | [`gate::file_lock`] (its holder's death opens it), [`gate::posix`] to count |
 //! | tell a process that something happened | [`signal`] | [`signal`] |
-//! | one letter at a time, or what programs build from these | [`pattern`] | [`pattern::mailbox`] |
+//! | one letter at a time | [`pattern`] | [`pattern::mailbox`] |
+//! | ask a server, and get its answer | [`pattern`] | [`pattern::rpc`] |
 //! | whatever an address says | [`catalog`] | [`open()`] |
 //!
 //! # The verbs

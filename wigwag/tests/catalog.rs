@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wigwag::catalog::{self, CATALOG};
+use wigwag::catalog::{self, CATALOG, Open};
 use wigwag::facility::{Family, Naming, Persistence, Reach};
 use wigwag::guarantees::Durability;
 
@@ -29,14 +29,15 @@ fn facts_and_verbs_agree() {
     for entry in CATALOG {
         let facility = entry.facility;
         let id = facility.id;
-        let transfers = matches!(
-            facility.family,
-            Family::Stream | Family::Message | Family::Pattern
-        );
+        let transfers = match facility.family {
+            Family::Stream | Family::Message => true,
+            Family::Pattern => matches!(entry.open, Some(Open::Messages(_))),
+            _ => false,
+        };
         assert_eq!(
             facility.boundary.is_some(),
             transfers,
-            "{id}: a boundary is of streams, messages and patterns"
+            "{id}: a boundary is of streams and messages"
         );
         if matches!(facility.naming, Naming::Unnamed | Naming::InMemory) {
             assert!(facility.unnamed_form, "{id}");

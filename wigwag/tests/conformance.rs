@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use process::{Child, PATIENCE, argument, eventually, hear, part, play, say, unique};
-use wigwag::catalog::{self, CATALOG, Entry};
+use wigwag::catalog::{self, CATALOG, Entry, Open};
 use wigwag::facility::{Boundary, Family, Naming};
 use wigwag::gate::{Gate, Mode};
 use wigwag::guarantees::{Delivery, Durability, Order, Overflow, PeerDeath};
@@ -282,7 +282,9 @@ fn a_stream_notices_at_once_that_its_peer_was_killed() {
 
 /// What is opened as messages and carries any bytes: queues, sockets, patterns.
 fn carriers() -> impl Iterator<Item = &'static Entry> {
-    of(Family::Message).chain(of(Family::Pattern))
+    let patterns = of(Family::Pattern);
+    of(Family::Message)
+        .chain(patterns.filter(|entry| matches!(entry.open, Some(Open::Messages(_)))))
 }
 
 /// Whether everything from 0 up is there once, in order.

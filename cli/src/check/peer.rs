@@ -12,6 +12,7 @@ use wigwag::gate::posix::Options;
 use wigwag::memory::Region;
 use wigwag::{Address, Endpoint, Kind, Opening, Role, Way};
 
+use super::calls::{Answerer, Caller};
 use super::gate::Contest;
 use super::meeting::Addresses;
 use super::messages::{self, Exchange};
@@ -111,7 +112,10 @@ pub(crate) fn open(
     let facility = entry.facility;
     // Memory and gates have no ends.
     let ends = facility.boundary.is_some();
+    let calls = matches!(entry.open, Some(catalog::Open::Calls));
     let (role, way) = match (side, facility.direction) {
+        (Side::First, _) if calls => (Role::Join, Way::Both),
+        (Side::Second, _) if calls => (Role::Serve, Way::Both),
         _ if !ends => (Role::Join, Way::Both),
         (Side::First, Some(Direction::TwoWay)) => (Role::Join, Way::Both),
         (Side::Second, Some(Direction::TwoWay)) => (Role::Serve, Way::Both),
@@ -159,6 +163,8 @@ pub(crate) fn open(
             ))
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),
+        (Endpoint::Client(client), _) => Box::new(Caller::new(client)),
+        (Endpoint::Server(server), _) => Box::new(Answerer::new(server)),
         (Endpoint::Gate(gate), _) => Box::new(Contest::new(gate, memory(addresses)?)),
         _ => return Err(Fault("the two directions are of different kinds".into())),
     })

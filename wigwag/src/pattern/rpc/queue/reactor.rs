@@ -1,0 +1,317 @@
+//! Reactor: the request queue of a server and the answer queues of its clients.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+use super::{OWNER, SERVER, answer_queue, make, request_queue};
+use crate::error::Result;
+use crate::facility::Facility;
+use crate::message::posix::{Options, Queue};
+use crate::name::Name;
+use crate::opening::Way as Open;
+use crate::pattern::rpc::desk::Desk;
+use crate::pattern::rpc::frame::{self, Code, Head, Kind as What};
+use crate::pattern::rpc::outbox::{Outbox, Sent, Way};
+use crate::pattern::rpc::server::Reactor;
+use crate::sys::mq;
+
+const WAKE: u64 = 0;
+const REQUESTS: u64 = 1;
+/// How long the death of a client may stay unnoticed.
+const LOOK: Duration = Duration::from_millis(200);
+/// Requests read at one time.
+const AT_ONCE: usize = 64;
+/// Calls of all clients that may wait; then they wait in the queue.
+const MOST_WAITING: usize = 256;
+/// Bytes of answers that a client may leave untaken before its connection is ended: since all share one queue,
+/// it cannot just be left alone.
+const MOST_BEHIND: usize = 4 << 20;
+/// How long clients that take their time may take after the server was stopped.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The queues of a server.
+pub(in crate::pattern::rpc) struct Queues {
+    facility: &'static Facility,
+    name: Name,
+    requests: Option<Queue>,
+    epoll: OwnedFd,
+    /// By the number they mark their frames with.
+    clients: HashMap<u64, Member>,
+    /// Which client has which key at the desk.
+    numbers: HashMap<u64, u64>,
+    next: u64,
+    most: usize,
+    reading: bool,
+    look: Instant,
+}
+
+struct Member {
+    key: u64,
+    replies: Arc<Queue>,
+    path: String,
+    outbox: Arc<Outbox>,
+    behind: bool,
+}
+
+struct Replies(Arc<Queue>);
+
+impl Way for Replies {
+    fn push(&self, frame: &[u8]) -> Result<usize, Errno> {
+        match mq::try_send(self.0.as_fd(), frame, 0) {
+            Ok(()) => Ok(frame.len()),
+            // An answer that no queue takes must not stop those behind it.
+            Err(Errno::MSGSIZE) => {
+                let head = Head {
+                    word: Code::TooBig as u64,
+                    ..Head::bare(What::Error, number(frame))
+                };
+                let why = format!(
+                    "the answer has {} bytes, the longest has {}",
+                    frame.len() - frame::HEAD,
+                    self.0.max_len().saturating_sub(frame::HEAD)
+                );
+                mq::try_send(self.0.as_fd(), &head.with(why.as_bytes()), 0).map(|()| frame.len())
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// The number of the call that a frame of ours is about.
+fn number(frame: &[u8]) -> u64 {
+    frame
+        .first_chunk()
+        .and_then(|head| Head::read(head).ok())
+        .map_or(0, |head| head.id)
+}
+
+impl Queues {
+    pub(in crate::pattern::rpc) fn new(
+        facility: &'static Facility,
+        name: &Name,
+        options: &Options,
+        most: usize,
+        desk: &Desk,
+    ) -> Result<Self> {
+        let requests = make(facility, name, options)?;
+        let watched = || {
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            let data = epoll::EventData::new_u64;
+            epoll::add(&epoll, desk.wake(), data(WAKE), epoll::EventFlags::IN)?;
+            epoll::add(&epoll, &requests, data(REQUESTS), epoll::EventFlags::IN)?;
+            Ok::<_, Errno>(epoll)
+        };
+        let watched = watched().map_err(|errno| facility.failed("listen at", name, errno));
+        Ok(Queues {
+            facility,
+            name: name.clone(),
+            epoll: watched.inspect_err(|_| {
+                let _ = Queue::unlink(request_queue(name));
+            })?,
+            requests: Some(requests),
+            clients: HashMap::new(),
+            numbers: HashMap::new(),
+            next: REQUESTS + 1,
+            most,
+            reading: true,
+            look: Instant::now(),
+        })
+    }
+
+    fn read(&mut self, desk: &Desk) -> Result<()> {
+        let mut message = Vec::new();
+        for _ in 0..AT_ONCE {
+            if desk.waiting() >= MOST_WAITING {
+                self.watch_requests(false);
+                break;
+            }
+            let Some(requests) = &self.requests else {
+                break;
+            };
+            match mq::receive_into(requests.as_fd(), &mut message, requests.max_len(), false) {
+                Ok(_) => {}
+                Err(Errno::AGAIN) => break,
+                Err(errno) => return Err(self.facility.failed("receive at", &self.name, errno)),
+            }
+            // Nobody can be told of what is no frame: it says from whom it is.
+            let Ok((head, body)) = frame::split(&message) else {
+                continue;
+            };
+            match (head.kind, self.clients.get(&head.client)) {
+                (What::Hello, None) => self.welcome(head, desk),
+                (What::Bye, Some(_)) => self.end(head.client, desk),
+                (_, Some(member)) => {
+                    let key = member.key;
+                    if desk.submit(key, head, body.to_vec()).is_err() {
+                        let why = "the server got what is no frame of a client";
+                        desk.refuse(&member.outbox, 0, Code::Malformed, why);
+                        self.end(head.client, desk);
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a client in that says hello. One whose answer queue is not there, or whose owner does not live, gets
+    /// no answer.
+    fn welcome(&mut self, hello: Head, desk: &Desk) {
+        if hello.client == 0 {
+            return;
+        }
+        let path = answer_queue(&self.name, hello.word);
+        let Ok(replies) = Options::new().way(Open::Out).open(&path) else {
+            return;
+        };
+        let lives = OWNER.is_taken(replies.as_fd()) == Ok(true);
+        if !lives || SERVER.take(replies.as_fd()) != Ok(true) {
+            return;
+        }
+        let replies = Arc::new(replies);
+        let outbox = Arc::new(Outbox::new(Replies(replies.clone())));
+        if self.clients.len() >= self.most {
+            let why = format!("the server has {} clients, as many as it takes", self.most);
+            desk.refuse(&outbox, 0, Code::TooMany, &why);
+            return;
+        }
+        let key = self.next;
+        self.next += 1;
+        let data = epoll::EventData::new_u64(key);
+        if epoll::add(&self.epoll, &replies, data, epoll::EventFlags::empty()).is_err() {
+            return;
+        }
+        desk.enter(key, outbox.clone(), None);
+        outbox.send(Head::bare(What::Answer, 0), &[]);
+        let member = Member {
+            key,
+            replies,
+            path,
+            outbox,
+            behind: false,
+        };
+        self.clients.insert(hello.client, member);
+        self.numbers.insert(key, hello.client);
+    }
+
+    /// Forgets a client, and removes its queue if it does not live to do so itself.
+    fn end(&mut self, number: u64, desk: &Desk) {
+        let Some(member) = self.clients.remove(&number) else {
+            return;
+        };
+        self.numbers.remove(&member.key);
+        desk.leave(member.key);
+        let _ = epoll::delete(&self.epoll, &member.replies);
+        if OWNER.is_taken(member.replies.as_fd()) == Ok(false) {
+            // It did so itself, unless it was killed; of another user's the directory lets us not.
+            let _ = Queue::unlink(&member.path);
+        }
+        SERVER.leave(member.replies.as_fd());
+    }
+
+    /// Sends what waits for a client, and watches for room if not all went.
+    fn review(&mut self, key: u64, desk: &Desk) {
+        let Some(number) = self.numbers.get(&key).copied() else {
+            return;
+        };
+        let Some(member) = self.clients.get_mut(&number) else {
+            return;
+        };
+        let behind = match member.outbox.flush() {
+            Sent::Whole => false,
+            Sent::Waits if member.outbox.backlog() <= MOST_BEHIND => true,
+            Sent::Waits | Sent::Broken => return self.end(number, desk),
+        };
+        if behind != member.behind {
+            let mut interest = epoll::EventFlags::empty();
+            interest.set(epoll::EventFlags::OUT, behind);
+            let data = epoll::EventData::new_u64(key);
+            let _ = epoll::modify(&self.epoll, &member.replies, data, interest);
+            member.behind = behind;
+        }
+    }
+
+    fn watch_requests(&mut self, reading: bool) {
+        if let Some(requests) = &self.requests
+            && reading != self.reading
+        {
+            let mut interest = epoll::EventFlags::empty();
+            interest.set(epoll::EventFlags::IN, reading);
+            let data = epoll::EventData::new_u64(REQUESTS);
+            let _ = epoll::modify(&self.epoll, requests, data, interest);
+            self.reading = reading;
+        }
+    }
+
+    /// Ends the connections of clients that are gone.
+    fn look(&mut self, desk: &Desk) {
+        self.look = Instant::now() + LOOK;
+        let gone = |member: &Member| OWNER.is_taken(member.replies.as_fd()) == Ok(false);
+        let gone: Vec<u64> = self
+            .clients
+            .iter()
+            .filter_map(|(number, member)| gone(member).then_some(*number))
+            .collect();
+        gone.into_iter().for_each(|number| self.end(number, desk));
+    }
+}
+
+impl Reactor for Queues {
+    fn turn(&mut self, desk: &Desk, limit: Option<Duration>) -> Result<()> {
+        let now = Instant::now();
+        if self.look <= now {
+            self.look(desk);
+        }
+        self.watch_requests(desk.waiting() < MOST_WAITING);
+        let due = (!self.clients.is_empty()).then(|| self.look.saturating_duration_since(now));
+        let limit = [limit, due].into_iter().flatten().min();
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut events = Vec::with_capacity(64);
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(self.facility.failed("wait at", &self.name, errno)),
+        }
+        for event in events {
+            match event.data.u64() {
+                WAKE => desk
+                    .changed()
+                    .into_iter()
+                    .for_each(|key| self.review(key, desk)),
+                REQUESTS => self.read(desk)?,
+                key => self.review(key, desk),
+            }
+        }
+        Ok(())
+    }
+
+    fn farewell(&mut self, desk: &Desk) {
+        // The name goes first, so that whoever comes now is told that nobody is here.
+        if self.requests.is_some() {
+            let _ = Queue::unlink(request_queue(&self.name));
+        }
+        for member in self.clients.values() {
+            member.outbox.send(Head::bare(What::Bye, 0), &[]);
+        }
+        let patience = Instant::now() + FAREWELL;
+        let lives = |member: &Member| OWNER.is_taken(member.replies.as_fd()) == Ok(true);
+        while self
+            .clients
+            .values()
+            .any(|member| member.outbox.flush() == Sent::Waits && lives(member))
+            && Instant::now() < patience
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for number in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.end(number, desk);
+        }
+        // With it its seat.
+        self.requests = None;
+    }
+}
