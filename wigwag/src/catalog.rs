@@ -18,7 +18,7 @@ use crate::memory::{self, Region};
 use crate::message::{self, Messages};
 use crate::name::Name;
 use crate::opening::{Opening, Role, Target};
-use crate::pattern::rpc;
+use crate::pattern::{mailbox, rpc};
 use crate::signal;
 use crate::stream::{self, Stream};
 
@@ -575,6 +575,23 @@ pub const CATALOG: &[Entry] = &[
         create: None,
         unlink: None,
         probe: signal::address::probe,
+    },
+    Entry {
+        facility: &mailbox::FACILITY,
+        options: &[
+            opt("max_len", "BYTES", "how long a letter may be (3968)"),
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a new one, whatever the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
+        ],
+        open: Some(Open::Messages(mailbox::address::open)),
+        create: Some(mailbox::address::create),
+        unlink: Some(mailbox::address::unlink),
+        probe: mailbox::address::probe,
     },
     Entry {
         facility: &rpc::UNIX,

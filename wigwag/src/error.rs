@@ -150,6 +150,13 @@ impl Error {
         self
     }
 
+    /// Says of which facility's object it is told.
+    #[must_use]
+    pub(crate) fn with_noun(mut self, noun: &'static str) -> Self {
+        self.0.noun = noun;
+        self
+    }
+
     /// Adds a fact in parentheses: the limit that was reached and its value.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use process::{Child, PATIENCE, argument, eventually, hear, part, play, say, unique};
-use wigwag::catalog::{self, CATALOG, Entry};
+use wigwag::catalog::{self, CATALOG, Entry, Open};
 use wigwag::facility::{Boundary, Family, Naming};
 use wigwag::gate::{Gate, Mode};
 use wigwag::guarantees::{Delivery, Durability, Order, Overflow, PeerDeath};
@@ -46,7 +46,7 @@ impl Object {
         let (mut ours, mut theirs) = (None, None);
         let address = match entry.facility.naming {
             Naming::Path => format!("{id}:{}", std::env::temp_dir().join(&name).display()),
-            Naming::Slash => format!("{id}:/{name}"),
+            Naming::Slash | Naming::SlashOrPath => format!("{id}:/{name}"),
             Naming::Socket => format!("{id}:@{name}"),
             Naming::Key => {
                 let start = 2_166_136_261_u32;
@@ -280,6 +280,13 @@ fn a_stream_notices_at_once_that_its_peer_was_killed() {
     }
 }
 
+/// What is opened as messages and carries any bytes: queues, sockets, patterns.
+fn carriers() -> impl Iterator<Item = &'static Entry> {
+    let patterns = of(Family::Pattern);
+    of(Family::Message)
+        .chain(patterns.filter(|entry| matches!(entry.open, Some(Open::Messages(_)))))
+}
+
 /// Whether everything from 0 up is there once, in order.
 fn in_order(numbers: &[u32]) -> bool {
     numbers.iter().copied().eq(0..numbers.len() as u32)
@@ -302,7 +309,7 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
         }
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         let mut object = Object::new(entry, ChildIs::Sender);
         // A datagram needs its receiver first; a connection is made while the child is running.
@@ -361,7 +368,7 @@ fn a_full_message_facility_does_what_it_says() {
         hear();
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         let mut object = Object::new(entry, ChildIs::Sender);
         let connects = facility.id == "unix-seqpacket";
@@ -413,7 +420,7 @@ fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
             .expect("send");
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         if facility.guarantees.durability < Durability::Kernel {
             assert!(entry.create.is_none(), "{}", facility.id);

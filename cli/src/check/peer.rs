@@ -111,7 +111,7 @@ pub(crate) fn open(
 ) -> Result<Box<dyn Play>> {
     let facility = entry.facility;
     // Memory and gates have no ends.
-    let ends = matches!(facility.family, Family::Stream | Family::Message);
+    let ends = facility.boundary.is_some();
     let calls = matches!(entry.open, Some(catalog::Open::Calls));
     let (role, way) = match (side, facility.direction) {
         (Side::First, _) if calls => (Role::Join, Way::Both),

@@ -5,7 +5,7 @@
 //! | objects that exist without a process: queues, segments, semaphores | `posix`, `sysv` |
 //! | every process, read by a few threads that may be given up | `walk`, `look` |
 //! | its descriptors and mappings become holders | `descriptors`, `mappings` |
-//! | the first bytes of shared memory tell a segment of ours | `segments` |
+//! | the first bytes of shared memory tell a segment of ours, or a mailbox | `patterns`, `segments` |
 //! | its sleeping threads become waiters | `waiters` |
 //! | sockets get their peers, locks their owners | `sockets`, `locks` |
 //! | who is left over is a leak | `leaks` |
@@ -15,6 +15,7 @@ mod locks;
 mod look;
 mod mappings;
 mod mounts;
+pub(crate) mod patterns;
 mod posix;
 mod segments;
 mod signals;
@@ -194,10 +195,11 @@ impl Capture<'_> {
                 "pidfd",
                 "io_uring",
                 "userfaultfd",
-            ]),
+            ]) || self.options.wants_any(patterns::PATTERNS),
             mappings: self
                 .options
-                .wants_any(&["shm", "sysv-shm", "file", "memfd", "sem"]),
+                .wants_any(&["shm", "sysv-shm", "file", "memfd", "sem"])
+                || self.options.wants_any(patterns::PATTERNS),
             sleepers: self.options.waiters,
             pipes: self.options.wants_any(&["pipe", "fifo"]),
             nameless: self.wants_nameless(),

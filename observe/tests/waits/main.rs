@@ -7,6 +7,7 @@ mod capture;
 mod file_locks;
 mod gates;
 mod healthy;
+mod mailbox;
 mod mixed;
 mod mutex;
 mod namespaces;

@@ -4,6 +4,7 @@
 //! fits none is "a futex": any thread that can write the word may wake the waiter. That is always safe.
 
 mod glibc;
+mod mailbox;
 mod musl;
 mod owner;
 mod rust;
@@ -129,6 +130,9 @@ impl<'a> Word<'a> {
     fn state(&self) -> State {
         if let Some(need) = wigwag::need(self) {
             return need.wait();
+        }
+        if let Some(need) = mailbox::need(self) {
+            return need.limited(self.limited).wait();
         }
         if self.limited && !self.ask.machine.detail {
             return live("waits for a futex with a time limit");

@@ -1,0 +1,263 @@
+//! Bell: sleeping until a peer has done something, at no cost for the peer while nobody sleeps.
+//!
+//! Who waits for an end sleeps on its life word: the owner rings it, and the kernel does when the owner is killed. The
+//! order is that of an event count, so no ring is lost: mark the word, look once more, sleep only if the word
+//! is still what the mark left.
+//!
+//! Looking after the mark needs a full barrier on both sides: "I mark, then look at your change" against "I change, then look
+//! at your mark". The owner, who makes a hundred million changes a second, would pay twenty cycles for each. It
+//! pays nothing while [`careful`](Life::careful) is 0: whoever wants to sleep sets it first and lets all processors go through a barrier
+//! (`membarrier(2)`). The owner, once it has been careful often and in vain, becomes careless again.
+//!
+//! | careful | owner after a change | who wants to sleep |
+//! |---|---|---|
+//! | 0 | looks at `careful` only | sets 1, then a barrier on all processors |
+//! | 1 | a fence, then looks at the mark | marks, fence |
+//! | 2 | the same, as long as its process takes no part in membarriers | the same |
+
+use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
+use std::time::Duration;
+
+use super::ends::{ALWAYS, CAREFUL, CARELESS, End};
+use super::region::Region;
+use super::waiting::Waiting;
+use crate::sys::atomic::{Ordering, fence, model_fence, mutated, relax};
+use crate::sys::futex::Sleep;
+use crate::sys::keeper::{Life, Mark, State};
+use crate::sys::membarrier;
+use crate::wait::Deadline;
+
+/// How often an owner looks in vain before it becomes careless again.
+const IN_VAIN: u32 = 4096;
+/// How long one sleeps who could not make the others careful in time.
+const NAP: Duration = Duration::from_millis(20);
+
+/// One who changes what others wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Ringer {
+    in_vain: u32,
+}
+
+impl Ringer {
+    /// To be called after each change that somebody may wait for; costs one load while nobody has slept lately.
+    #[inline(always)]
+    pub(crate) fn ring(&mut self, own: &Life) {
+        // The processor may let the load overtake the store of the change; the sleeper's membarrier forbids
+        // it where it matters. The compiler must be told.
+        compiler_fence(SeqCst);
+        let mut careful = own.careful.load(Ordering::Relaxed);
+        if cfg!(loom) && careful == CARELESS {
+            // The membarrier comes before the change or before the second look.
+            model_fence();
+            careful = own.careful.load(Ordering::Relaxed);
+        }
+        if careful != CARELESS {
+            self.look(own, careful);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&mut self, own: &Life, careful: u32) {
+        if !mutated("bell-fence") {
+            fence(Ordering::SeqCst);
+        }
+        if own.is_marked() {
+            self.in_vain = 0;
+            if !mutated("bell-ring") {
+                own.ring();
+            }
+            return;
+        }
+        self.in_vain += 1;
+        // A process whose registration was still under way is careful until then.
+        if self.in_vain >= IN_VAIN && (careful == CAREFUL || membarrier::registered()) {
+            self.in_vain = 0;
+            become_careless(own);
+        }
+    }
+}
+
+/// Becomes careless, unless somebody marks the word meanwhile: either we see the mark, or its maker sees that we are careless.
+pub(crate) fn become_careless(own: &Life) {
+    own.careful.store(CARELESS, Ordering::SeqCst);
+    if !mutated("bell-careless") {
+        fence(Ordering::SeqCst);
+    }
+    if own.is_marked() {
+        own.careful.store(CAREFUL, Ordering::SeqCst);
+        own.ring();
+    }
+}
+
+/// Marks the word of an end for a sleep, so that nothing the owner does from now on goes unnoticed. Look once
+/// more before sleeping. What it was: there may be nobody who could ring.
+pub(crate) fn mark(on: &Life) -> (State, Mark, bool) {
+    let (state, mark) = on.mark();
+    fence(Ordering::SeqCst);
+    let mut sure = true;
+    if on.careful.load(Ordering::SeqCst) == CARELESS {
+        on.careful.store(CAREFUL, Ordering::SeqCst);
+        if !mutated("bell-membarrier") && !membarrier::everywhere() {
+            on.careful.store(ALWAYS, Ordering::SeqCst);
+            sure = false;
+        }
+    }
+    (state, mark, sure)
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake<T> {
+    /// With what was waited for.
+    Found(T),
+    /// The end on which it waited has left or was killed, and there is nothing.
+    Gone,
+    /// The time is over.
+    TimedOut,
+}
+
+/// One who waits, and what it has learned about it.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    how: Waiting,
+    /// How many looks seem worth while.
+    worth: u32,
+}
+
+/// Looks, of some 10 ns: what a hand-over between two running threads takes.
+const MOST: u32 = 500;
+/// So that it notices when looking pays again.
+const LEAST: u32 = 16;
+/// A spinning waiter looks at the clock and at its peer this often.
+const TURNS: u32 = 1000;
+
+impl Waiter {
+    pub(crate) fn new(how: Waiting) -> Self {
+        Waiter { how, worth: MOST }
+    }
+
+    /// Waits until `found` finds something that the owner of `peer` makes; `own` is the seat of who waits.
+    pub(crate) fn wait<T>(
+        &mut self,
+        own: &End,
+        peer: &End,
+        deadline: Deadline,
+        mut found: impl FnMut() -> Option<T>,
+    ) -> Wake<T> {
+        loop {
+            if let Some(found) = self.look(own, peer, deadline, &mut found) {
+                return Wake::Found(found);
+            }
+            if deadline.passed() {
+                return Wake::TimedOut;
+            }
+            let (state, mark, sure) = mark(&peer.life);
+            // The last look: for what came before the mark, or before the death.
+            if !mutated("bell-recheck")
+                && let Some(found) = found()
+            {
+                return Wake::Found(found);
+            }
+            if state != State::Alive {
+                peer.life.pass_on();
+                return Wake::Gone;
+            }
+            if self.how == Waiting::Spin {
+                continue;
+            }
+            let until = match deadline.remaining() {
+                left if !sure && left.is_none_or(|left| left > NAP) => crate::Wait::For(NAP).into(),
+                _ => deadline,
+            };
+            if peer.life.sleep(mark, until) == Sleep::Gone {
+                return Wake::Gone;
+            }
+            if let Some(found) = found() {
+                return Wake::Found(found);
+            }
+        }
+    }
+
+    /// The same where the peer may not have come yet: then it waits for that first.
+    pub(crate) fn wait_for<T>(
+        &mut self,
+        region: &Region,
+        own: &End,
+        peer: &End,
+        deadline: Deadline,
+        mut found: impl FnMut() -> Option<T>,
+    ) -> Wake<T> {
+        loop {
+            let joins = region.roster().joins.load(Ordering::SeqCst);
+            let never =
+                peer.life.state() == State::Nobody && peer.generation.load(Ordering::SeqCst) == 0;
+            if !never {
+                return self.wait(own, peer, deadline, found);
+            }
+            if let Some(found) = found() {
+                return Wake::Found(found);
+            }
+            if deadline.passed() {
+                return Wake::TimedOut;
+            }
+            if self.how != Waiting::Spin && region.roster().sleep(joins, deadline) == Sleep::Gone {
+                return Wake::Gone;
+            }
+        }
+    }
+
+    /// Looks as long as that seems worth while.
+    fn look<T>(
+        &mut self,
+        own: &End,
+        peer: &End,
+        deadline: Deadline,
+        found: &mut impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        if cfg!(loom) {
+            return found();
+        }
+        match self.how {
+            Waiting::Block => found(),
+            Waiting::Spin => loop {
+                for _ in 0..TURNS {
+                    relax();
+                    if let Some(found) = found() {
+                        return Some(found);
+                    }
+                }
+                if deadline.passed() || peer.life.state() != State::Alive {
+                    return found();
+                }
+            },
+            Waiting::Adaptive => {
+                let cpu = cpu();
+                own.cpu.store(cpu, Ordering::Relaxed);
+                if peer.cpu.load(Ordering::Relaxed) == cpu || cores() == 1 {
+                    // Nothing comes while we have the core.
+                    return found();
+                }
+                for _ in 0..self.worth {
+                    relax();
+                    if let Some(found) = found() {
+                        self.worth = (self.worth + self.worth / 8 + 1).min(MOST);
+                        return Some(found);
+                    }
+                }
+                self.worth = (self.worth - self.worth / 4).max(LEAST);
+                None
+            }
+        }
+    }
+}
+
+/// The processor this thread is on, plus one.
+fn cpu() -> u32 {
+    u32::try_from(rustix::thread::sched_getcpu()).map_or(0, |cpu| cpu.wrapping_add(1))
+}
+
+fn cores() -> usize {
+    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
