@@ -152,6 +152,48 @@ fn one_client_too_many_is_told_so_and_may_come_when_another_has_gone() {
 }
 
 #[test]
+fn a_server_without_descriptors_left_goes_on_and_lets_in_when_it_has_some() {
+    let test = "serving::a_server_without_descriptors_left_goes_on_and_lets_in_when_it_has_some";
+    if part().is_some() {
+        process::limit_open_files(20);
+        return serve();
+    }
+    for address in &addresses()[..2] {
+        let (child, at) = server(test, address, 1);
+        let first = Client::connect(&at).expect("connect");
+        assert_eq!(first.call(b"echo in").expect("call"), b"in");
+        let crowd: Vec<Client> = (0..40)
+            .map(|_| Client::connect(&at).expect("connect"))
+            .collect();
+        let waits = crowd[39].start(b"echo late").expect("start");
+        for _ in 0..20 {
+            assert_eq!(first.call_timeout(b"echo on", LONG).expect("call"), b"on");
+        }
+        // It does not turn round and round meanwhile.
+        let ticks = || {
+            let stat =
+                std::fs::read_to_string(format!("/proc/{}/stat", child.pid())).expect("stat");
+            let after = stat.rsplit(')').next().expect("fields").to_owned();
+            let field = |at: usize| after.split(' ').nth(at).and_then(|n| n.parse::<u64>().ok());
+            field(12).expect("user time") + field(13).expect("system time")
+        };
+        let before = ticks();
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(
+            ticks() - before < 10,
+            "{} hundredths of a second",
+            ticks() - before
+        );
+        // Those before it in the queue go.
+        let mut crowd = crowd;
+        let last = crowd.pop();
+        drop(crowd);
+        assert_eq!(waits.wait().expect("let in"), b"late");
+        drop(last);
+    }
+}
+
+#[test]
 fn a_panicking_handler_ends_only_its_call() {
     each(|address| {
         let server = Server::listen(address).expect("a server");

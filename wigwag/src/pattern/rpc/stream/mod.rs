@@ -1,6 +1,7 @@
 //! Stream: calls over a Unix or TCP socket; a connection a client, and its end is noticed at once on both sides.
 
 mod link;
+mod parting;
 mod reactor;
 
 pub(super) use link::StreamLink;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown};
+use rustix::net::Shutdown;
 
 use super::Socket;
+use super::parting::Parting;
 use crate::error::{Kind, Result};
 use crate::facility::Facility;
 use crate::message::Credentials;
@@ -90,6 +91,7 @@ pub(in crate::pattern::rpc) struct Streams {
     again: Option<Instant>,
     /// When to look for frames that do not come to their end.
     hurry: Option<Instant>,
+    parting: Parting,
 }
 
 struct Connection {
@@ -128,6 +130,7 @@ impl Streams {
             open: true,
             again: None,
             hurry: None,
+            parting: Parting::default(),
         })
     }
 
@@ -143,6 +146,7 @@ impl Streams {
         if self.connections.len() >= self.most {
             let why = format!("the server has {} clients, as many as it takes", self.most);
             desk.refuse(&outbox, 0, Code::TooMany, &why);
+            self.part(socket);
             return Ok(());
         }
         let key = self.next;
@@ -224,8 +228,8 @@ impl Streams {
             if let Err(Malformed(why)) = taken {
                 let why = format!("the server got what is no frame: {why}");
                 desk.refuse(&connection.outbox, 0, Code::Malformed, &why);
-                connection.part();
-                return false;
+                self.expel(key, desk);
+                return true;
             }
         }
     }
@@ -236,6 +240,28 @@ impl Streams {
             let _ = epoll::delete(&self.epoll, &connection.socket);
             let _ = rustix::net::shutdown(&connection.socket, Shutdown::Both);
             desk.leave(key);
+        }
+    }
+
+    /// Ends a connection after an error was said on it.
+    fn expel(&mut self, key: u64, desk: &Desk) {
+        if let Some(connection) = self.connections.remove(&key) {
+            let _ = epoll::delete(&self.epoll, &connection.socket);
+            desk.leave(key);
+            self.part(connection.socket);
+        }
+    }
+
+    /// Leaves a socket to be read to its end, so that what was said last arrives.
+    fn part(&mut self, socket: Socket) {
+        let key = self.next;
+        self.next += 1;
+        let data = epoll::EventData::new_u64(key);
+        let _ = rustix::net::shutdown(&socket, Shutdown::Write);
+        if self.parting.has_room()
+            && epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN).is_ok()
+        {
+            self.parting.add(key, socket);
         }
     }
 
@@ -282,7 +308,7 @@ impl Streams {
                 let why = "the server got only part of a frame in 30 seconds";
                 desk.refuse(&connection.outbox, 0, Code::Malformed, why);
             }
-            self.end(key, desk);
+            self.expel(key, desk);
         }
     }
 }
@@ -301,20 +327,6 @@ fn too_big(desk: &Desk, outbox: &Outbox, head: Head) -> Result<(), Malformed> {
     Ok(())
 }
 
-impl Connection {
-    /// Takes what is still there: a socket that is closed with bytes unread may lose what we said last (`tcp(7)`).
-    fn part(&mut self) {
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
-        let mut waste = [0; 4096];
-        for _ in 0..16 {
-            match rustix::net::recv(&self.socket, &mut waste, RecvFlags::DONTWAIT) {
-                Ok((1.., _)) => {}
-                _ => return,
-            }
-        }
-    }
-}
-
 impl Reactor for Streams {
     fn turn(&mut self, desk: &Desk, limit: Option<Duration>) -> Result<()> {
         let now = Instant::now();
@@ -324,7 +336,9 @@ impl Reactor for Streams {
         if self.again.take_if(|then| *then <= now).is_some() {
             self.watch_entrance(true);
         }
-        let due = [self.hurry, self.again].into_iter().flatten().min();
+        self.parting.end_old(now);
+        let due = [self.hurry, self.again, self.parting.due()];
+        let due = due.into_iter().flatten().min();
         let due = due.map(|then| then.saturating_duration_since(now));
         let limit = [limit, due].into_iter().flatten().min();
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
@@ -341,6 +355,7 @@ impl Reactor for Streams {
                     .into_iter()
                     .for_each(|key| self.review(key, desk)),
                 ENTRANCE => self.accept(desk),
+                key if self.parting.read(key) => {}
                 key => {
                     let gone = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
                     let lives = if flags.contains(epoll::EventFlags::IN) {
