@@ -595,6 +595,11 @@ pub const CATALOG: &[Entry] = &[
                 "what becomes of a message without room: wait, fail, drop-newest, overwrite-oldest (wait)",
             ),
             opt(
+                "trust",
+                "WHOM",
+                "whether a new one is for programs that trust each other: peers or nobody (peers)",
+            ),
+            opt(
                 "seats",
                 "NUMBER",
                 "how many senders and receivers a new one can have, where there may be many",

@@ -14,6 +14,7 @@ use super::region::Region;
 use super::{FACILITY, one_to_one};
 use crate::error::{Kind, Result};
 use crate::memory::posix;
+use crate::memory::segment::Trust;
 use crate::message::{Messages, Note, Received};
 use crate::name::Name;
 use crate::opening::{Opening, Role, Target, Way};
@@ -117,15 +118,19 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
 
 /// The one of that name, of the flavour asked for or of any.
 fn existing(options: &Options, name: &OsStr, asked: Option<&Named>) -> Result<Box<dyn Bytes>> {
-    if let Some(asked) = asked {
-        return (asked.make)(options, name, Verb::Open);
-    }
+    let trusting = options.clone().trust(Trust::Peers);
+    let wary = options.clone().trust(Trust::Nobody);
+    let flavours = FLAVOURS
+        .iter()
+        .filter(|flavour| asked.is_none_or(|asked| asked.name == flavour.name));
     let mut other = None;
-    for flavour in FLAVOURS {
-        match (flavour.make)(options, name, Verb::Open) {
-            // It holds something else.
-            Err(error) if error.kind() == Kind::BadInput => drop(other.get_or_insert(error)),
-            outcome => return outcome,
+    for flavour in flavours {
+        for options in [&trusting, &wary] {
+            match (flavour.make)(options, name, Verb::Open) {
+                // It holds something else, or for other programs.
+                Err(error) if error.kind() == Kind::BadInput => drop(other.get_or_insert(error)),
+                outcome => return outcome,
+            }
         }
     }
     Err(other.unwrap_or_else(|| {
@@ -177,6 +182,11 @@ fn read(target: &Target) -> Result<Options> {
     if let Some(mode) = given.mode()? {
         options = options.mode(mode);
     }
+    options = match given.get("trust") {
+        None | Some("peers") => options,
+        Some("nobody") => options.trust(Trust::Nobody),
+        Some(_) => return Err(given.bad("trust", "it is peers or nobody")),
+    };
     Ok(options)
 }
 
