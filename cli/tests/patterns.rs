@@ -1,4 +1,4 @@
-//! Patterns: mailboxes by the command, between its own processes.
+//! Patterns: mailboxes and channels by the command, between its own processes.
 #![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
@@ -160,6 +160,180 @@ fn what_is_no_mailbox_is_refused() {
         ("mailbox:/x?max_len=much", "max_len=much"),
         ("mailbox:/x?depth=3", "no such option"),
         ("mailbox:/x?max_len=8G", "32 bits"),
+    ] {
+        wigwag(["create", address]).ends().code(2).one_line(&[why]);
+    }
+}
+
+#[test]
+fn messages_of_a_channel_wait_for_whoever_receives_them() {
+    let channel = Object::new(format!("channel:/{}?capacity=1M", unique("cli")));
+    let body = every_byte(1 << 19);
+    wigwag(["send", &channel, "one", "", "two words"])
+        .ends()
+        .code(0);
+    wigwag(["send", &channel]).input(&body).ends().code(0);
+    assert_eq!(
+        wigwag(["recv", "-n", "3", &channel]).says(),
+        "one\n\ntwo words\n"
+    );
+    assert_eq!(wigwag(["recv", "--raw", &channel]).prints(), body);
+    wigwag(["recv", "--nonblock", &channel]).ends().code(1);
+    wigwag(["recv", "--timeout", "0.1", &channel])
+        .ends()
+        .code(124);
+    wigwag(["send", &channel])
+        .input(every_byte(1 << 20))
+        .ends()
+        .code(2)
+        .one_line(&["longer than 1048572 bytes"]);
+}
+
+#[test]
+fn a_receiver_waits_for_the_first_sender_and_ends_with_the_last() {
+    let channel = Object::new(format!("channel:/{}", unique("cli")));
+    // Somebody was there before and is gone: that is not the end.
+    wigwag(["send", &channel, "zero"]).ends().code(0);
+    wigwag(["recv", &channel]).ends().code(0);
+    let receiver = wigwag(["recv", "--follow", &channel]).start();
+    eventually("the receiver is there", || {
+        shown(&channel)["details"]["receivers"] == serde_json::json!([receiver.pid()])
+    });
+    let lines: String = (0..5000).map(|n| format!("message {n}\n")).collect();
+    wigwag(["send", "--lines", &channel])
+        .input(&lines)
+        .ends()
+        .code(0);
+    let ended = receiver.ends().code(0);
+    assert!(ended.out == lines.into_bytes(), "{} bytes", ended.out.len());
+}
+
+#[test]
+fn a_sender_that_is_killed_ends_it_and_one_seat_is_for_one() {
+    let channel = Object::new(format!("channel:/{}", unique("cli")));
+    let mut sender = wigwag(["send", "--lines", &channel])
+        .with(|command| {
+            command.stdin(std::process::Stdio::piped());
+        })
+        .start();
+    let mut input = sender.child().stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"before the end\n").unwrap();
+    let receiver = wigwag(["recv", "-n", "2", &channel]).start();
+    eventually("the first was received", || {
+        let shown = shown(&channel);
+        shown["fill"][0]["level"] == 0
+            && shown["details"]["receivers"] == serde_json::json!([receiver.pid()])
+    });
+    wigwag(["send", "--nonblock", &channel, "me too"])
+        .ends()
+        .code(2)
+        .one_line(&["no seat for another sender", &sender.pid().to_string()]);
+    sender.signal(rustix::process::Signal::KILL);
+    let ended = receiver.ends().code(1);
+    assert_eq!(ended.out, b"before the end\n");
+    assert!(
+        ended.err.contains("all senders are gone after 1 of 2"),
+        "{}",
+        ended.err
+    );
+    drop(input);
+}
+
+#[test]
+fn what_is_full_does_what_it_was_made_for() {
+    for (full, code, says) in [
+        ("wait", 1, "full"),
+        ("fail", 1, "full"),
+        ("drop-newest", 0, ""),
+    ] {
+        let address = format!("channel:/{}?capacity=4096&full={full}", unique("cli"));
+        let channel = Object::new(address);
+        let body = "x".repeat(2040);
+        wigwag(["send", &channel, &body, &body]).ends().code(0);
+        let third = wigwag(["send", "--nonblock", &channel, &body])
+            .ends()
+            .code(code);
+        assert!(third.err.contains(says), "{full}: {}", third.err);
+        let dropped = shown(&channel)["details"]["dropped"].clone();
+        assert_eq!(dropped, u32::from(code == 0), "{full}");
+        wigwag(["recv", "-n", "2", &channel]).ends().code(0);
+    }
+}
+
+#[test]
+fn a_channel_is_listed_with_its_ends_and_what_waits_and_removed_when_they_are_gone() {
+    let channel = Object::new(format!("channel:/{}?full=fail", unique("cli")));
+    wigwag(["send", &channel, "one", "two"]).ends().code(0);
+    let object = shown(&channel);
+    assert_eq!(object["facility"], "channel");
+    let facts = [
+        ("flavour", "one-to-one"),
+        ("carries", "messages"),
+        ("when_full", "fail"),
+    ];
+    for (fact, is) in facts {
+        assert_eq!(object["details"][fact], is, "{object:#}");
+    }
+    assert_eq!(
+        object["fill"][0],
+        serde_json::json!({"level": 16, "capacity": 65536, "unit": "bytes"})
+    );
+    assert_eq!(object["fill"][1]["level"], 2);
+    assert_eq!(object["leak"]["kind"], "unused");
+    let receiver = wigwag(["recv", "-n", "3", &channel]).start();
+    eventually("it is received", || {
+        shown(&channel)["fill"][1]["level"] == 0
+    });
+    wigwag(["rm", &channel])
+        .ends()
+        .code(1)
+        .one_line(&["in use by wigwag"]);
+    receiver.signal(rustix::process::Signal::KILL);
+    assert_eq!(receiver.ends().status.code(), None);
+    let object = shown(&channel);
+    assert_eq!(
+        object["details"]["killed"].as_array().map(Vec::len),
+        Some(1),
+        "{object:#}"
+    );
+    let listed = wigwag(["rm", "--leaked", "--dry-run"]).says();
+    assert!(listed.lines().any(|line| line == &*channel), "{listed}");
+    // The next one takes the place of the dead.
+    wigwag(["send", &channel, "three"]).ends().code(0);
+    assert_eq!(wigwag(["recv", &channel]).says(), "three\n");
+    wigwag(["rm", &channel]).ends().code(0);
+    wigwag(["recv", &channel])
+        .ends()
+        .code(1)
+        .one_line(&["no such file"]);
+}
+
+#[test]
+fn a_channel_for_programs_that_trust_nobody_is_used_like_any_other() {
+    let channel = Object::new(format!("channel:/{}?trust=nobody", unique("cli")));
+    let body = every_byte(5000);
+    wigwag(["send", &channel]).input(&body).ends().code(0);
+    assert_eq!(wigwag(["recv", "--raw", &channel]).prints(), body);
+}
+
+#[test]
+fn what_is_no_channel_of_bytes_is_refused() {
+    let memory = Object::new(format!("shm:/{}?size=65536", unique("cli")));
+    let address = memory.replace("shm:", "channel:");
+    wigwag(["recv", "--nonblock", &address])
+        .ends()
+        .code(2)
+        .one_line(&["/wigwag-cli"]);
+    for (address, why) in [
+        ("channel:", "the name is empty"),
+        ("channel:camera", "begin with a slash"),
+        ("channel:/x?flavour=odd", "the flavours are one-to-one"),
+        ("channel:/x?full=of-love", "full=of-love"),
+        ("channel:/x?trust=me", "peers or nobody"),
+        ("channel:/x?capacity=0", "at least one"),
+        ("channel:/x?capacity=9999999T", "capacity"),
+        ("channel:/x?full=overwrite-oldest", "cannot overwrite"),
+        ("channel:/x?depth=3", "no such option"),
     ] {
         wigwag(["create", address]).ends().code(2).one_line(&[why]);
     }

@@ -52,10 +52,13 @@ fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<V
             "no process has it open or mapped".into(),
         ),
         // A file outlives its users, and so does a pattern in one.
-        "mailbox" if object.holders.is_empty() && object.persistence == Persistence::Kernel => {
+        "channel" | "mailbox"
+            if object.holders.is_empty() && object.persistence == Persistence::Kernel =>
+        {
             let inside = match object.fill.first() {
-                Some(fill) if fill.level > 0 => "; a letter is in it",
-                _ => "",
+                Some(fill) if fill.level == 0 => "",
+                _ if object.facility == "mailbox" => "; a letter is in it",
+                _ => "; something is in it",
             };
             unused(
                 LeakCertainty::Certain,

@@ -262,7 +262,7 @@ fn unlink(facility: &str, name: &Name, id: Option<u64>) -> io::Result<()> {
             // SAFETY: the name is a C string that lives through the call.
             check(unsafe { libc::mq_unlink(path.as_ptr()) })
         }
-        ("shm" | "sem" | "mailbox", Name::Slash(name)) => {
+        ("shm" | "sem" | "channel" | "mailbox", Name::Slash(name)) => {
             let bare = name.strip_prefix(b"/").unwrap_or(name);
             let prefix: &[u8] = if facility == "sem" {
                 b"/dev/shm/sem."

@@ -18,7 +18,7 @@ use crate::memory::{self, Region};
 use crate::message::{self, Messages};
 use crate::name::Name;
 use crate::opening::{Opening, Role, Target};
-use crate::pattern::{mailbox, rpc};
+use crate::pattern::{channel, mailbox, rpc};
 use crate::signal;
 use crate::stream::{self, Stream};
 
@@ -575,6 +575,47 @@ pub const CATALOG: &[Entry] = &[
         create: None,
         unlink: None,
         probe: signal::address::probe,
+    },
+    Entry {
+        facility: &channel::FACILITY,
+        options: &[
+            opt(
+                "flavour",
+                "NAME",
+                "one-to-one; of a new one (one-to-one), else that of the one that exists",
+            ),
+            opt(
+                "capacity",
+                "BYTES",
+                "how much a new one holds, rounded up to a power of two (64K)",
+            ),
+            opt(
+                "full",
+                "POLICY",
+                "what becomes of a message without room: wait, fail, drop-newest, overwrite-oldest (wait)",
+            ),
+            opt(
+                "trust",
+                "WHOM",
+                "whether a new one is for programs that trust each other: peers or nobody (peers)",
+            ),
+            opt(
+                "seats",
+                "NUMBER",
+                "how many senders and receivers a new one can have, where there may be many",
+            ),
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a new one, less the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
+        ],
+        open: Some(Open::Messages(channel::address::open)),
+        create: Some(channel::address::create),
+        unlink: Some(channel::address::unlink),
+        probe: channel::address::probe,
     },
     Entry {
         facility: &mailbox::FACILITY,

@@ -5,11 +5,12 @@
 //! | objects that exist without a process: queues, segments, semaphores | `posix`, `sysv` |
 //! | every process, read by a few threads that may be given up | `walk`, `look` |
 //! | its descriptors and mappings become holders | `descriptors`, `mappings` |
-//! | the first bytes of shared memory tell a segment of ours, or a mailbox | `patterns`, `segments` |
+//! | the first bytes of shared memory tell a segment of ours, a channel or a mailbox | `segments`, `channel`, `patterns` |
 //! | its sleeping threads become waiters | `waiters` |
 //! | sockets get their peers, locks their owners | `sockets`, `locks` |
 //! | who is left over is a leak | `leaks` |
 
+mod channel;
 mod descriptors;
 mod locks;
 mod look;

@@ -1,4 +1,5 @@
-//! Patterns: which shared memory is a mailbox of wigwag's, and what is in it; told by the first bytes, as a [segment](super::segments) is.
+//! Patterns: which shared memory is a mailbox or a channel of wigwag's, and what is in it; told by the first bytes, as a
+//! [segment](super::segments) is.
 //!
 //! An object that is a pattern is listed as that, under the address that `send` and `recv` take, and no longer as the
 //! memory it lies in; its address as memory finds it all the same.
@@ -6,6 +7,7 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::channel::Channel;
 use super::segments::{self, Segment};
 use crate::object::{Fill, Object, Unit, Value};
 use crate::proc::{Mapping, ProcFs, Scratch, memory};
@@ -22,6 +24,8 @@ const MAILBOX: [u32; 2] = [u32::from_le_bytes(*b"WBOX"), 1];
 pub(super) enum Known {
     /// A typed segment.
     Segment(Segment),
+    /// A channel.
+    Channel(Channel),
     /// A mailbox.
     Mailbox(Mailbox),
 }
@@ -44,7 +48,12 @@ impl Known {
             return None;
         }
         let bytes = memory::read_exact(pid, mapping.start).ok()?;
-        Known::parse(&bytes, mapping.end - mapping.start)
+        let len = mapping.end - mapping.start;
+        Known::parse(&bytes, len, |at, bytes| {
+            let end = at.checked_add(bytes.len() as u64)?;
+            let read = memory::read(pid, mapping.start + at, bytes).ok()?;
+            (end <= len && read == bytes.len()).then_some(())
+        })
     }
 
     /// In a regular file of `/dev/shm`, if it may be read without a trace.
@@ -58,15 +67,25 @@ impl Known {
         let mut bytes = [0; BYTES];
         // One that is shorter than the header of a segment is none; the rest are zeros.
         rustix::io::pread(file.as_fd(), &mut bytes, 0).ok()?;
-        Known::parse(&bytes, len)
+        Known::parse(&bytes, len, |at, bytes| {
+            let read = rustix::io::pread(file.as_fd(), &mut *bytes, at).ok()?;
+            (read == bytes.len()).then_some(())
+        })
     }
 
-    /// In memory of `len` bytes that begins with these.
-    fn parse(bytes: &[u8; BYTES], len: u64) -> Option<Known> {
+    /// In memory of `len` bytes that begins with these; `read` reads more of them.
+    fn parse(
+        bytes: &[u8; BYTES],
+        len: u64,
+        read: impl Fn(u64, &mut [u8]) -> Option<()>,
+    ) -> Option<Known> {
         if len > segments::VALUE
             && let Some(segment) = Segment::parse(bytes)
         {
-            return Some(Known::Segment(segment));
+            return Some(match Channel::of(&segment, read) {
+                Some(channel) => Known::Channel(channel),
+                None => Known::Segment(segment),
+            });
         }
         Mailbox::parse(bytes, len).map(Known::Mailbox)
     }
@@ -75,6 +94,7 @@ impl Known {
     pub(super) fn describe(&self, object: &mut Object, proc: &ProcFs, scratch: &mut Scratch) {
         match self {
             Known::Segment(segment) => segment.describe(object, proc, scratch),
+            Known::Channel(channel) => channel.describe(object, proc, scratch),
             Known::Mailbox(mailbox) => mailbox.describe(object),
         }
     }
@@ -119,7 +139,7 @@ impl Mailbox {
 }
 
 /// Makes an object of memory one of a pattern; whether it was not yet.
-fn become_pattern(object: &mut Object, facility: &'static str) -> bool {
+pub(super) fn become_pattern(object: &mut Object, facility: &'static str) -> bool {
     if object.facility == facility {
         return false;
     }
@@ -131,7 +151,7 @@ fn become_pattern(object: &mut Object, facility: &'static str) -> bool {
 }
 
 /// The pattern facilities.
-pub(crate) const PATTERNS: &[&str] = &["mailbox"];
+pub(crate) const PATTERNS: &[&str] = &["channel", "mailbox"];
 
 /// Whether an object of `facility` may lie in memory of `memory`, by the same name.
 pub(crate) fn lies_in(facility: &str, memory: &str) -> bool {
@@ -146,13 +166,13 @@ mod tests {
     fn only_a_whole_header_of_the_layout_is_a_mailbox() {
         let mut bytes = [0; BYTES];
         bytes[..4].copy_from_slice(b"WBOX");
-        assert_eq!(Known::parse(&bytes, 4096), None, "no version");
+        assert_eq!(Known::parse(&bytes, 4096, |_, _| None), None, "no version");
         bytes[4] = 1;
         bytes[8..12].copy_from_slice(&64_u32.to_le_bytes());
-        assert_eq!(Known::parse(&bytes, 191), None, "truncated");
+        assert_eq!(Known::parse(&bytes, 191, |_, _| None), None, "truncated");
         bytes[64] = 1;
         bytes[68] = 5;
-        let Some(Known::Mailbox(mailbox)) = Known::parse(&bytes, 192) else {
+        let Some(Known::Mailbox(mailbox)) = Known::parse(&bytes, 192, |_, _| None) else {
             panic!("a mailbox");
         };
         assert_eq!((mailbox.flag, mailbox.length, mailbox.capacity), (1, 5, 64));

@@ -64,6 +64,16 @@ impl Segment {
         })
     }
 
+    /// What it holds, in words of its maker.
+    pub(super) fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// Whether a process with this number, that began so many clock ticks after boot, is meant by a holder's word of this segment.
+    pub(super) fn means_here(&self, proc: &ProcFs, scratch: &mut Scratch) -> bool {
+        self.pid_namespace == proc.pid_namespace() && boot(proc, scratch) == Some(self.boot)
+    }
+
     /// Adds what it says to the object it is in.
     pub(super) fn describe(&self, object: &mut Object, proc: &ProcFs, scratch: &mut Scratch) {
         if object.get("segment").is_some() {

@@ -50,6 +50,7 @@ pub const FACILITIES: &[&str] = &[
     "lease",
     "eventfd",
     "signal",
+    "channel",
     "mailbox",
     "signalfd",
     "timerfd",

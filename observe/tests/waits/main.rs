@@ -4,6 +4,7 @@
 //! `gcc-12-multilib` and `musl-tools`.
 
 mod capture;
+mod channel;
 mod file_locks;
 mod gates;
 mod healthy;

@@ -3,6 +3,7 @@
 //! A structure is believed only if all its fields make sense and its owner is a living thread that can reach the word. What
 //! fits none is "a futex": any thread that can write the word may wake the waiter. That is always safe.
 
+mod channel;
 mod glibc;
 mod mailbox;
 mod musl;
@@ -128,11 +129,11 @@ impl<'a> Word<'a> {
     }
 
     fn state(&self) -> State {
+        if let Some(need) = channel::need(self).or_else(|| mailbox::need(self)) {
+            return need.limited(self.limited).wait();
+        }
         if let Some(need) = wigwag::need(self) {
             return need.wait();
-        }
-        if let Some(need) = mailbox::need(self) {
-            return need.limited(self.limited).wait();
         }
         if self.limited && !self.ask.machine.detail {
             return live("waits for a futex with a time limit");

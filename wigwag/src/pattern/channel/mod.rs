@@ -13,6 +13,7 @@
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
 //! by name, or by the descriptor, and takes its own.
 
+pub(crate) mod address;
 mod bell;
 mod element;
 mod ends;

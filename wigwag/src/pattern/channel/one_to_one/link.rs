@@ -260,7 +260,7 @@ impl Side {
     }
 
     #[cold]
-    fn disconnected(&self) -> Error {
+    pub(super) fn disconnected(&self) -> Error {
         let why = match self.role {
             Role::Sender => "it is full, and its receiver has left or was killed",
             Role::Receiver => "it is empty, and its sender has left or was killed",

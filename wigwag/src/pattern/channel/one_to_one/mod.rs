@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+mod bytes;
 mod link;
 mod message;
 mod value;
