@@ -676,6 +676,22 @@ pub const CATALOG: &[Entry] = &[
         probe: rpc::probe::tcp,
     },
     Entry {
+        facility: &rpc::CHANNEL,
+        options: &[
+            CLIENTS,
+            WAITING,
+            opt(
+                "capacity",
+                "BYTES",
+                "server: how much of one client may be under way each way (256K)",
+            ),
+        ],
+        open: Some(Open::Calls),
+        create: None,
+        unlink: Some(rpc::unlink_channel),
+        probe: rpc::probe::channel,
+    },
+    Entry {
         facility: &rpc::MQ,
         options: &[
             CLIENTS,

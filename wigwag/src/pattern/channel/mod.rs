@@ -14,13 +14,13 @@
 //! by name, or by the descriptor, and takes its own.
 
 pub(crate) mod address;
-mod bell;
+pub(crate) mod bell;
 mod element;
 mod ends;
 mod full;
 pub mod one_to_one;
 mod options;
-mod region;
+pub(crate) mod region;
 mod waiting;
 
 pub use self::element::Element;

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
+use super::channel::{self, ChannelLink, Channels};
 use super::desk::Desk;
 use super::queue::{self, QueueLink, Queues};
 use super::stream::{Entrance, StreamLink, Streams, credentials};
-use super::{Client, MQ, Options, Server, TCP, UNIX};
+use super::{CHANNEL, Client, MQ, Options, Server, TCP, UNIX};
 use crate::address::Address;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
@@ -22,6 +23,7 @@ const OWN: &[(&Facility, &[&str])] = &[
     (&UNIX, &["max_request", "max_answer", "mode", "backlog"]),
     (&TCP, &["max_request", "max_answer", "backlog"]),
     (&MQ, &["mode", "depth", "max_len"]),
+    (&CHANNEL, &["capacity"]),
 ];
 
 /// The socket or queue at which a server answers, as an object of its own: what `ls` lists, `rm` removes and `why`
@@ -37,7 +39,10 @@ const OWN: &[(&Facility, &[&str])] = &[
 #[must_use]
 pub fn carrier(address: &Address) -> Option<Address> {
     let scheme = address.scheme().strip_prefix("rpc+")?;
-    let end: &[u8] = if scheme == "mq" { b".rpc" } else { b"" };
+    let end: &[u8] = match scheme {
+        "mq" | "channel" => b".rpc",
+        _ => b"",
+    };
     Address::new(scheme, [address.name(), end].concat()).ok()
 }
 
@@ -100,6 +105,9 @@ fn read(target: &Target, mut options: Options) -> Result<Options> {
     if let Some(most) = bytes("max_len")? {
         options = options.max_len(most);
     }
+    if let Some(most) = given.bytes("capacity")? {
+        options = options.capacity(most);
+    }
     Ok(options)
 }
 
@@ -132,6 +140,7 @@ pub(crate) fn connect_to(
             stream.set_nodelay(true)?;
             Box::new(StreamLink::new(stream.into(), options.max_answer))
         }
+        "rpc+channel" => Box::new(ChannelLink::connect(facility, name, wait)?),
         _ => Box::new(QueueLink::connect(facility, name, wait)?),
     };
     Ok(Client::new(facility, name.to_string(), link))
@@ -163,6 +172,12 @@ pub(crate) fn listen_at(
                 listen = listen.backlog(clients);
             }
             streams(Entrance::Tcp(listen.listen(raw(name))?), &options, None)
+        }
+        "rpc+channel" => {
+            let desk = Desk::new(options.waiting, u32::MAX as usize)
+                .map_err(|errno| facility.failed("listen at", name, errno))?;
+            let channels = Channels::new(facility, name, options.capacity, options.clients)?;
+            Ok(Server::new(channels, desk, facility, &name.to_string()))
         }
         _ => {
             let mut make = posix::Options::new().mode(options.mode.unwrap_or(0o600));
@@ -213,6 +228,11 @@ pub(crate) fn unlink_queue(name: &Name) -> Result<()> {
     queue::unlink(&MQ, name)
 }
 
+/// Removes the lobby of a server that is gone.
+pub(crate) fn unlink_channel(name: &Name) -> Result<()> {
+    channel::unlink(&CHANNEL, name)
+}
+
 /// Calls a server in this process through a name of its own, over each carrier.
 pub(crate) mod probe {
     use super::*;
@@ -223,6 +243,10 @@ pub(crate) mod probe {
 
     pub(crate) fn tcp() -> Result<()> {
         calls("rpc+tcp:127.0.0.1:0")
+    }
+
+    pub(crate) fn channel() -> Result<()> {
+        calls(&format!("rpc+channel:/wigwag-probe-{}", std::process::id()))
     }
 
     pub(crate) fn mq() -> Result<()> {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use super::frame::{Code, Head, Kind, Malformed};
 use super::outbox::{Outbox, Sent};
 use super::request::{Cancellation, Refusal, Request};
 use crate::message::Credentials;
+use crate::sys::futex;
 
 /// How long calls go on before another thread looks what else has come: a cancellation, for instance.
 const TICK: Duration = Duration::from_millis(2);
@@ -29,6 +30,8 @@ pub(super) struct Desk {
     busy: Condvar,
     stopping: AtomicBool,
     wake: OwnedFd,
+    /// The same for who sleeps on words of memory: how often it was rung.
+    bell: AtomicU32,
     most_waiting: usize,
     longest: usize,
 }
@@ -85,6 +88,7 @@ impl Desk {
             busy: Condvar::new(),
             stopping: AtomicBool::new(false),
             wake: rustix::event::eventfd(0, flags)?,
+            bell: AtomicU32::new(0),
             most_waiting,
             longest,
         })
@@ -104,6 +108,16 @@ impl Desk {
     /// Readable when whoever reads is to look at [`changed`](Self::changed) or stop.
     pub(super) fn wake(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+
+    /// The same as a word to sleep on.
+    pub(super) fn bell(&self) -> &AtomicU32 {
+        &self.bell
+    }
+
+    /// How often it was rung.
+    pub(super) fn rung(&self) -> u32 {
+        self.bell.load(Ordering::SeqCst)
     }
 
     /// A client is there.
@@ -234,6 +248,8 @@ impl Desk {
     fn rouse(&self) {
         // A counter that is full is readable already.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        self.bell.fetch_add(1, Ordering::SeqCst);
+        futex::wake(&self.bell, 1);
     }
 
     // What workers do.

@@ -1,4 +1,4 @@
-//! Request/response: calls to a server over a Unix socket, TCP, or POSIX message queues, with deadlines and cancellation.
+//! Request/response: calls to a server over a Unix socket, TCP, POSIX message queues or channels, with deadlines and cancellation.
 //!
 //! The address says what carries the calls; nothing else changes:
 //!
@@ -6,6 +6,7 @@
 //! |---|---|---|---|---|
 //! | Unix stream socket | `rpc+unix:/run/app.sock`, `rpc+unix:@app` | one machine | 4 GiB, as the options say | at once |
 //! | TCP socket | `rpc+tcp:host:port` | any machine | 4 GiB, as the options say | at once; a machine that vanished by keep-alive |
+//! | channels | `rpc+channel:/app` | one user of one machine | the capacity the server gives, less 40 bytes | at once |
 //! | POSIX message queue | `rpc+mq:/app` | one machine | `fs.mqueue.msgsize_max` less 32 bytes | within 50 ms by a client, 200 ms by the server |
 //!
 //! ```
@@ -48,11 +49,13 @@
 
 mod address;
 mod adopted;
+mod channel;
 mod client;
 mod desk;
 mod frame;
 mod inbox;
 mod link;
+mod number;
 mod options;
 mod outbox;
 mod pending;
@@ -70,7 +73,7 @@ pub use plain::bytes;
 pub use request::{Cancellation, Refusal, Request};
 pub use server::{Answer, Server, Stopper};
 
-pub(crate) use address::{connect_to, listen_at, probe, unlink_queue};
+pub(crate) use address::{connect_to, listen_at, probe, unlink_channel, unlink_queue};
 
 use crate::facility::{Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Accepted, Guarantees, Order};
@@ -113,6 +116,20 @@ pub const TCP: Facility = Facility {
     carries: "calls, across machines",
     limits: tcp::FACILITY.limits,
     man: "tcp(7)",
+    ..UNIX
+};
+
+/// The facts of calls through channels.
+pub const CHANNEL: Facility = Facility {
+    id: "rpc+channel",
+    title: "request/response through channels",
+    naming: Naming::Slash,
+    unnamed_form: false,
+    pollable: false,
+    named_by: "/name",
+    carries: "calls, in shared memory",
+    limits: crate::pattern::channel::FACILITY.limits,
+    man: "shm_overview(7)",
     ..UNIX
 };
 

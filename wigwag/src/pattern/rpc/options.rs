@@ -18,6 +18,7 @@ pub struct Options {
     pub(super) backlog: Option<u32>,
     pub(super) depth: Option<usize>,
     pub(super) max_len: Option<usize>,
+    pub(super) capacity: u64,
 }
 
 impl Default for Options {
@@ -31,6 +32,7 @@ impl Default for Options {
             backlog: None,
             depth: None,
             max_len: None,
+            capacity: 256 << 10,
         }
     }
 }
@@ -89,6 +91,13 @@ impl Options {
     /// (`fs.mqueue.msgsize_default`).
     pub fn max_len(mut self, bytes: usize) -> Self {
         self.max_len = Some(bytes);
+        self
+    }
+
+    /// Server at channels: how many bytes of requests, and how many of answers, of one client may be under way; a single
+    /// one is at most 40 bytes shorter (256 KiB). Rounded up to a power of two.
+    pub fn capacity(mut self, bytes: u64) -> Self {
+        self.capacity = bytes;
         self
     }
 

@@ -26,8 +26,8 @@ use crate::sys::keeper::State;
 use crate::wait::Deadline;
 
 /// The seats.
-const SENDER: usize = 0;
-const RECEIVER: usize = 1;
+pub(crate) const SENDER: usize = 0;
+pub(crate) const RECEIVER: usize = 1;
 
 /// One cache line (two, because they are fetched in pairs) that one side writes.
 #[repr(C, align(128))]

@@ -29,6 +29,7 @@ mod link;
 mod message;
 mod value;
 
+pub(crate) use self::link::{RECEIVER, SENDER};
 use self::link::{Side, Words};
 pub use self::message::{Message, MessageLoan, Messages};
 pub use self::value::{Batch, Loan, LoanMany, Received};
@@ -240,6 +241,11 @@ macro_rules! both {
             #[must_use]
             pub fn is_connected(&self) -> bool {
                 self.side.is_connected()
+            }
+
+            /// The memory of the channel: its ends can be slept on.
+            pub(crate) fn region(&self) -> &Arc<Region> {
+                self.side.region()
             }
 
             /// Leaves the channel, as dropping does.

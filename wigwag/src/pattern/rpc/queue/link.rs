@@ -15,6 +15,7 @@ use crate::opening::Way;
 use crate::pattern::rpc::frame::{self, HEAD, Head, Kind as What};
 use crate::pattern::rpc::inbox::Got;
 use crate::pattern::rpc::link::{End, Link};
+use crate::pattern::rpc::number;
 use crate::sys::mq;
 use crate::wait::{Deadline, Wait};
 
@@ -61,7 +62,7 @@ impl QueueLink {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let [key, random] = randoms().map_err(failed)?;
+        let [key, random] = number::randoms().map_err(failed)?;
         let replies = Options::new()
             .depth(DEPTH)
             .max_len(requests.max_len())
@@ -173,19 +174,6 @@ impl Unwelcome {
             Unwelcome::End(end) => error(Kind::Disconnected, end.to_string()),
         }
     }
-}
-
-/// Two numbers that nobody can guess.
-fn randoms() -> Result<[u64; 2], Errno> {
-    let mut bytes = [0_u8; 16];
-    let count = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())?;
-    // Up to 256 bytes come whole (`getrandom(2)`).
-    debug_assert_eq!(count, bytes.len());
-    let (one, other) = (
-        u128::from_ne_bytes(bytes) as u64,
-        (u128::from_ne_bytes(bytes) >> 64) as u64,
-    );
-    Ok([one.max(1), other])
 }
 
 /// Whether only we, or others too, may send to our queue: a server of another user must. What others send
