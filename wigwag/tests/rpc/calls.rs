@@ -164,6 +164,28 @@ fn what_is_too_long_is_refused_with_the_limit_and_the_next_call_goes_through() {
         "993 bytes, the longest has 992",
     );
     assert_eq!(client.call(b"long 992").expect("call").len(), 992);
+    let address = &addresses()[3];
+    let _left = Left(address);
+    let (_child, at) = server(test, address, 2);
+    let client = Client::connect(&at).expect("connect");
+    let (longest, over) = (16_384 - 36, 16_384 - 35);
+    refusal(
+        client.call(&vec![b'x'; over]),
+        Kind::TooBig,
+        "the longest has 16348 (capacity of the server)",
+    );
+    let says = "16349 bytes, the longest has 16348";
+    refusal(
+        client.call(format!("long {over}").as_bytes()),
+        Kind::TooBig,
+        says,
+    );
+    let echo = [&b"echo "[..], &vec![b'x'; longest - 5]].concat();
+    for _ in 0..3 {
+        assert_eq!(client.call(&echo).expect("call").len(), longest - 5);
+        let answer = client.call(format!("long {longest}").as_bytes());
+        assert_eq!(answer.expect("call").len(), longest);
+    }
 }
 
 #[test]

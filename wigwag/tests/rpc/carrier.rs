@@ -12,6 +12,7 @@ pub fn addresses() -> Vec<String> {
         "rpc+tcp:127.0.0.1:0".into(),
         // Small: the queues of a user are bounded by RLIMIT_MSGQUEUE.
         format!("rpc+mq:/{}?depth=8&max_len=2048", unique("rpc")),
+        format!("rpc+channel:/{}?capacity=16K", unique("rpc")),
     ]
 }
 
@@ -29,7 +30,7 @@ pub struct Left<'a>(pub &'a str);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
-        if self.0.starts_with("rpc+mq:") {
+        if self.0.starts_with("rpc+mq:") || self.0.starts_with("rpc+channel:") {
             let address = self.0.parse().expect("an address");
             // Gone, if the server ended in the ordinary way.
             let _ = wigwag::catalog::unlink(&address);

@@ -149,6 +149,10 @@ fn the_calls_of_a_killed_client_are_cancelled_and_what_it_had_is_freed() {
             let left = queues_of(name);
             assert_eq!(left, [format!("{name}.rpc")], "the answer queue is removed");
         }
+        if let Some(name) = at.strip_prefix("rpc+channel:/") {
+            let left = channels_of(name);
+            assert_eq!(left, [format!("{name}.rpc")], "the channels are removed");
+        }
         let client = Client::connect(&at).expect("connect");
         assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
     });
@@ -191,9 +195,25 @@ fn after_many_clients_were_killed_at_any_moment_the_server_has_nothing_of_them()
         }
         assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
         eventually("all are gone", || descriptors() == before);
+        if let Some(name) = at.strip_prefix("rpc+channel:/") {
+            // One of our client, which is open, is not among them: its name is gone.
+            eventually("all channels are gone", || {
+                channels_of(name) == [format!("{name}.rpc")]
+            });
+        }
         child.tell("enough");
         child.says("served");
     });
+}
+
+/// The channels whose names begin so.
+fn channels_of(name: &str) -> Vec<String> {
+    let directory = std::fs::read_dir("/dev/shm").expect("/dev/shm");
+    let names = directory.flatten().map(|entry| entry.file_name());
+    names
+        .map(|file| file.to_string_lossy().into_owned())
+        .filter(|file| file.starts_with(name))
+        .collect()
 }
 
 /// The queues whose names begin so, as the mounted file system has them, or by opening.
@@ -270,10 +290,11 @@ fn of_many_servers_that_start_at_once_exactly_one_gets_the_name() {
         "rpc+mq:/{}?depth=2&max_len=128",
         crate::process::unique("race")
     );
-    let _left = Left(&mq);
-    for _ in 0..5 {
+    let channel = format!("rpc+channel:/{}", crate::process::unique("race"));
+    let (_left, _too) = (Left(&mq), Left(&channel));
+    for address in [&mq, &channel].repeat(5) {
         let mut children: Vec<_> = (0..6)
-            .map(|_| play(test, "racer", &[("address", &mq)]).start())
+            .map(|_| play(test, "racer", &[("address", address)]).start())
             .collect();
         children.iter_mut().for_each(|child| child.says("ready"));
         children.iter_mut().for_each(|child| child.tell("go"));

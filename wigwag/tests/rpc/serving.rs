@@ -108,10 +108,10 @@ fn a_client_that_does_not_take_its_answers_keeps_nobody_from_theirs() {
         let test = "serving::a_client_that_does_not_take_its_answers_keeps_nobody_from_theirs";
         let (_child, at) = server(test, address, 2);
         let deaf = Client::connect(&at).expect("connect");
-        let long = if address.contains("mq") {
-            2000
-        } else {
-            400_000
+        let long = match address.split(':').next() {
+            Some("rpc+mq") => 2000,
+            Some("rpc+channel") => 16_000,
+            _ => 400_000,
         };
         let pending: Vec<_> = (0..40)
             .map(|_| {

@@ -95,7 +95,7 @@ impl Options {
     }
 
     /// Server at channels: how many bytes of requests, and how many of answers, of one client may be under way; a single
-    /// one is at most 40 bytes shorter (256 KiB). Rounded up to a power of two.
+    /// one is at most 36 bytes shorter (256 KiB). Rounded up to a power of two.
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
         self

@@ -54,6 +54,12 @@ impl ChannelLink {
         };
         let (lobby, mut hello) = enter(facility, name, deadline)?.ok_or_else(late)?;
         let [_, random] = number::randoms().map_err(failed)?;
+        let frame = Head {
+            word: random,
+            ..Head::bare(What::Hello, 0)
+        };
+        // First so that the server knows what to remove if we are killed in the middle.
+        hello.send(&frame.with(&[]))?;
         let [requests, answers] = pair(name, random).map(|path| {
             let made = options().capacity(lobby.capacity()).temporary(true);
             made.create::<Bytes>(path)
@@ -65,10 +71,6 @@ impl ChannelLink {
             wanted: AtomicU64::new(0),
             longest: longest(lobby.capacity()),
             never: rustix::event::eventfd(0, EventfdFlags::CLOEXEC).map_err(failed)?,
-        };
-        let frame = Head {
-            word: random,
-            ..Head::bare(What::Hello, 0)
         };
         hello.send(&frame.with(&[]))?;
         let patience = Deadline::from(Wait::For(HELLO));

@@ -6,8 +6,9 @@
 //! | `/name.rpc.X.q` | the client | the server | with both; the name goes when the server has opened it |
 //! | `/name.rpc.X.a` | the server | the client | the same |
 //!
-//! A client takes the sender's seat of the lobby, says hello with the random number `X` of the two channels it has
-//! made, and leaves the lobby when it is welcomed. Whoever sleeps does so on the life words of those it waits for
+//! A client takes the sender's seat of the lobby, says hello with the random number `X` of the two channels that it is
+//! going to make, says so again when it has made them, and leaves the lobby when it is welcomed. If it is killed in the
+//! middle, the server knows what to remove. Whoever sleeps does so on the life words of those it waits for
 //! ([`crate::sys::keeper`]): they are rung by what these do, and by the kernel when one is killed, so the death of either
 //! side is noticed at once.
 
@@ -52,7 +53,7 @@ fn options() -> Options {
 /// How long a request or an answer may be.
 fn longest(capacity: u64) -> usize {
     // A record has its length before it.
-    (capacity as usize).saturating_sub(HEAD + 8)
+    (capacity as usize).saturating_sub(HEAD + 4)
 }
 
 /// Removes what a server that was killed has left.

@@ -30,6 +30,8 @@ pub(in crate::pattern::rpc) struct Channels {
     name: Name,
     /// The channel is kept for its name.
     lobby: Option<(Bytes, Receiver)>,
+    /// The number of the one in the lobby, who makes its channels.
+    coming: Option<u64>,
     clients: HashMap<u64, Member>,
     next: u64,
     most: usize,
@@ -74,6 +76,14 @@ impl Way for Answers {
     }
 }
 
+/// Takes the names of channels away; those who have them open keep them.
+fn remove(paths: &[String; 2]) {
+    for path in paths {
+        // It may not have come so far as to make it.
+        let _ = SharedMemory::unlink(path);
+    }
+}
+
 /// The error that goes instead of an answer.
 fn too_long(frame: &[u8], longest: usize) -> Vec<u8> {
     let id = frame
@@ -104,17 +114,20 @@ impl Channels {
             return Err(facility.error(Kind::BadName, "listen at", name, why));
         }
         let made = options().capacity(capacity).temporary(true);
-        let channel: Bytes = made.create(lobby(name)).map_err(|error| match error.kind() {
-            Kind::AlreadyExists => {
-                let why = "a server that lives has the name";
-                facility.error(Kind::AlreadyExists, "listen at", name, why)
-            }
-            _ => error,
-        })?;
+        let channel: Bytes = made
+            .create(lobby(name))
+            .map_err(|error| match error.kind() {
+                Kind::AlreadyExists => {
+                    let why = "a server that lives has the name";
+                    facility.error(Kind::AlreadyExists, "listen at", name, why)
+                }
+                _ => error,
+            })?;
         let receiver = channel.receiver()?;
         Ok(Channels {
             name: name.clone(),
             lobby: Some((channel, receiver)),
+            coming: None,
             clients: HashMap::new(),
             next: 1,
             most,
@@ -134,16 +147,7 @@ impl Channels {
                 self.review(key, desk);
             }
         }
-        let mut hello = None;
-        if let Some((_, lobby)) = &mut self.lobby
-            && let Some(message) = lobby.try_recv()?
-        {
-            hello = frame::split(&message).ok().map(|(head, _)| head);
-            found = true;
-        }
-        if let Some(hello) = hello.filter(|hello| hello.kind == What::Hello) {
-            self.welcome(hello, desk);
-        }
+        found |= self.look_into_lobby(desk)?;
         let mut gone = Vec::new();
         for (key, member) in &mut self.clients {
             if member.behind && member.outbox.flush() != Sent::Waits {
@@ -160,6 +164,35 @@ impl Channels {
         Ok(found)
     }
 
+    fn look_into_lobby(&mut self, desk: &Desk) -> Result<bool> {
+        let Some((_, lobby)) = &mut self.lobby else {
+            return Ok(false);
+        };
+        let said = lobby
+            .try_recv()?
+            .map(|message| frame::split(&message).ok().map(|(head, _)| head));
+        // Nothing, and nobody any more: it was killed, or gave up.
+        let left = || self.coming.is_some() && !lobby.is_connected();
+        if said.is_none() && !left() {
+            return Ok(false);
+        }
+        match said.flatten() {
+            Some(head) if head.kind == What::Hello && self.coming == Some(head.word) => {
+                self.coming = None;
+                self.welcome(head, desk);
+            }
+            other => {
+                if let Some(number) = self.coming.take() {
+                    remove(&pair(&self.name, number));
+                }
+                self.coming = other
+                    .filter(|head| head.kind == What::Hello)
+                    .map(|head| head.word);
+            }
+        }
+        Ok(true)
+    }
+
     /// Lets a client in. One that has not made its channels gets no answer.
     fn welcome(&mut self, hello: Head, desk: &Desk) {
         let paths = pair(&self.name, hello.word);
@@ -167,13 +200,12 @@ impl Channels {
             let [requests, answers] = paths.each_ref().map(|path| options().open::<Bytes>(path));
             Ok::<_, crate::Error>((requests?.receiver()?, answers?.sender()?))
         };
-        let Ok((requests, answers)) = ends() else {
+        let ends = ends();
+        // Whoever is killed from now on leaves nothing.
+        remove(&paths);
+        let Ok((requests, answers)) = ends else {
             return;
         };
-        for path in &paths {
-            // Whoever is killed from now on leaves nothing.
-            let _ = SharedMemory::unlink(path);
-        }
         let answers = Answers(Arc::new(Mutex::new(answers)));
         let outbox = Arc::new(Outbox::new(answers.clone()));
         if self.clients.len() >= self.most {
@@ -220,7 +252,10 @@ impl Channels {
         let mut joins = None;
         if let Some((_, lobby)) = &self.lobby {
             let region = lobby.region().clone();
-            let seen = region.roster().joins.load(std::sync::atomic::Ordering::SeqCst);
+            let seen = region
+                .roster()
+                .joins
+                .load(std::sync::atomic::Ordering::SeqCst);
             joins = Some((region, seen));
             peers.push(Peer::sender(lobby));
         }
@@ -237,7 +272,11 @@ impl Channels {
             return Ok(());
         }
         let mut words = vec![(desk.bell(), heard)];
-        words.extend(joins.iter().map(|(region, seen)| (&region.roster().joins, *seen)));
+        words.extend(
+            joins
+                .iter()
+                .map(|(region, seen)| (&region.roster().joins, *seen)),
+        );
         words.extend(marked.iter().map(Marked::word));
         let all = words.len() <= futex::MOST_WORDS;
         words.truncate(futex::MOST_WORDS);
@@ -260,7 +299,9 @@ impl Member {
                 break;
             }
             let taken = match self.requests.try_recv() {
-                Ok(Some(message)) => frame::split(&message).map(|(head, body)| (head, body.to_vec())),
+                Ok(Some(message)) => {
+                    frame::split(&message).map(|(head, body)| (head, body.to_vec()))
+                }
                 Ok(None) => break,
                 Err(_) => return None,
             };
@@ -300,6 +341,9 @@ impl Reactor for Channels {
     fn farewell(&mut self, desk: &Desk) {
         // The name goes first, so that whoever comes now is told that nobody is here.
         self.lobby = None;
+        if let Some(number) = self.coming.take() {
+            remove(&pair(&self.name, number));
+        }
         for member in self.clients.values() {
             member.outbox.send(Head::bare(What::Bye, 0), &[]);
         }
