@@ -11,13 +11,14 @@ use wigwag::Kind;
 use wigwag::pattern::rpc::Client;
 
 /// An address of its own for each carrier.
-fn addresses(stem: &str) -> [String; 3] {
+fn addresses(stem: &str) -> [String; 4] {
     let unique = format!("wigwag-{stem}-{}", std::process::id());
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     [
         format!("rpc+unix:@{unique}"),
         format!("rpc+tcp:{}", free.local_addr().unwrap()),
         format!("rpc+mq:/{unique}"),
+        format!("rpc+channel:/{unique}"),
     ]
 }
 
@@ -103,7 +104,7 @@ fn a_large_request_goes_through_a_command_and_comes_back() {
     let answer = wigwag(["call", "--raw", &address]).input(&bytes).prints();
     assert!(answer == bytes);
     // A command that reads nothing of it.
-    let [_, address, _] = addresses("deaf");
+    let [_, address, ..] = addresses("deaf");
     let _server = serving(&address, &["--", "echo", "no thanks"]);
     let answer = wigwag(["call", &address]).input(&bytes).says();
     assert_eq!(answer, "no thanks\n");
@@ -174,7 +175,7 @@ fn what_is_wrong_is_said_in_a_line() {
     wigwag(["call", "mq:/x", "x"])
         .ends()
         .code(2)
-        .one_line(&["mq:/x answers no calls", "rpc+unix, rpc+tcp, rpc+mq"]);
+        .one_line(&["mq:/x answers no calls", "rpc+unix, rpc+tcp, rpc+channel, rpc+mq"]);
     wigwag(["send", "rpc+unix:/x", "x"])
         .ends()
         .code(2)
@@ -193,7 +194,7 @@ fn what_is_wrong_is_said_in_a_line() {
         .ends()
         .code(1)
         .one_line(&["in use"]);
-    let [_, _, address] = addresses("missing");
+    let [_, _, address, _] = addresses("missing");
     wigwag(["call", &address, "x"])
         .ends()
         .code(1)
@@ -209,9 +210,9 @@ fn what_is_wrong_is_said_in_a_line() {
 fn rm_removes_what_a_killed_server_left_and_not_what_one_uses() {
     let directory = std::env::temp_dir().join(format!("wigwag-rm-rpc-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let [_, _, mq] = addresses("left");
+    let [_, _, mq, channel] = addresses("left");
     let unix = format!("rpc+unix:{}", directory.join("socket").display());
-    for address in [&unix, &mq] {
+    for address in [&unix, &mq, &channel] {
         let mut server = serving(address, &["--echo"]);
         wigwag(["rm", address]).ends().code(1).one_line(&["in use"]);
         server.0.child().kill().unwrap();
