@@ -292,6 +292,80 @@ fn messages_of_strangers_in_a_request_queue_speak_for_nobody() {
     child.says("cancelled");
 }
 
+#[test]
+fn strangers_in_a_lobby_and_damage_to_it_disturb_nobody_who_is_in() {
+    use wigwag::memory::segment::Trust;
+    use wigwag::pattern::channel::{Options, one_to_one::Channel};
+
+    if part().is_some() {
+        return serve();
+    }
+    let test = "hostile::strangers_in_a_lobby_and_damage_to_it_disturb_nobody_who_is_in";
+    let address = &addresses()[3];
+    let _left = Left(address);
+    let (_child, at) = server(test, address, 2);
+    let name = at
+        .strip_prefix("rpc+channel:")
+        .expect("its name")
+        .to_owned();
+    let client = Client::connect(&at).expect("connect");
+    assert_eq!(client.call(b"echo in").expect("call"), b"in");
+    let hello = |number: u64| frame(5, 0, number, 0, b"");
+    for messages in [
+        vec![b"".to_vec()],
+        vec![b"hello?".to_vec(), vec![0xff; 5000]],
+        // Whose channels are never made, and who changes his mind.
+        vec![hello(1)],
+        vec![hello(1), hello(1)],
+        vec![hello(1), hello(2), hello(2), hello(3)],
+        vec![
+            frame(1, 1, 0, 0, b"echo x"),
+            hello(4),
+            frame(6, 0, 0, 0, b""),
+        ],
+    ] {
+        let lobby: Channel<[u8]> = Options::new()
+            .trust(Trust::Nobody)
+            .open(format!("{name}.rpc"))
+            .expect("the lobby");
+        let mut sender = None;
+        eventually("the seat is free", || {
+            sender = lobby.sender().ok();
+            sender.is_some()
+        });
+        for message in &messages {
+            let sent = sender
+                .as_mut()
+                .expect("the seat")
+                .send_timeout(message, LONG);
+            sent.expect("send");
+        }
+        drop(sender);
+        assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
+        let next = Client::connect_timeout(&at, LONG).expect("connect");
+        assert_eq!(next.call_timeout(b"echo too", LONG).expect("call"), b"too");
+    }
+    // Everything behind the header of the segment, seats and positions.
+    let path = format!("/dev/shm{name}.rpc");
+    for byte in [0_u8, 0xff, 0x5a] {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .expect("open");
+        let len = file.metadata().expect("its length").len();
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(4096)).expect("seek");
+        let waste = vec![byte; (len - 4096) as usize];
+        file.write_all(&waste).expect("write");
+        for _ in 0..20 {
+            assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
+        }
+        eventually("others come in again", || {
+            Client::connect_timeout(&at, LONG)
+                .is_ok_and(|next| next.call_timeout(b"echo too", LONG).is_ok())
+        });
+    }
+}
+
 /// A server of ours that says to its first client what it likes.
 fn lying(says: impl FnOnce(&mut UnixStream) + Send + 'static) -> String {
     let name = unique("lying");

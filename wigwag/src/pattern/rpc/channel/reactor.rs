@@ -24,10 +24,14 @@ const AT_ONCE: usize = 16;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long it sleeps when it cannot sleep on everybody, or not surely.
 const NAP: Duration = Duration::from_millis(5);
+/// How long it sleeps at all: damage to the memory rings nobody.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// The channels of a server.
 pub(in crate::pattern::rpc) struct Channels {
+    facility: &'static Facility,
     name: Name,
+    capacity: u64,
     /// The channel is kept for its name.
     lobby: Option<(Bytes, Receiver)>,
     /// The number of the one in the lobby, who makes its channels.
@@ -113,27 +117,36 @@ impl Channels {
             );
             return Err(facility.error(Kind::BadName, "listen at", name, why));
         }
-        let made = options().capacity(capacity).temporary(true);
-        let channel: Bytes = made
-            .create(lobby(name))
-            .map_err(|error| match error.kind() {
-                Kind::AlreadyExists => {
-                    let why = "a server that lives has the name";
-                    facility.error(Kind::AlreadyExists, "listen at", name, why)
-                }
-                _ => error,
-            })?;
-        let receiver = channel.receiver()?;
-        Ok(Channels {
+        let mut channels = Channels {
+            facility,
             name: name.clone(),
-            lobby: Some((channel, receiver)),
+            capacity,
+            lobby: None,
             coming: None,
             clients: HashMap::new(),
             next: 1,
             most,
             heard: 0,
             patience: Patience(Patience::MOST),
-        })
+        };
+        channels.open()?;
+        Ok(channels)
+    }
+
+    /// Makes the lobby.
+    fn open(&mut self) -> Result<()> {
+        let made = options().capacity(self.capacity).temporary(true);
+        let channel: Bytes = made.create(lobby(&self.name)).map_err(|error| {
+            if error.kind() != Kind::AlreadyExists {
+                return error;
+            }
+            let why = "a server that lives has the name";
+            self.facility
+                .error(Kind::AlreadyExists, "listen at", &self.name, why)
+        })?;
+        let receiver = channel.receiver()?;
+        self.lobby = Some((channel, receiver));
+        Ok(())
     }
 
     /// Takes what has come; whether anything has.
@@ -165,12 +178,21 @@ impl Channels {
     }
 
     fn look_into_lobby(&mut self, desk: &Desk) -> Result<bool> {
-        let Some((_, lobby)) = &mut self.lobby else {
+        let Some((channel, lobby)) = &mut self.lobby else {
             return Ok(false);
         };
-        let said = lobby
-            .try_recv()?
-            .map(|message| frame::split(&message).ok().map(|(head, _)| head));
+        let said = match lobby.try_recv() {
+            // Somebody wrote where nobody may: our seat is lost, or the positions.
+            Err(_) => None,
+            Ok(_) if channel.receivers() == 0 => None,
+            Ok(said) => Some(said.map(|said| frame::split(&said).ok().map(|(head, _)| head))),
+        };
+        let Some(said) = said else {
+            // The name goes with it, and a new one takes its place. Who is in stays in.
+            self.lobby = None;
+            self.coming = None;
+            return self.open().map(|()| true);
+        };
         // Nothing, and nobody any more: it was killed, or gave up.
         let left = || self.coming.is_some() && !lobby.is_connected();
         if said.is_none() && !left() {
@@ -281,9 +303,10 @@ impl Channels {
         let all = words.len() <= futex::MOST_WORDS;
         words.truncate(futex::MOST_WORDS);
         let sure = all && marked.iter().all(|marked| marked.sure);
+        let most = if sure { LONGEST } else { NAP };
         let until = match deadline.remaining() {
-            left if !sure && left.is_none_or(|left| left > NAP) => Wait::For(NAP).into(),
-            _ => deadline,
+            Some(left) if left <= most => deadline,
+            _ => Wait::For(most).into(),
         };
         futex::wait_any(&words, until);
         Ok(())
