@@ -100,6 +100,7 @@ fn it_is_listed_with_its_letter_and_removed_when_nobody_uses_it() {
         let object = shown(mailbox);
         assert_eq!(object["facility"], "mailbox");
         assert_eq!(object["details"]["message_size"], 64);
+        assert_eq!(object["details"]["fetcher"], receiver.pid());
         assert_eq!(
             object["fill"][0],
             serde_json::json!({"level": 0, "capacity": 1, "unit": "messages"})
