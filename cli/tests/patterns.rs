@@ -7,6 +7,7 @@ mod process;
 
 use command::{Object, eventually, every_byte, wigwag};
 use process::{Directory, unique};
+use rustix::process::Signal;
 
 /// One object of `ls` or `show`, as JSON.
 fn shown(address: &str) -> serde_json::Value {
@@ -99,6 +100,7 @@ fn it_is_listed_with_its_letter_and_removed_when_nobody_uses_it() {
         let object = shown(mailbox);
         assert_eq!(object["facility"], "mailbox");
         assert_eq!(object["details"]["message_size"], 64);
+        assert_eq!(object["details"]["fetcher"], receiver.pid());
         assert_eq!(
             object["fill"][0],
             serde_json::json!({"level": 0, "capacity": 1, "unit": "messages"})
@@ -228,7 +230,7 @@ fn a_sender_that_is_killed_ends_it_and_one_seat_is_for_one() {
         .ends()
         .code(2)
         .one_line(&["no seat for another sender", &sender.pid().to_string()]);
-    sender.signal(rustix::process::Signal::KILL);
+    sender.signal(Signal::KILL);
     let ended = receiver.ends().code(1);
     assert_eq!(ended.out, b"before the end\n");
     assert!(
@@ -288,7 +290,7 @@ fn a_channel_is_listed_with_its_ends_and_what_waits_and_removed_when_they_are_go
         .ends()
         .code(1)
         .one_line(&["in use by wigwag"]);
-    receiver.signal(rustix::process::Signal::KILL);
+    receiver.signal(Signal::KILL);
     assert_eq!(receiver.ends().status.code(), None);
     let object = shown(&channel);
     assert_eq!(
@@ -337,4 +339,78 @@ fn what_is_no_channel_of_bytes_is_refused() {
     ] {
         wigwag(["create", address]).ends().code(2).one_line(&[why]);
     }
+}
+
+/// Runs that are killed at any moment, some while they make the object.
+#[test]
+fn after_random_kills_nothing_is_left_that_create_or_rm_cannot_deal_with() {
+    let rounds: u64 = match std::env::var("WIGWAG_SOAK") {
+        Ok(seconds) => seconds.parse::<u64>().unwrap() * 20,
+        Err(_) => 120,
+    };
+    let stem = unique("kills");
+    let addresses: Vec<Object> = (0..6)
+        .map(|n| {
+            let scheme = if n % 3 == 2 { "mailbox" } else { "channel" };
+            Object::later(format!("{scheme}:/{stem}-{n}"))
+        })
+        .collect();
+    let mut random = 88_172_645_463_325_252_u64 ^ u64::from(std::process::id());
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let mut running = std::collections::VecDeque::new();
+    for _ in 0..rounds {
+        let address = &addresses[next(6) as usize];
+        let run = match next(4) {
+            0 => wigwag(["create", address]),
+            1 => wigwag(["send", "--lines", address]).input("line\n".repeat(20_000)),
+            2 => wigwag(["send", address, "one", "two"]),
+            _ => wigwag(["recv", "--follow", address]),
+        };
+        running.push_back(run.start());
+        std::thread::sleep(std::time::Duration::from_micros(next(12_000)));
+        if running.len() > 4 {
+            let victim: command::Running = running.remove(next(5) as usize).unwrap();
+            victim.signal(Signal::KILL);
+        }
+    }
+    for victim in &running {
+        victim.signal(Signal::KILL);
+    }
+    running.into_iter().for_each(|victim| drop(victim.ends()));
+    let left: Vec<String> = wigwag(["rm", "--leaked", "--dry-run"])
+        .says()
+        .lines()
+        .filter(|line| line.contains(&stem))
+        .map(str::to_owned)
+        .collect();
+    let files = std::fs::read_dir("/dev/shm").unwrap();
+    let files = files.filter(|file| {
+        let name = file.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains(&stem)
+    });
+    assert_eq!(files.count(), left.len(), "each is found: {left:?}");
+    for (number, address) in addresses.iter().enumerate() {
+        // A new one takes the place of a channel whose ends are dead; a mailbox is whole, and goes on as it is.
+        if number % 2 == 0 {
+            wigwag(["create", "--exist-ok", address]).ends().code(0);
+            wigwag(["recv", "--nonblock", address]).ends();
+            wigwag(["send", "--nonblock", address, "after all"])
+                .ends()
+                .code(0);
+            let received = wigwag(["recv", "--nonblock", address]).says();
+            assert_eq!(received, "after all\n");
+        }
+        wigwag(["rm", "--force", address]).ends().code(0);
+    }
+    let left = wigwag(["ls", "--name", &format!("*{stem}*")]).says();
+    assert_eq!(
+        left.lines().filter(|line| line.contains(&stem)).count(),
+        0,
+        "{left}"
+    );
 }

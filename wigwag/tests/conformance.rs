@@ -412,6 +412,51 @@ fn a_full_message_facility_does_what_it_says() {
 }
 
 #[test]
+fn a_receiver_learns_of_a_killed_sender_what_is_promised() {
+    const TEST: &str = "a_receiver_learns_of_a_killed_sender_what_is_promised";
+    if part().is_some() {
+        let sender = messages(mine(Opening::SEND));
+        sender
+            .send_with(b"alive", Note::default(), Wait::For(PATIENCE))
+            .expect("send");
+        say("open");
+        loop {
+            std::thread::park();
+        }
+    }
+    for entry in carriers() {
+        let facility = entry.facility;
+        let promised = facility.guarantees.peer_death;
+        let mut object = Object::new(entry, ChildIs::Sender);
+        let connects = facility.id == "unix-seqpacket";
+        let early = (!connects).then(|| messages(object.open(Opening::RECEIVE)));
+        let mut child = object.child(TEST, "sender");
+        let ours = early.unwrap_or_else(|| messages(object.open(Opening::RECEIVE)));
+        let mut buffer = Vec::new();
+        ours.recv_with(&mut buffer, None, Wait::For(PATIENCE))
+            .expect("the sender is alive");
+        child.says("open");
+        let patience = match promised {
+            PeerDeath::Noticed => PATIENCE,
+            _ => 2 * A_WHILE,
+        };
+        let told = std::thread::scope(|scope| {
+            let waits = scope.spawn(|| ours.recv_with(&mut buffer, None, Wait::For(patience)));
+            std::thread::sleep(A_WHILE / 2);
+            assert!(!waits.is_finished(), "{}", facility.id);
+            child.kill();
+            waits.join().expect("no panic")
+        });
+        match (promised, told) {
+            (PeerDeath::Noticed, Ok(None)) => {}
+            (PeerDeath::Noticed, Err(error)) if error.kind() == Kind::Disconnected => {}
+            (PeerDeath::Unnoticed, Err(error)) if error.kind() == Kind::TimedOut => {}
+            (promised, told) => panic!("{}: {promised}, and it was {told:?}", facility.id),
+        }
+    }
+}
+
+#[test]
 fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
     const TEST: &str = "what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not";
     if part().is_some() {

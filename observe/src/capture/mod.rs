@@ -133,6 +133,7 @@ pub(crate) fn capture(options: &Builder) -> io::Result<Snapshot> {
     capture.sockets();
     capture.foreign_ipc();
     capture.join_locks();
+    capture.claims();
     capture.forget_private_files();
     let complete = capture.unseen.iter().all(|unseen| unseen.pid.is_none());
     leaks::judge(
@@ -147,7 +148,11 @@ pub(crate) fn capture(options: &Builder) -> io::Result<Snapshot> {
 impl Capture<'_> {
     /// Everything that is listed without looking at a process.
     fn tables(&mut self) {
-        if self.options.wants_any(&["flock", "lockf", "ofd", "lease"]) {
+        // Who claims a part in a mailbox says so by a lock.
+        if self
+            .options
+            .wants_any(&["flock", "lockf", "ofd", "lease", "mailbox"])
+        {
             match proc::locks::read(&self.proc, &mut self.scratch) {
                 Ok(locks) => {
                     for line in &locks.odd {

@@ -9,8 +9,9 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::channel::Channel;
 use super::segments::{self, Segment};
-use crate::object::{Fill, Object, Unit, Value};
-use crate::proc::{Mapping, ProcFs, Scratch, memory};
+use super::{Capture, Key};
+use crate::object::{Fill, Holder, Object, Role, Unit, Value};
+use crate::proc::{LockKind, Mapping, ProcFs, Scratch, memory};
 
 /// As many as the longest header has.
 const BYTES: usize = segments::BYTES;
@@ -135,6 +136,47 @@ impl Mailbox {
             object.detail("poster_asleep", Value::Flag(poster));
             object.detail("fetcher_asleep", Value::Flag(fetcher));
         }
+    }
+}
+
+/// The byte that the poster of a mailbox locks, and that of the fetcher; what each does with the letters.
+const PARTS: [(u64, Role, &str); 2] = [(68, Role::Writes, "poster"), (80, Role::Reads, "fetcher")];
+
+impl Capture<'_> {
+    /// A lock by which somebody claims a part in a mailbox is told of the mailbox, and is no object of its own.
+    pub(super) fn claims(&mut self) {
+        let mut claims = Vec::new();
+        for owner in &self.lock_owners {
+            let line = &owner.line;
+            let part = PARTS.iter().find(|(byte, ..)| line.start == *byte);
+            if let (LockKind::Ofd, Some(file), Some(&part)) = (line.kind, line.file, part)
+                && line.end == Some(line.start)
+            {
+                claims.push((file, owner.pid, owner.fd, part));
+            }
+        }
+        let mut told = Vec::new();
+        for (file, pid, fd, (byte, role, part)) in claims {
+            let Some(mailbox) = self.known(Key::File(file)) else {
+                continue;
+            };
+            if mailbox.facility != "mailbox" {
+                continue;
+            }
+            let ours = |holder: &&mut Holder| holder.pid == pid && holder.fd == Some(fd);
+            if let Some(holder) = mailbox.holders.iter_mut().find(ours) {
+                holder.role = role;
+            }
+            if mailbox.get(part).is_none() {
+                mailbox.detail(part, Value::Number(pid.into()));
+            }
+            told.push((mailbox.id, Value::Number(byte.cast_signed())));
+        }
+        // At last: the index counts the objects.
+        self.objects.retain(|object| {
+            let is = |(id, start): &(_, _)| object.id == *id && object.get("start") == Some(start);
+            object.facility != "ofd" || !told.iter().any(is)
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use wigwag::Wait;
-use wigwag::pattern::mailbox::{Futex, Mailbox, Options};
+use wigwag::pattern::mailbox::{Fetcher, Futex, Mailbox, Options, Poster};
 
 use super::scene::{Scene, Stage, Verdict};
 use super::step::{begin, end};
@@ -47,7 +47,7 @@ pub const SCENES: &[Scene] = &[
         waiter.sleeps_in(libc::SYS_futex);
         let done = !stage.kill(stage.victim("posts"));
         // It may have died before it posted, or before it rang: its successor does both.
-        let Ok(mut poster) = mailbox.poster() else {
+        let Ok(mut poster) = poster(mailbox) else {
             return Verdict::Leaked;
         };
         if poster.post_timeout(&[9; LEN], LIMIT).is_err() {
@@ -65,7 +65,7 @@ pub const SCENES: &[Scene] = &[
     scene("fetcher", |stage, object| {
         let Box(mailbox, _) = of(object);
         mailbox
-            .poster()
+            .poster_with(Futex, LIMIT.into())
             .and_then(|mut poster| poster.post(&[9; LEN]))
             .expect("post");
         if !stage.kill(stage.victim("fetches")) {
@@ -76,7 +76,7 @@ pub const SCENES: &[Scene] = &[
     scene("fetcher, the poster sleeps", |stage, object| {
         let Box(mailbox, _) = of(object);
         let first = mailbox
-            .poster()
+            .poster_with(Futex, LIMIT.into())
             .and_then(|mut poster| poster.post(&[8; LEN]));
         first.expect("post");
         let mut waiter = stage.actor("posts-second");
@@ -85,7 +85,7 @@ pub const SCENES: &[Scene] = &[
         let done = !stage.kill(stage.victim("fetches"));
         // A successor fetches the letter again, or the next.
         let mut buffer = [0; LEN];
-        let Ok(mut fetcher) = mailbox.fetcher() else {
+        let Ok(mut fetcher) = fetcher(mailbox) else {
             return Verdict::Leaked;
         };
         loop {
@@ -108,14 +108,14 @@ pub const SCENES: &[Scene] = &[
     scene("poster that was woken", |stage, object| {
         let Box(mailbox, _) = of(object);
         let first = mailbox
-            .poster()
+            .poster_with(Futex, LIMIT.into())
             .and_then(|mut poster| poster.post(&[9; LEN]));
         first.expect("post");
         let victim = stage.victim("posts");
         victim.run_into_futex();
         let mut buffer = [0; LEN];
         let fetched = mailbox
-            .fetcher()
+            .fetcher_with(Futex, LIMIT.into())
             .and_then(|mut fetcher| fetcher.try_fetch(&mut buffer));
         fetched.expect("fetch");
         victim.returns();
@@ -198,6 +198,16 @@ fn act(part: &str, object: &str) {
     }
 }
 
+/// The parts that the dead had. Those that we dropped ourselves may be held for a moment by a process that another test
+/// is about to start.
+fn poster(mailbox: &Mailbox) -> wigwag::Result<Poster> {
+    mailbox.poster_with(Futex, LIMIT.into())
+}
+
+fn fetcher(mailbox: &Mailbox) -> wigwag::Result<Fetcher> {
+    mailbox.fetcher_with(Futex, LIMIT.into())
+}
+
 /// What may lie in it when somebody was killed.
 #[derive(Clone, Copy, PartialEq)]
 enum Before {
@@ -207,7 +217,7 @@ enum Before {
 
 /// Both parts are free, what lies there is whole, and letters go through.
 fn aftermath(mailbox: &Mailbox, before: Before) -> Verdict {
-    let (Ok(mut poster), Ok(mut fetcher)) = (mailbox.poster(), mailbox.fetcher()) else {
+    let (Ok(mut poster), Ok(mut fetcher)) = (poster(mailbox), fetcher(mailbox)) else {
         return Verdict::Leaked;
     };
     let mut buffer = [0; LEN];

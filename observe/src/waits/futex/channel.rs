@@ -5,7 +5,7 @@
 
 use super::{Place, Word};
 use crate::graph::{Clause, Outside, Waker};
-use crate::waits::ask::Need;
+use crate::waits::ask::{Ask, Need, add};
 
 /// What a segment begins with, and where it says what it holds.
 const MAGIC: [u8; 8] = *b"wigwag\r\n";
@@ -20,6 +20,40 @@ const LIFE: u64 = 8;
 const HOLDER: u64 = 8;
 /// Bits of the holder: process id; at last the role.
 const ID: u64 = (1 << 22) - 1;
+
+/// As many words as `futex_waitv(2)` takes; one of them is 24 bytes: value, address, flags.
+const MOST: u64 = 128;
+const ENTRY: usize = 24;
+
+/// What an end waits for that sleeps on several words at a time: any of the ends that it waits for.
+pub(super) fn any(ask: &Ask<'_>) -> Option<Need> {
+    let count = usize::try_from(ask.arg(1).min(MOST)).ok()?;
+    let list = ask.bytes(ask.arg(0), count * ENTRY)?;
+    let number = |bytes: &[u8]| {
+        let (low, _) = bytes.split_first_chunk::<8>()?;
+        Some(u64::from_ne_bytes(*low))
+    };
+    let mut all: Option<Need> = None;
+    for entry in list.chunks_exact(ENTRY) {
+        let (value, address) = (number(entry)?, number(&entry[8..])?);
+        let private = number(&entry[16..])? & u64::from(super::PRIVATE) != 0;
+        let one = need(&Word {
+            expected: value as u32,
+            command: super::WAIT,
+            ..Word::at(ask, address, private)
+        })?;
+        match &mut all {
+            None => all = Some(one),
+            Some(all) => {
+                for waker in one.clause.wakers {
+                    add(&mut all.clause.wakers, waker);
+                }
+                all.clause = std::mem::take(&mut all.clause).outside(one.clause.outside);
+            }
+        }
+    }
+    all
+}
 
 /// What an end of a channel waits for.
 pub(super) fn need(word: &Word<'_>) -> Option<Need> {

@@ -87,6 +87,9 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
 /// Blocked in futex_wait(2) or futex_waitv(2), which have other arguments.
 pub(super) fn waiting_new(ask: &Ask<'_>) -> State {
     if ask.sys == Sys::FutexWaitv {
+        if let Some(need) = channel::any(ask) {
+            return need.limited(ask.arg(3) != 0).wait();
+        }
         if ask.arg(3) != 0 {
             return live("waits for futexes with a time limit");
         }

@@ -41,7 +41,8 @@ pub(crate) struct Ringer {
 impl Ringer {
     /// To be called after each change that somebody may wait for; costs one load while nobody has slept lately.
     #[inline(always)]
-    pub(crate) fn ring(&mut self, own: &Life) {
+    pub(crate) fn ring(&mut self, end: &End) {
+        let own = &end.life;
         // The processor may let the load overtake the store of the change; the sleeper's membarrier forbids
         // it where it matters. The compiler must be told.
         compiler_fence(SeqCst);
@@ -52,18 +53,20 @@ impl Ringer {
             careful = own.careful.load(Ordering::Relaxed);
         }
         if careful != CARELESS {
-            self.look(own, careful);
+            self.look(end, careful);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn look(&mut self, own: &Life, careful: u32) {
+    fn look(&mut self, end: &End, careful: u32) {
+        let own = &end.life;
         if !mutated("bell-fence") {
             fence(Ordering::SeqCst);
         }
         if own.is_marked() {
             self.in_vain = 0;
+            end.cpu.store(cpu(), Ordering::Relaxed);
             if !mutated("bell-ring") {
                 own.ring();
             }
@@ -123,18 +126,31 @@ pub(crate) struct Waiter {
     how: Waiting,
     /// How many looks seem worth while.
     worth: u32,
+    /// After how many waits it tries a long look, and how many of them are over.
+    patience: u32,
+    waits: u32,
 }
 
 /// Looks, of some 10 ns: what a hand-over between two running threads takes.
 const MOST: u32 = 500;
-/// So that it notices when looking pays again.
-const LEAST: u32 = 16;
+/// What it keeps when looking does not pay: a peer that is awake answers meanwhile.
+const LEAST: u32 = 100;
+/// A look longer than it takes to wake a sleeper: two who sleep in turn find out by it that neither need.
+const LONG: u32 = 8000;
+/// The long looks come after so many waits, and more seldom the more of them were in vain.
+const SOON: u32 = 16;
+const SELDOM: u32 = 1024;
 /// A spinning waiter looks at the clock and at its peer this often.
 const TURNS: u32 = 1000;
 
 impl Waiter {
     pub(crate) fn new(how: Waiting) -> Self {
-        Waiter { how, worth: MOST }
+        Waiter {
+            how,
+            worth: MOST,
+            patience: SOON,
+            waits: 0,
+        }
     }
 
     /// Waits until `found` finds something that the owner of `peer` makes; `own` is the seat of who waits.
@@ -234,18 +250,28 @@ impl Waiter {
             Waiting::Adaptive => {
                 let cpu = cpu();
                 own.cpu.store(cpu, Ordering::Relaxed);
-                if peer.cpu.load(Ordering::Relaxed) == cpu || cores() == 1 {
+                if peer.cpu.load(Ordering::Relaxed) == cpu {
                     // Nothing comes while we have the core.
                     return found();
                 }
-                for _ in 0..self.worth {
+                self.waits += 1;
+                let long = self.waits >= self.patience;
+                let looks = if long { LONG } else { self.worth };
+                for _ in 0..looks {
                     relax();
                     if let Some(found) = found() {
                         self.worth = (self.worth + self.worth / 8 + 1).min(MOST);
+                        if long {
+                            (self.waits, self.patience, self.worth) = (0, SOON, MOST);
+                        }
                         return Some(found);
                     }
                 }
                 self.worth = (self.worth - self.worth / 4).max(LEAST);
+                if long {
+                    self.waits = 0;
+                    self.patience = (self.patience * 2).min(SELDOM);
+                }
                 None
             }
         }
@@ -253,12 +279,8 @@ impl Waiter {
 }
 
 /// The processor this thread is on, plus one.
-fn cpu() -> u32 {
-    u32::try_from(rustix::thread::sched_getcpu()).map_or(0, |cpu| cpu.wrapping_add(1))
-}
-
-/// How many processors this process may use.
-pub(crate) fn cores() -> usize {
-    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+pub(crate) fn cpu() -> u32 {
+    // SAFETY: takes nothing and returns a number.
+    let cpu = unsafe { libc::sched_getcpu() };
+    u32::try_from(cpu).map_or(0, |cpu| cpu.wrapping_add(1))
 }

@@ -16,6 +16,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::bell;
 use super::region::Region;
 use crate::error::{Kind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -177,7 +178,7 @@ impl Seat {
                 clear(index, end)?;
             }
             settle(index, end)?;
-            end.cpu.store(0, Ordering::Relaxed);
+            end.cpu.store(bell::cpu(), Ordering::Relaxed);
             // SAFETY: the region stays mapped as long as the seat, which drops this first; the seat is ours alone.
             let alive = unsafe { Alive::at(&end.life) }
                 .map_err(|cause| region.failed("attach to", cause))?;

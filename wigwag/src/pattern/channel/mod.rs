@@ -35,7 +35,7 @@ use crate::limit;
 /// The facts.
 pub const FACILITY: Facility = Facility {
     id: "channel",
-    title: "channel",
+    title: "channel (zero-copy ring)",
     noun: "channel",
     family: Family::Pattern,
     naming: Naming::Slash,
@@ -46,7 +46,7 @@ pub const FACILITY: Facility = Facility {
     reach: Reach::Host,
     pollable: true,
     named_by: "/name, or a descriptor",
-    lives: "its memory",
+    lives: "unlink or reboot",
     carries: "typed values or byte messages",
     limits: &[limit::OPEN_FILES, limit::MACHINE_FILES, limit::MAPS],
     guarantees: Guarantees {

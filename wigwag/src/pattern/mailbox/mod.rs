@@ -69,7 +69,7 @@ pub use poster::Poster;
 /// The facts.
 pub const FACILITY: Facility = Facility {
     id: "mailbox",
-    title: "mailbox",
+    title: "mailbox (data and a flag)",
     noun: "mailbox",
     family: Family::Pattern,
     naming: Naming::SlashOrPath,

@@ -42,8 +42,8 @@ impl Sends for Sender<[u8]> {
 impl Receives for Receiver<[u8]> {
     fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()> {
         match wait {
-            Wait::Forever => fill(buffer, &*self.recv()?),
-            Wait::For(limit) => fill(buffer, &*self.recv_timeout(limit)?),
+            Wait::Forever => fill(buffer, &self.recv()?),
+            Wait::For(limit) => fill(buffer, &self.recv_timeout(limit)?),
             Wait::Not => {
                 // Asked first: what a sender sent before it left is there.
                 let connected = self.is_connected();

@@ -144,7 +144,7 @@ impl Side {
             Ordering::Release
         };
         mine.position.store(self.own, order);
-        self.ringer.ring(&end.life);
+        self.ringer.ring(end);
     }
 
     /// Whether there are `count` of what this side needs, without waiting.

@@ -131,7 +131,7 @@ impl Patience {
 
     /// Looks for a while.
     fn look<T>(&mut self, mut found: impl FnMut() -> Option<T>) -> Option<T> {
-        if bell::cores() == 1 {
+        if processors() == 1 {
             return found();
         }
         for _ in 0..self.0 {
@@ -144,4 +144,10 @@ impl Patience {
         self.0 = (self.0 - self.0 / 4).max(Self::LEAST);
         None
     }
+}
+
+/// How many processors this process may use: on a single one nothing comes while we look.
+fn processors() -> usize {
+    static PROCESSORS: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
