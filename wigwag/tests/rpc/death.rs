@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::carrier::{Left, again, each, serve, server};
-use crate::process::{PATIENCE, argument, eventually, hear, part, play, say};
+use crate::process::{Directory, PATIENCE, argument, eventually, foreign, hear, part, play, say};
 use crate::refusal::{LONG, refusal};
 use wigwag::Kind;
 use wigwag::message::posix;
@@ -201,8 +201,20 @@ fn after_many_clients_were_killed_at_any_moment_the_server_has_nothing_of_them()
                 channels_of(name) == [format!("{name}.rpc")]
             });
         }
+        if let Some(name) = at.strip_prefix("rpc+mq:") {
+            // The names of those that are in use too.
+            eventually("all queues are gone", || {
+                queues_of(name) == [format!("{name}.rpc")]
+            });
+        }
         child.tell("enough");
         child.says("served");
+        drop(client);
+        if let Some(name) = at.strip_prefix("rpc+mq:")
+            && rustix::process::geteuid().is_root()
+        {
+            assert_eq!(queues_of(name), [""; 0], "nothing is left");
+        }
     });
 }
 
@@ -216,18 +228,33 @@ fn channels_of(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// The queues whose names begin so, as the mounted file system has them, or by opening.
+/// The queues whose names begin so, as the file system of queues has them: mounted, or by one of our own as root;
+/// otherwise only the server's, which can be opened.
 fn queues_of(name: &str) -> Vec<String> {
+    let mut listing = String::new();
     if let Ok(directory) = std::fs::read_dir("/dev/mqueue") {
-        let names = directory.flatten().map(|entry| entry.file_name());
-        return names
-            .map(|file| format!("/{}", file.to_string_lossy()))
-            .filter(|file| file.starts_with(name))
-            .collect();
+        for entry in directory.flatten() {
+            listing += &format!("{}\n", entry.file_name().to_string_lossy());
+        }
+    } else if rustix::process::geteuid().is_root() {
+        let directory = Directory::new();
+        let script = r#"mount -t mqueue none "$0" && ls "$0""#;
+        let output = foreign("unshare", "util-linux")
+            .args(["-m", "sh", "-c", script])
+            .arg(directory.file(""))
+            .output()
+            .expect("run unshare");
+        assert!(output.status.success(), "{output:?}");
+        listing = String::from_utf8_lossy(&output.stdout).into_owned();
+    } else {
+        posix::Queue::open(format!("{name}.rpc")).expect("the queue of the server");
+        listing = format!("{}.rpc\n", &name[1..]);
     }
-    let own = format!("{name}.rpc");
-    posix::Queue::open(&own).expect("the queue of the server");
-    vec![own]
+    listing
+        .lines()
+        .map(|file| format!("/{file}"))
+        .filter(|file| file.starts_with(name))
+        .collect()
 }
 
 #[test]

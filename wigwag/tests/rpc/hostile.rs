@@ -280,7 +280,9 @@ fn messages_of_strangers_in_a_request_queue_speak_for_nobody() {
         frame(4, 1, 0, 12345, b""),
         frame(6, 0, 0, 12345, b""),
         frame(5, 0, 42, 77, b""),
-        frame(5, 0, 43, 77, b""),
+        frame(5, 0, 42, 77, b""),
+        frame(5, 0, 43, 78, b""),
+        frame(5, 0, 43, 78, b""),
         frame(5, 0, 42, 0, b"/elsewhere"),
         frame(1, 1, 0, 77, b"echo"),
     ] {

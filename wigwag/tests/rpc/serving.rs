@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::carrier::{addresses, each, handle, serve, server, with};
+use crate::carrier::{Left, addresses, each, handle, serve, server, with};
 use crate::process::{self, Directory, argument, eventually, part, play, say, unique};
 use crate::refusal::{LONG, nobody, refusal};
 use wigwag::Kind;
@@ -149,6 +149,50 @@ fn one_client_too_many_is_told_so_and_may_come_when_another_has_gone() {
             Client::connect(&at).is_ok_and(|client| client.call(b"echo 3").is_ok())
         });
     });
+}
+
+#[test]
+fn one_server_serves_more_clients_than_it_can_sleep_on() {
+    if part().is_some() {
+        return serve();
+    }
+    let test = "serving::one_server_serves_more_clients_than_it_can_sleep_on";
+    // The queues of a user are too few.
+    for address in addresses().iter().filter(|address| !address.contains("mq")) {
+        let _left = Left(address);
+        let (mut child, at) = server(test, address, 3);
+        let clients: Vec<Client> = (0..150)
+            .map(|_| Client::connect_timeout(&at, LONG).expect("connect"))
+            .collect();
+        for round in 0..3 {
+            // All at once, then each alone after a silence.
+            let pending: Vec<_> = clients
+                .iter()
+                .enumerate()
+                .map(|(number, client)| {
+                    client
+                        .start(format!("echo {number}.{round}").as_bytes())
+                        .expect("start")
+                })
+                .collect();
+            for (number, pending) in pending.into_iter().enumerate() {
+                let answer = pending.wait().expect("wait");
+                assert_eq!(answer, format!("{number}.{round}").as_bytes());
+            }
+            std::thread::sleep(Duration::from_millis(30));
+            for client in [&clients[0], &clients[75], &clients[149]] {
+                assert_eq!(
+                    client.call_timeout(b"echo one", LONG).expect("call"),
+                    b"one"
+                );
+            }
+        }
+        drop(clients);
+        let next = Client::connect_timeout(&at, LONG).expect("connect");
+        assert_eq!(next.call_timeout(b"echo on", LONG).expect("call"), b"on");
+        child.tell("enough");
+        child.says("served");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::pattern::rpc::frame::{self, HEAD, Head, Kind as What};
 use crate::pattern::rpc::inbox::Got;
 use crate::pattern::rpc::link::{End, Link};
 use crate::pattern::rpc::number;
-use crate::sys::mq;
+use crate::sys::{mq, patience};
 use crate::wait::{Deadline, Wait};
 
 /// How long the death of the server may stay unnoticed.
@@ -63,6 +63,14 @@ impl QueueLink {
             std::thread::sleep(Duration::from_millis(1));
         }
         let [key, random] = number::randoms().map_err(failed)?;
+        let hello = Head {
+            word: random,
+            client: key,
+            ..Head::bare(What::Hello, 0)
+        };
+        let unwelcome = |why: Unwelcome| why.error(facility, name, deadline);
+        // First so that the server knows what to remove if we are killed in the middle.
+        say(&requests, hello, deadline).map_err(unwelcome)?;
         let replies = Options::new()
             .depth(DEPTH)
             .max_len(requests.max_len())
@@ -75,28 +83,16 @@ impl QueueLink {
             replies,
             key,
         };
-        link.hello(random, deadline)
-            .map_err(|why| why.error(facility, name, deadline))?;
+        say(&link.requests, hello, deadline).map_err(unwelcome)?;
+        link.welcome(deadline).map_err(unwelcome)?;
+        // The server has it open. It has done so itself, unless it may not.
+        let _ = Queue::unlink(answer_queue(name, random));
         Ok(link)
     }
 
-    /// Says hello and waits until the server has answered.
-    fn hello(&self, random: u64, deadline: Deadline) -> Result<(), Unwelcome> {
+    /// Waits until the server has answered.
+    fn welcome(&self, deadline: Deadline) -> Result<(), Unwelcome> {
         let patience = Deadline::from(Wait::For(HELLO));
-        let over = || deadline.passed() || patience.passed();
-        let hello = Head {
-            word: random,
-            ..Head::bare(What::Hello, 0)
-        };
-        while !self.try_send(hello, &[])? {
-            if over() {
-                return Err(Unwelcome::Late);
-            }
-            self.sleep(false, true, Deadline::from(Wait::For(LOOK)))?;
-            if !OWNER.is_taken(self.requests.as_fd())? {
-                return Err(Unwelcome::End(End::Gone));
-            }
-        }
         let mut welcome = None;
         loop {
             self.receive(&mut |got| {
@@ -110,7 +106,7 @@ impl QueueLink {
                     let why = String::from_utf8_lossy(&why).into_owned();
                     return Err(Unwelcome::End(End::Malformed(why)));
                 }
-                None if over() => return Err(Unwelcome::Late),
+                None if deadline.passed() || patience.passed() => return Err(Unwelcome::Late),
                 None => {}
             }
             self.sleep(true, false, Deadline::from(Wait::For(LOOK)))?;
@@ -137,6 +133,28 @@ impl QueueLink {
             Ok(count) => Ok(count > 0),
             Err(Errno::INTR) => Ok(false),
             Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// Says hello when there is room.
+fn say(requests: &Queue, hello: Head, deadline: Deadline) -> Result<(), Unwelcome> {
+    let patience = Deadline::from(Wait::For(HELLO));
+    loop {
+        match mq::try_send(requests.as_fd(), &hello.bytes(), 0) {
+            Ok(()) => return Ok(()),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if deadline.passed() || patience.passed() {
+            return Err(Unwelcome::Late);
+        }
+        if !OWNER.is_taken(requests.as_fd())? {
+            return Err(Unwelcome::End(End::Gone));
+        }
+        match patience::ready(requests.as_fd(), PollFlags::OUT, Wait::For(LOOK).into()) {
+            Ok(()) | Err(Errno::TIMEDOUT) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

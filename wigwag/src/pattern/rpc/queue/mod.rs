@@ -8,10 +8,11 @@
 //! | queue | seat | taken by | free means |
 //! |---|---|---|---|
 //! | `/name.rpc` | 0 | the server | nobody serves it: the next server replaces it |
-//! | `/name.rpc.X` | 0 | the client | the client is gone: the server removes it |
+//! | `/name.rpc.X` | 0 | the client | the client is gone |
 //! | `/name.rpc.X` | 1 | the server | the server is gone, or has ended this connection |
 //!
-//! The name `X` of an answer queue is random, and so is the number with which its client marks its frames:
+//! A client says hello before it makes its answer queue, so that the server can remove that if the client is killed there,
+//! and again when it is made. The name goes when both have the queue open, so nobody who is killed later leaves it. The name `X` of an answer queue is random, and so is the number with which its client marks its frames:
 //! who may send to the request queue can speak for himself only.
 
 mod link;

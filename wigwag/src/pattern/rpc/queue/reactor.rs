@@ -32,6 +32,9 @@ const MOST_WAITING: usize = 256;
 /// Bytes of answers that a client may leave untaken before its connection is ended: since all share one queue,
 /// it cannot just be left alone.
 const MOST_BEHIND: usize = 4 << 20;
+/// How many clients may be coming in at one time; how long one may take to make its answer queue, and to come.
+const MOST_COMING: usize = 64;
+const COMING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// How long clients that take their time may take after the server was stopped.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,8 @@ pub(in crate::pattern::rpc) struct Queues {
     epoll: OwnedFd,
     /// By the number they mark their frames with.
     clients: HashMap<u64, Member>,
+    /// Those who make their answer queues: the number in its name, and since when.
+    coming: HashMap<u64, (u64, Instant)>,
     /// Which client has which key at the desk.
     numbers: HashMap<u64, u64>,
     next: u64,
@@ -54,7 +59,6 @@ pub(in crate::pattern::rpc) struct Queues {
 struct Member {
     key: u64,
     replies: Arc<Queue>,
-    path: String,
     outbox: Arc<Outbox>,
     behind: bool,
 }
@@ -116,6 +120,7 @@ impl Queues {
             })?,
             requests: Some(requests),
             clients: HashMap::new(),
+            coming: HashMap::new(),
             numbers: HashMap::new(),
             next: REQUESTS + 1,
             most,
@@ -144,7 +149,7 @@ impl Queues {
                 continue;
             };
             match (head.kind, self.clients.get(&head.client)) {
-                (What::Hello, None) => self.welcome(head, desk),
+                (What::Hello, None) => self.hello(head, desk),
                 (What::Bye, Some(_)) => self.end(head.client, desk),
                 (_, Some(member)) => {
                     let key = member.key;
@@ -160,6 +165,42 @@ impl Queues {
         Ok(())
     }
 
+    /// A client says hello before it makes its answer queue, so that we know what to remove if it is killed there, and
+    /// again when it has made it.
+    fn hello(&mut self, hello: Head, desk: &Desk) {
+        match self.coming.get(&hello.client) {
+            Some((number, _)) if *number == hello.word => {
+                self.coming.remove(&hello.client);
+                self.welcome(hello, desk);
+            }
+            Some(_) => {}
+            None if self.coming.len() < MOST_COMING => {
+                let since = Instant::now();
+                self.coming.insert(hello.client, (hello.word, since));
+            }
+            // It gets no answer, and gives up.
+            None => {}
+        }
+    }
+
+    /// Removes the answer queues of those who have had so much time and do not live any more.
+    fn give_up(&mut self, after: Duration) {
+        let name = &self.name;
+        self.coming.retain(|_, (number, since)| {
+            let waited = since.elapsed();
+            if waited < after {
+                return true;
+            }
+            let path = answer_queue(name, *number);
+            let left =
+                Queue::open(&path).is_ok_and(|queue| OWNER.is_taken(queue.as_fd()) == Ok(false));
+            if left {
+                let _ = Queue::unlink(&path);
+            }
+            !left && waited < COMING.1
+        });
+    }
+
     /// Lets a client in that says hello. One whose answer queue is not there, or whose owner does not live, gets
     /// no answer.
     fn welcome(&mut self, hello: Head, desk: &Desk) {
@@ -171,6 +212,9 @@ impl Queues {
             return;
         };
         let lives = OWNER.is_taken(replies.as_fd()) == Ok(true);
+        // Both have it open: whoever is killed from now on leaves nothing. Of another user the directory does not
+        // let us, and the client does it when it is welcome.
+        let _ = Queue::unlink(&path);
         if !lives || SERVER.take(replies.as_fd()) != Ok(true) {
             return;
         }
@@ -192,7 +236,6 @@ impl Queues {
         let member = Member {
             key,
             replies,
-            path,
             outbox,
             behind: false,
         };
@@ -200,7 +243,7 @@ impl Queues {
         self.numbers.insert(key, hello.client);
     }
 
-    /// Forgets a client, and removes its queue if it does not live to do so itself.
+    /// Forgets a client.
     fn end(&mut self, number: u64, desk: &Desk) {
         let Some(member) = self.clients.remove(&number) else {
             return;
@@ -208,10 +251,6 @@ impl Queues {
         self.numbers.remove(&member.key);
         desk.leave(member.key);
         let _ = epoll::delete(&self.epoll, &member.replies);
-        if OWNER.is_taken(member.replies.as_fd()) == Ok(false) {
-            // It did so itself, unless it was killed; of another user's the directory lets us not.
-            let _ = Queue::unlink(&member.path);
-        }
         SERVER.leave(member.replies.as_fd());
     }
 
@@ -252,6 +291,7 @@ impl Queues {
     /// Ends the connections of clients that are gone.
     fn look(&mut self, desk: &Desk) {
         self.look = Instant::now() + LOOK;
+        self.give_up(COMING.0);
         let gone = |member: &Member| OWNER.is_taken(member.replies.as_fd()) == Ok(false);
         let gone: Vec<u64> = self
             .clients
@@ -269,7 +309,8 @@ impl Reactor for Queues {
             self.look(desk);
         }
         self.watch_requests(desk.waiting() < MOST_WAITING);
-        let due = (!self.clients.is_empty()).then(|| self.look.saturating_duration_since(now));
+        let waits = !self.clients.is_empty() || !self.coming.is_empty();
+        let due = waits.then(|| self.look.saturating_duration_since(now));
         let limit = [limit, due].into_iter().flatten().min();
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let mut events = Vec::with_capacity(64);
@@ -295,6 +336,7 @@ impl Reactor for Queues {
         if self.requests.is_some() {
             let _ = Queue::unlink(request_queue(&self.name));
         }
+        self.give_up(Duration::ZERO);
         for member in self.clients.values() {
             member.outbox.send(Head::bare(What::Bye, 0), &[]);
         }
