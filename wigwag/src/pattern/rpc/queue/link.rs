@@ -194,8 +194,7 @@ impl Unwelcome {
     }
 }
 
-/// Whether only we, or others too, may send to our queue: a server of another user must. What others send
-/// there is discarded unless they guess the number of a call.
+/// Whether only we, or others too, may send to our queue: a server of another user must.
 fn reply_mode(requests: &Queue) -> Result<u32, Errno> {
     let server = rustix::fs::fstat(requests)?.st_uid;
     let ours = rustix::process::geteuid().as_raw();
@@ -225,8 +224,12 @@ impl Link for QueueLink {
                 Err(Errno::AGAIN) => return Ok(false),
                 Err(errno) => return Err(errno.into()),
             }
-            let (head, body) = frame::split(&message)?;
-            deliver(Got::Frame(head, body.to_vec()));
+            // Where others may send to it, what they send is discarded: they do not know our number.
+            if let Ok((head, body)) = frame::split(&message)
+                && head.client == self.key
+            {
+                deliver(Got::Frame(head, body.to_vec()));
+            }
         }
     }
 

@@ -12,8 +12,9 @@
 //! | `/name.rpc.X` | 1 | the server | the server is gone, or has ended this connection |
 //!
 //! A client says hello before it makes its answer queue, so that the server can remove that if the client is killed there,
-//! and again when it is made. The name goes when both have the queue open, so nobody who is killed later leaves it. The name `X` of an answer queue is random, and so is the number with which its client marks its frames:
-//! who may send to the request queue can speak for himself only.
+//! and again when it is made. The name goes when both have the queue open, so nobody who is killed later leaves it.
+//! `X` is random, and so is the number that marks the frames of a client and the answers to it: who may send to the
+//! request queue can speak for himself only.
 
 mod link;
 mod reactor;

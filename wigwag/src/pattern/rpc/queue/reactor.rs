@@ -63,36 +63,40 @@ struct Member {
     behind: bool,
 }
 
-struct Replies(Arc<Queue>);
+/// The answer queue of a client, with the number by which it knows that a frame is ours.
+struct Replies {
+    queue: Arc<Queue>,
+    client: u64,
+}
+
+impl Replies {
+    fn try_send(&self, mut head: Head, body: &[u8]) -> Result<(), Errno> {
+        head.client = self.client;
+        mq::try_send(self.queue.as_fd(), &head.with(body), 0)
+    }
+}
 
 impl Way for Replies {
     fn push(&self, frame: &[u8]) -> Result<usize, Errno> {
-        match mq::try_send(self.0.as_fd(), frame, 0) {
+        let (head, body) = frame::split(frame).map_err(|_| Errno::INVAL)?;
+        match self.try_send(head, body) {
             Ok(()) => Ok(frame.len()),
             // An answer that no queue takes must not stop those behind it.
             Err(Errno::MSGSIZE) => {
-                let head = Head {
+                let error = Head {
                     word: Code::TooBig as u64,
-                    ..Head::bare(What::Error, number(frame))
+                    ..Head::bare(What::Error, head.id)
                 };
                 let why = format!(
                     "the answer has {} bytes, the longest has {}",
-                    frame.len() - frame::HEAD,
-                    self.0.max_len().saturating_sub(frame::HEAD)
+                    body.len(),
+                    self.queue.max_len().saturating_sub(frame::HEAD)
                 );
-                mq::try_send(self.0.as_fd(), &head.with(why.as_bytes()), 0).map(|()| frame.len())
+                self.try_send(error, why.as_bytes()).map(|()| frame.len())
             }
             Err(errno) => Err(errno),
         }
     }
-}
-
-/// The number of the call that a frame of ours is about.
-fn number(frame: &[u8]) -> u64 {
-    frame
-        .first_chunk()
-        .and_then(|head| Head::read(head).ok())
-        .map_or(0, |head| head.id)
 }
 
 impl Queues {
@@ -219,7 +223,10 @@ impl Queues {
             return;
         }
         let replies = Arc::new(replies);
-        let outbox = Arc::new(Outbox::new(Replies(replies.clone())));
+        let outbox = Arc::new(Outbox::new(Replies {
+            queue: replies.clone(),
+            client: hello.client,
+        }));
         if self.clients.len() >= self.most {
             let why = format!("the server has {} clients, as many as it takes", self.most);
             desk.refuse(&outbox, 0, Code::TooMany, &why);
