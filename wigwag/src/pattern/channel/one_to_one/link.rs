@@ -207,13 +207,8 @@ impl Side {
     }
 
     #[cold]
-<<<<<<< HEAD
     pub(super) fn disconnected(&self) -> Error {
-        let why = match self.role {
-=======
-    fn disconnected(&self) -> Error {
         let why = match self.cursor.role() {
->>>>>>> chan
             Role::Sender => "it is full, and its receiver has left or was killed",
             Role::Receiver => "it is empty, and its sender has left or was killed",
         };
