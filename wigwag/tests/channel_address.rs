@@ -103,7 +103,7 @@ fn both_ways_by_one_handle_and_threads_take_turns() {
     let both = open(&name.address(""), Role::Serve, Way::Both).expect("made");
     let mut buffer = Vec::new();
     let alone = both.recv_with(&mut buffer, None, Wait::For(SHORT));
-    refused(alone, Kind::TimedOut, "nobody came who is its sender");
+    refused(alone, Kind::TimedOut, "nothing came");
     refused(
         both.recv_with(&mut buffer, None, Wait::Not),
         Kind::WouldBlock,
