@@ -7,6 +7,7 @@
 mod process;
 
 mod killed {
+    pub mod channel;
     pub mod gates;
     pub mod glibc;
     pub mod mailbox;
@@ -18,7 +19,7 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{gates, glibc, mailbox, mutex, once, segment};
+use killed::{channel, gates, glibc, mailbox, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -26,6 +27,7 @@ const SCENES: &[&[Scene]] = &[
     glibc::SCENES,
     segment::SCENES,
     once::SCENES,
+    channel::SCENES,
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
@@ -73,6 +75,11 @@ fn the_mutex_survives() {
 #[test]
 fn the_once_cell_survives() {
     survives(once::SCENES);
+}
+
+#[test]
+fn the_channel_survives() {
+    survives(channel::SCENES);
 }
 
 #[test]

@@ -167,7 +167,8 @@ impl Drop for Alive {
     fn drop(&mut self) {
         // SAFETY: `at` was promised that it stays until now.
         let life = unsafe { &*self.life };
-        life.word.store(0, Ordering::Release);
+        // Not a store: loom would let it change places with the mark of a sleeper.
+        life.word.swap(0, Ordering::AcqRel);
         life.pass_on();
     }
 }

@@ -164,7 +164,7 @@ fn act(part: &str, object: &str) {
             let mailbox = open();
             begin();
             let posted = mailbox
-                .poster()
+                .poster_with(Futex, LIMIT.into())
                 .and_then(|mut poster| poster.post(&[9; LEN]));
             end();
             posted.expect("post");
@@ -173,7 +173,7 @@ fn act(part: &str, object: &str) {
             let mailbox = open();
             begin();
             let fetched = mailbox
-                .fetcher()
+                .fetcher_with(Futex, LIMIT.into())
                 .and_then(|mut fetcher| fetcher.fetch(&mut buffer));
             end();
             fetched.expect("fetch");
@@ -181,7 +181,7 @@ fn act(part: &str, object: &str) {
         "waits" => {
             process::say("begins");
             let fetched = open()
-                .fetcher()
+                .fetcher_with(Futex, LIMIT.into())
                 .and_then(|mut fetcher| fetcher.fetch(&mut buffer));
             fetched.expect("fetch");
             process::say(if buffer == [9; LEN] { "whole" } else { "torn" });

@@ -39,6 +39,14 @@ pub(crate) struct Ringer {
 }
 
 impl Ringer {
+    /// One that becomes careless the next time it looks in vain.
+    #[cfg(loom)]
+    pub(crate) fn weary() -> Self {
+        Ringer {
+            in_vain: IN_VAIN - 1,
+        }
+    }
+
     /// To be called after each change that somebody may wait for; costs one load while nobody has slept lately.
     #[inline(always)]
     pub(crate) fn ring(&mut self, end: &End) {
@@ -195,34 +203,6 @@ impl Waiter {
         }
     }
 
-    /// The same where the peer may not have come yet: then it waits for that first.
-    pub(crate) fn wait_for<T>(
-        &mut self,
-        region: &Region,
-        own: &End,
-        peer: &End,
-        deadline: Deadline,
-        mut found: impl FnMut() -> Option<T>,
-    ) -> Wake<T> {
-        loop {
-            let joins = region.roster().joins.load(Ordering::SeqCst);
-            let never =
-                peer.life.state() == State::Nobody && peer.generation.load(Ordering::SeqCst) == 0;
-            if !never {
-                return self.wait(own, peer, deadline, found);
-            }
-            if let Some(found) = found() {
-                return Wake::Found(found);
-            }
-            if deadline.passed() {
-                return Wake::TimedOut;
-            }
-            if self.how != Waiting::Spin && region.roster().sleep(joins, deadline) == Sleep::Gone {
-                return Wake::Gone;
-            }
-        }
-    }
-
     /// Looks as long as that seems worth while.
     fn look<T>(
         &mut self,
@@ -273,6 +253,33 @@ impl Waiter {
                     self.patience = (self.patience * 2).min(SELDOM);
                 }
                 None
+            }
+        }
+    }
+}
+
+impl Region {
+    /// Waits until anybody has ever sat in the seat `peer`: before that there is no life word to sleep on.
+    pub(crate) fn await_first(
+        &self,
+        peer: &End,
+        waiter: &mut Waiter,
+        deadline: Deadline,
+    ) -> Wake<()> {
+        loop {
+            let joins = self.roster().joins.load(Ordering::SeqCst);
+            let came =
+                peer.life.state() != State::Nobody || peer.generation.load(Ordering::SeqCst) != 0;
+            if came {
+                return Wake::Found(());
+            }
+            if deadline.passed() {
+                return Wake::TimedOut;
+            }
+            if waiter.how == Waiting::Spin {
+                relax();
+            } else if self.roster().sleep(joins, deadline) == Sleep::Gone {
+                return Wake::Gone;
             }
         }
     }

@@ -81,6 +81,20 @@ pub(crate) struct End {
 const _: () = assert!(size_of::<End>() == 128 && std::mem::offset_of!(End, own) == 64);
 
 impl End {
+    /// One that nobody has taken.
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        let word = || AtomicU64::new(0);
+        End {
+            life: Life::new(),
+            holder: word(),
+            generation: AtomicU32::new(0),
+            cpu: AtomicU32::new(0),
+            line: std::array::from_fn(|_| word()),
+            own: std::array::from_fn(|_| word()),
+        }
+    }
+
     /// What its present holder does there; nobody when it is free, or its holder has not yet sat down.
     #[inline]
     pub(crate) fn role(&self) -> Option<Role> {

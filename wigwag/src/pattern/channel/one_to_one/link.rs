@@ -1,27 +1,17 @@
-//! Link: the two positions that a sender and a receiver share, and how each waits for the other.
-//!
-//! `tail` counts what was sent, `head` what was given back, both for ever; what lies between is in the ring. Each side
-//! keeps its own position in private and remembers the other's as it last saw it, so that it reads the other's cache
-//! line only when what it remembers is used up.
-//!
-//! | step | what a kill after it leaves |
-//! |---|---|
-//! | sender writes into the ring | nothing: it lies beyond `tail` |
-//! | sender stores `tail` (release) | a value sent |
-//! | receiver reads the value | a value that the next receiver gets again |
-//! | receiver stores `head` (release) | a value given back |
+//! Link: one side of a channel, which is its cursor, its seat, and the way to the shared memory.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::super::bell::{Ringer, Waiter, Wake};
+use super::super::bell::{Waiter, Wake};
 use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
+use super::cursor::{Cursor, Impossible, Line, Words};
 use crate::error::{Error, Kind, Result};
 use crate::memory::segment::Trust;
-use crate::sys::atomic::{AtomicU64, Ordering, mutated};
+use crate::sys::atomic::Ordering;
 use crate::sys::keeper::State;
 use crate::wait::Deadline;
 
@@ -29,35 +19,15 @@ use crate::wait::Deadline;
 pub(crate) const SENDER: usize = 0;
 pub(crate) const RECEIVER: usize = 1;
 
-/// One cache line (two, because they are fetched in pairs) that one side writes.
-#[repr(C, align(128))]
-pub(super) struct Line {
-    position: AtomicU64,
-    /// Of the sender: how many values were dropped for want of room.
-    lost: AtomicU64,
-}
-
-/// The control words of a one-to-one channel.
-#[repr(C)]
-pub(crate) struct Words {
-    tail: Line,
-    head: Line,
-}
-
-/// One side: its own position in private, and that of the other as it was last seen.
+/// One side of a channel.
 #[derive(Debug)]
 pub(super) struct Side {
-    own: u64,
-    /// For the sender: up to where there is room. For the receiver: up to where there is something.
-    limit: u64,
-    capacity: u64,
+    cursor: Cursor,
     ring: NonNull<u8>,
-    mine: NonNull<Line>,
-    life: NonNull<End>,
-    ringer: Ringer,
+    line: NonNull<Line>,
+    end: NonNull<End>,
     /// Whether values are copied in private before anybody looks at them.
     pub(super) wary: bool,
-    role: Role,
     waiter: Waiter,
     seat: Seat,
 }
@@ -76,32 +46,25 @@ impl Side {
         waiting: Waiting,
         unit: u64,
     ) -> Result<Side> {
-        let index = match role {
-            Role::Sender => SENDER,
-            Role::Receiver => RECEIVER,
-        };
+        let (index, _) = seats(role);
         // A dead one leaves nothing to clear: what counts is the position that it published.
         let seat = Seat::take(region, role, index..index + 1, |_, _| Ok(()), |_, _| Ok(()))?;
         let words: &Words = region.control();
-        let (tail, head) = positions(words);
-        let capacity = region.plan().capacity;
-        if tail.wrapping_sub(head) > capacity || (tail | head) & (unit - 1) != 0 {
-            return Err(corrupt(region, tail, head));
-        }
-        let (own, limit, mine) = match role {
-            Role::Sender => (tail, head.wrapping_add(capacity), &words.tail),
-            Role::Receiver => (head, tail, &words.head),
+        let (tail, head) = words.positions();
+        let cursor = Cursor::new(role, words, region.plan().capacity)
+            .ok()
+            .filter(|_| (tail | head) & (unit - 1) == 0)
+            .ok_or_else(|| impossible(region))?;
+        let line = match role {
+            Role::Sender => &words.tail,
+            Role::Receiver => &words.head,
         };
         Ok(Side {
-            own,
-            limit,
-            capacity,
+            cursor,
             ring: region.ring(),
-            mine: NonNull::from(mine),
-            life: NonNull::from(seat.end()),
-            ringer: Ringer::default(),
+            line: NonNull::from(line),
+            end: NonNull::from(seat.end()),
             wary: region.trust() == Trust::Nobody,
-            role,
             waiter: Waiter::new(waiting),
             seat,
         })
@@ -110,19 +73,19 @@ impl Side {
     /// Its position: the next to be written, or to be read.
     #[inline(always)]
     pub(super) fn position(&self) -> u64 {
-        self.own
+        self.cursor.position()
     }
 
     /// How much there is, as far as is known: room for the sender, something for the receiver.
     #[inline(always)]
     pub(super) fn known(&self) -> u64 {
-        self.limit.wrapping_sub(self.own)
+        self.cursor.known()
     }
 
     /// The size of the ring in the units of the positions; a power of two.
     #[inline(always)]
     pub(super) fn capacity(&self) -> u64 {
-        self.capacity
+        self.cursor.capacity()
     }
 
     /// The first byte of the ring.
@@ -134,17 +97,9 @@ impl Side {
     /// Publishes `count` more: sent, or given back.
     #[inline(always)]
     pub(super) fn advance(&mut self, count: u64) {
-        debug_assert!(count <= self.known());
-        self.own = self.own.wrapping_add(count);
         // SAFETY: the line and the seat lie in the region, which the seat keeps mapped.
-        let (mine, end) = unsafe { (self.mine.as_ref(), self.life.as_ref()) };
-        let order = if mutated("one-to-one-publish") {
-            Ordering::Relaxed
-        } else {
-            Ordering::Release
-        };
-        mine.position.store(self.own, order);
-        self.ringer.ring(end);
+        let (line, end) = unsafe { (self.line.as_ref(), self.end.as_ref()) };
+        self.cursor.advance(count, line, end);
     }
 
     /// Whether there are `count` of what this side needs, without waiting.
@@ -160,37 +115,32 @@ impl Side {
     #[inline]
     fn look(&mut self, count: u64) -> Result<bool> {
         let words: &Words = self.seat.region().control();
-        self.limit =
-            seen(self.role, words, self.own, self.capacity).ok_or_else(|| self.corrupt())?;
-        Ok(self.known() >= count)
+        match self.cursor.look(words) {
+            Ok(()) => Ok(self.known() >= count),
+            Err(Impossible) => Err(impossible(self.region())),
+        }
     }
 
     /// Waits until there are `count`. At the deadline it is `WouldBlock` or `TimedOut`.
     #[cold]
     #[inline(never)]
     pub(super) fn wait(&mut self, count: u64, deadline: Deadline) -> Result<()> {
-        let region = self.seat.region().clone();
         self.seat.check_owner()?;
-        let (own, peer) = match self.role {
-            Role::Sender => (SENDER, RECEIVER),
-            Role::Receiver => (RECEIVER, SENDER),
-        };
-        let (own, peer) = (&region.ends()[own], &region.ends()[peer]);
-        let words: &Words = region.control();
-        let (role, position, capacity) = (self.role, self.own, self.capacity);
-        let found = || match seen(role, words, position, capacity) {
-            Some(limit) if limit.wrapping_sub(position) >= count => Some(Some(limit)),
-            Some(_) => None,
-            None => Some(None),
-        };
-        match self.waiter.wait_for(&region, own, peer, deadline, found) {
-            Wake::Found(Some(limit)) => {
-                self.limit = limit;
-                Ok(())
+        let region = self.seat.region().clone();
+        let (own, peer) = seats(self.cursor.role());
+        let ends = [own, peer].map(|seat| &region.ends()[seat]);
+        let waited = match region.await_first(ends[1], &mut self.waiter, deadline) {
+            Wake::Found(()) => {
+                self.cursor
+                    .wait(count, region.control(), &mut self.waiter, ends, deadline)
             }
-            Wake::Found(None) => Err(self.corrupt()),
-            Wake::Gone => Err(self.disconnected()),
-            Wake::TimedOut => Err(self.in_vain(deadline)),
+            woken => Ok(woken),
+        };
+        match waited {
+            Ok(Wake::Found(())) => Ok(()),
+            Ok(Wake::Gone) => Err(self.disconnected()),
+            Ok(Wake::TimedOut) => Err(self.in_vain(deadline)),
+            Err(Impossible) => Err(impossible(&region)),
         }
     }
 
@@ -201,10 +151,7 @@ impl Side {
 
     /// Whether somebody lives at the other end.
     pub(super) fn is_connected(&self) -> bool {
-        let peer = match self.role {
-            Role::Sender => RECEIVER,
-            Role::Receiver => SENDER,
-        };
+        let (_, peer) = seats(self.cursor.role());
         self.region().ends()[peer].life.state() == State::Alive
     }
 
@@ -235,13 +182,13 @@ impl Side {
 
     /// How much is in the ring now.
     pub(super) fn len(&self) -> u64 {
-        let (tail, head) = positions(self.region().control());
-        tail.wrapping_sub(head).min(self.capacity)
+        let (tail, head) = self.region().control::<Words>().positions();
+        tail.wrapping_sub(head).min(self.capacity())
     }
 
     #[cold]
     pub(super) fn error(&self, kind: Kind, why: impl Into<String>) -> Error {
-        let action = match self.role {
+        let action = match self.cursor.role() {
             Role::Sender => "send to",
             Role::Receiver => "receive from",
         };
@@ -250,7 +197,7 @@ impl Side {
 
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
-        let (what, kind) = match (self.role, deadline) {
+        let (what, kind) = match (self.cursor.role(), deadline) {
             (Role::Sender, Deadline::Now) => ("it is full", Kind::WouldBlock),
             (Role::Receiver, Deadline::Now) => ("it is empty", Kind::WouldBlock),
             (Role::Sender, _) => ("it stayed full until the time was over", Kind::TimedOut),
@@ -261,43 +208,25 @@ impl Side {
 
     #[cold]
     pub(super) fn disconnected(&self) -> Error {
-        let why = match self.role {
+        let why = match self.cursor.role() {
             Role::Sender => "it is full, and its receiver has left or was killed",
             Role::Receiver => "it is empty, and its sender has left or was killed",
         };
         self.error(Kind::Disconnected, why)
     }
+}
 
-    #[cold]
-    fn corrupt(&self) -> Error {
-        let (tail, head) = positions(self.region().control());
-        corrupt(self.region(), tail, head)
+/// Its own seat and the other's.
+fn seats(role: Role) -> (usize, usize) {
+    match role {
+        Role::Sender => (SENDER, RECEIVER),
+        Role::Receiver => (RECEIVER, SENDER),
     }
 }
 
-/// The limit that the other's position sets to a side at `own`; `None` when no peer that keeps the rules wrote it.
-#[inline(always)]
-fn seen(role: Role, words: &Words, own: u64, capacity: u64) -> Option<u64> {
-    let order = if mutated("one-to-one-observe") {
-        Ordering::Relaxed
-    } else {
-        Ordering::Acquire
-    };
-    let limit = match role {
-        Role::Sender => words.head.position.load(order).wrapping_add(capacity),
-        Role::Receiver => words.tail.position.load(order),
-    };
-    (limit.wrapping_sub(own) <= capacity).then_some(limit)
-}
-
-fn positions(words: &Words) -> (u64, u64) {
-    // In this order it never seems that more was given back than was sent.
-    let head = words.head.position.load(Ordering::Acquire);
-    (words.tail.position.load(Ordering::Acquire), head)
-}
-
 #[cold]
-fn corrupt(region: &Region, tail: u64, head: u64) -> Error {
+fn impossible(region: &Region) -> Error {
+    let (tail, head) = region.control::<Words>().positions();
     let why = format!("its positions cannot be: {tail} sent, {head} given back");
     region
         .error(Kind::Corrupt, "use", why)

@@ -25,12 +25,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 mod bytes;
+#[cfg(not(loom))]
+mod cursor;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod cursor;
 mod link;
 mod message;
 mod value;
 
+use self::cursor::Words;
+use self::link::Side;
 pub(crate) use self::link::{RECEIVER, SENDER};
-use self::link::{Side, Words};
 pub use self::message::{Message, MessageLoan, Messages};
 pub use self::value::{Batch, Loan, LoanMany, Received};
 use super::FACILITY;
