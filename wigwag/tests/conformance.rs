@@ -599,3 +599,51 @@ fn what_is_missing_is_not_found_and_what_exists_is_not_made_again() {
         }
     }
 }
+
+#[test]
+fn calls_are_carried_out_once_and_a_killed_server_is_noticed() {
+    const TEST: &str = "calls_are_carried_out_once_and_a_killed_server_is_noticed";
+    if part().is_some() {
+        let Endpoint::Server(server) = mine(Opening::RECEIVE) else {
+            panic!("not a server");
+        };
+        let mut handled = 0_u32;
+        let counting = |request: wigwag::pattern::rpc::Request| {
+            handled += 1;
+            Ok([request.bytes(), &handled.to_le_bytes()].concat())
+        };
+        server.serve(counting).expect("serve");
+        return;
+    }
+    let served = CATALOG
+        .iter()
+        .filter(|entry| matches!(entry.open, Some(catalog::Open::Calls)));
+    for entry in served {
+        let mut object = Object::new(entry, ChildIs::Receiver);
+        let guarantees = entry.facility.guarantees;
+        assert_eq!(guarantees.delivery, Delivery::AtMostOnce);
+        assert_eq!(guarantees.peer_death, PeerDeath::Noticed);
+        let mut child = object.child(TEST, "server");
+        let Endpoint::Client(client) = object.open(BOTH) else {
+            panic!("not a client");
+        };
+        let pending: Vec<_> = (1..=COUNT)
+            .map(|number| client.start(&number.to_le_bytes()).expect("start"))
+            .collect();
+        // One client, one worker: in the order sent, none left out and none twice.
+        for (number, pending) in (1..=COUNT).zip(pending) {
+            let answer = pending.wait().expect("an answer");
+            assert_eq!(
+                answer,
+                [number.to_le_bytes(); 2].concat(),
+                "{}",
+                entry.facility.id
+            );
+        }
+        child.kill();
+        let start = Instant::now();
+        let error = client.call(b"").expect_err("the server is gone");
+        assert_eq!(error.kind(), Kind::Disconnected, "{error}");
+        assert!(start.elapsed() < PATIENCE);
+    }
+}
