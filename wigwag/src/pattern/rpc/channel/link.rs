@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rustix::event::EventfdFlags;
 
-use super::{Bytes, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options, pair};
+use super::{
+    Bytes, LONGEST, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options, pair,
+};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 use crate::name::Name;
@@ -209,11 +211,15 @@ impl Link for ChannelLink {
         }
         let words: Vec<_> = marked.iter().map(Marked::word).collect();
         let sure = marked.iter().all(|marked| marked.sure);
+        let most = if sure { LONGEST } else { NAP };
         let until = match deadline.remaining() {
-            left if !sure && left.is_none_or(|left| left > NAP) => Wait::For(NAP).into(),
-            _ => deadline,
+            Some(left) if left <= most => deadline,
+            _ => Wait::For(most).into(),
         };
-        futex::wait_any(&words, until);
+        let slept = futex::wait_any(&words, until);
+        if slept == futex::Sleep::TimedOut && marked.iter().any(Marked::is_gone) {
+            return self.found(comes, room).ok_or(End::Gone);
+        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ pub(super) use reactor::Channels;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use super::frame::HEAD;
 use crate::error::{Kind, Result};
@@ -96,6 +97,11 @@ impl Peer {
         }
     }
 
+    /// Whether it is gone, also where its memory was scribbled over, so that the kernel could not say so.
+    fn is_gone(&self) -> bool {
+        self.region.ends()[self.seat].life.state_in_doubt() != State::Alive
+    }
+
     /// Marks it; `None` when it does not live. Look once more before sleeping.
     fn mark(self) -> Option<Marked> {
         let life = &self.region.ends()[self.seat].life;
@@ -114,12 +120,19 @@ impl Peer {
 }
 
 impl Marked {
+    fn is_gone(&self) -> bool {
+        self.peer.is_gone()
+    }
+
     fn word(&self) -> (&AtomicU32, u32) {
         self.peer.region.ends()[self.peer.seat]
             .life
             .watched(self.mark)
     }
 }
+
+/// How long one sleeps at all: damage to the memory rings nobody.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// How often looking is worth while before sleeping: more when it paid, less when it did not.
 #[derive(Debug)]

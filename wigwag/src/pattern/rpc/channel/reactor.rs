@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{Bytes, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options, pair};
+use super::{
+    Bytes, LONGEST, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options, pair,
+};
 use crate::error::{Kind, Result};
 use crate::facility::Facility;
 use crate::memory::posix::SharedMemory;
@@ -24,8 +26,6 @@ const AT_ONCE: usize = 16;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long it sleeps when it cannot sleep on everybody, or not surely.
 const NAP: Duration = Duration::from_millis(5);
-/// How long it sleeps at all: damage to the memory rings nobody.
-const LONGEST: Duration = Duration::from_secs(1);
 
 /// The channels of a server.
 pub(in crate::pattern::rpc) struct Channels {
@@ -308,7 +308,15 @@ impl Channels {
             Some(left) if left <= most => deadline,
             _ => Wait::For(most).into(),
         };
-        futex::wait_any(&words, until);
+        if futex::wait_any(&words, until) == futex::Sleep::TimedOut {
+            let gone = |member: &Member| Peer::sender(&member.requests).is_gone();
+            let gone: Vec<u64> = self
+                .clients
+                .iter()
+                .filter_map(|(key, member)| gone(member).then_some(*key))
+                .collect();
+            gone.into_iter().for_each(|key| self.end(key, desk));
+        }
         Ok(())
     }
 }
