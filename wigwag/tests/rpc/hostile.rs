@@ -368,6 +368,81 @@ fn strangers_in_a_lobby_and_damage_to_it_disturb_nobody_who_is_in() {
     }
 }
 
+/// Fills what this process has mapped of its channels with a byte, behind the header of the segment.
+fn scribble(name: &str, byte: u8) {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("the maps");
+    let memory = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/proc/self/mem");
+    let memory = memory.expect("our memory");
+    let mut pages = 0;
+    for line in maps
+        .lines()
+        .filter(|line| line.contains(&format!("{name}.rpc.")))
+    {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (from, to) = fields[0].split_once('-').expect("a range");
+        let number = |text: &str| u64::from_str_radix(text, 16).expect("an address");
+        let (from, to, offset) = (number(from), number(to), number(fields[2]));
+        if !fields[1].contains('w') {
+            continue;
+        }
+        let header = 4096_u64.saturating_sub(offset);
+        for page in (from + header..to).step_by(4096) {
+            use std::os::unix::fs::FileExt;
+            memory.write_all_at(&[byte; 4096], page).expect("scribble");
+            pages += 1;
+        }
+    }
+    assert!(pages > 4, "{maps}");
+}
+
+#[test]
+fn a_client_that_scribbles_over_its_channels_harms_only_itself() {
+    let test = "hostile::a_client_that_scribbles_over_its_channels_harms_only_itself";
+    match part().as_deref() {
+        Some("server") => return serve(),
+        Some(_) => {
+            let at = crate::process::argument("at");
+            let client = Client::connect(&at).expect("connect");
+            let _pending = client.start(b"wait ").expect("start");
+            let byte = crate::process::argument("byte").parse().expect("a byte");
+            scribble(at.strip_prefix("rpc+channel:").expect("its name"), byte);
+            crate::process::say("scribbled");
+            loop {
+                std::thread::park();
+            }
+        }
+        None => {}
+    }
+    let address = &addresses()[3];
+    let _left = Left(address);
+    let (mut child, at) = server(test, address, 2);
+    let client = Client::connect(&at).expect("connect");
+    assert_eq!(client.call(b"echo in").expect("call"), b"in");
+    let maps = || {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", child.pid())).expect("maps");
+        maps.lines().filter(|line| line.contains(".rpc.")).count()
+    };
+    let before = maps();
+    let mut scribblers = Vec::new();
+    for byte in ["0", "1", "85", "127", "128", "170", "255"] {
+        let arguments = [("at", &at[..]), ("byte", byte)];
+        let mut other = crate::process::play(test, "client", &arguments).start();
+        other.says("scribbled");
+        for _ in 0..10 {
+            assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
+        }
+        scribblers.push(other);
+    }
+    scribblers.iter_mut().for_each(Child::kill);
+    eventually("the server has let go of their memory", || maps() == before);
+    assert_eq!(client.call_timeout(b"echo on", LONG).expect("call"), b"on");
+    // Whatever of theirs was begun has ended.
+    child.tell("enough");
+    while child.line() != "served" {}
+}
+
 /// A server of ours that says to its first client what it likes.
 fn lying(says: impl FnOnce(&mut UnixStream) + Send + 'static) -> String {
     let name = unique("lying");
