@@ -103,7 +103,7 @@ impl Meeting {
             Naming::Unnamed => return self.unnamed(id),
             Naming::InMemory | Naming::Pid => return Err(Fault(format!("a {id} is not opened"))),
             Naming::Terminal => return self.terminal(id),
-            Naming::Slash => format!("/{}", unique()).into_bytes(),
+            Naming::Slash | Naming::SlashOrPath => format!("/{}", unique()).into_bytes(),
             Naming::Path | Naming::Socket => self.path()?,
             Naming::Key => key().into_bytes(),
             Naming::HostPort => free_port(id)?.into_bytes(),

@@ -14,6 +14,7 @@ use wigwag::gate::posix::Options;
 use wigwag::memory::{Region, Segment};
 use wigwag::{Address, Endpoint, Kind, Opening, Role, Way};
 
+use super::calls::{Answerer, Caller};
 use super::gate::Contest;
 use super::hall::{self, Hall};
 use super::meeting::Addresses;
@@ -113,8 +114,11 @@ pub(crate) fn open(
 ) -> Result<Box<dyn Play>> {
     let facility = entry.facility;
     // Memory and gates have no ends.
-    let ends = matches!(facility.family, Family::Stream | Family::Message);
+    let ends = facility.boundary.is_some();
+    let calls = matches!(entry.open, Some(catalog::Open::Calls));
     let (role, way) = match (side, facility.direction) {
+        (Side::First, _) if calls => (Role::Join, Way::Both),
+        (Side::Second, _) if calls => (Role::Serve, Way::Both),
         _ if !ends => (Role::Join, Way::Both),
         (Side::First, Some(Direction::TwoWay)) => (Role::Join, Way::Both),
         (Side::Second, Some(Direction::TwoWay)) => (Role::Serve, Way::Both),
@@ -166,6 +170,8 @@ pub(crate) fn open(
             ))
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),
+        (Endpoint::Client(client), _) => Box::new(Caller::new(client)),
+        (Endpoint::Server(server), _) => Box::new(Answerer::new(server)),
         (Endpoint::Gate(gate), _) => Box::new(Contest::new(Box::new(gate), memory(addresses)?)),
         _ => return Err(Fault("the two directions are of different kinds".into())),
     })
