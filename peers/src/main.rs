@@ -4,6 +4,7 @@
 //! `{"name","peer","ours","theirs","unit","ratio","must","holds"}`. It ends with 1 when a
 //! row does not hold.
 
+mod channel;
 mod duel;
 mod facilities;
 mod gates;
@@ -38,12 +39,14 @@ enum Suite {
     Facilities,
     /// The gates in memory against POSIX threads, between two processes.
     Gates,
+    /// The channel against whatever else carries messages; needs `c++` and Boost.
+    Channel,
     /// What looking at the machine costs; needs the command's release build and `lsfd`.
     Observe,
 }
 
 fn main() -> ExitCode {
-    if gates::partner() || observe::partner() {
+    if gates::partner() || channel::partner() || observe::partner() {
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::parse();
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let rows = match arguments.suite {
         Suite::Facilities => facilities::rows(effort, &wanted).map_err(std::io::Error::from),
         Suite::Gates => gates::rows(effort, &wanted),
+        Suite::Channel => channel::rows(effort, &wanted),
         Suite::Observe => observe::rows(effort, &wanted),
     };
     match rows {
