@@ -120,7 +120,7 @@ fn set_up(_: &str) -> io::Result<Duration> {
     let start = Instant::now();
     let (server, name) = IpcOneShotServer::<u64>::new()?;
     let to = IpcSender::connect(name)?;
-    to.send(5).map_err(io::Error::other)?;
+    to.send(5_u64).map_err(io::Error::other)?;
     let (_, number) = server.accept().map_err(io::Error::other)?;
     let took = start.elapsed();
     expect(number, 5)?;
