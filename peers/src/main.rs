@@ -8,9 +8,12 @@ mod channel;
 mod duel;
 mod facilities;
 mod gates;
+mod markdown;
 mod observe;
+mod plot;
 mod row;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -28,6 +31,12 @@ struct Arguments {
     /// Print a list of objects instead of a table.
     #[arg(long)]
     json: bool,
+    /// Write the rows as tables for a page, too.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Draw the rows, too, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Alternations of each row: more are steadier and take longer.
     #[arg(long, default_value_t = 301, value_parser = clap::value_parser!(u32).range(5..))]
     rounds: u32,
@@ -73,6 +82,10 @@ fn main() -> ExitCode {
             } else {
                 row::print_table(&rows);
             }
+            if let Err(error) = publish(&arguments, &rows) {
+                eprintln!("peers: {error}");
+                return ExitCode::from(2);
+            }
             ExitCode::from(u8::from(!rows.iter().all(Row::holds)))
         }
         Err(error) => {
@@ -80,4 +93,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Writes the files that were asked for.
+fn publish(arguments: &Arguments, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(path) = &arguments.markdown {
+        std::fs::write(path, markdown::page(rows))?;
+    }
+    if let Some(path) = &arguments.plot {
+        plot::draw(rows, path)?;
+    }
+    Ok(())
 }

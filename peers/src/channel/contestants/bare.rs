@@ -153,6 +153,7 @@ impl Ring {
     fn room(&mut self, slots: u64) {
         while self.position + slots > self.seen + Self::DEPTH {
             self.seen = word(&self.memory, 128).load(Ordering::Acquire);
+            std::hint::spin_loop();
         }
     }
 
@@ -161,6 +162,7 @@ impl Ring {
     fn full(&mut self, slots: u64) {
         while self.position + slots > self.seen {
             self.seen = word(&self.memory, 0).load(Ordering::Acquire);
+            std::hint::spin_loop();
         }
     }
 
