@@ -192,6 +192,41 @@ impl Contest {
         let others = self.others.iter().map(|(contestant, _)| *contestant);
         self.ours.into_iter().chain(others)
     }
+
+    /// Of the figures of all contestants, and the ratios of ours to each; none are rows that do not hold.
+    fn rows(&self, figures: &[f64], ratios: &[f64]) -> Vec<Row> {
+        let rate = self.sport.is_rate();
+        let (unit, per_unit) = match self.sport {
+            _ if rate => ("M/s", 1e3 * self.sport.senders() as f64),
+            Sport::RoundTrip { .. } if !self.sport.sleeps() => ("ns", 1.0),
+            _ => ("µs", 1e3),
+        };
+        let figure = |index: usize| {
+            let time = figures.get(index).copied().unwrap_or(f64::NAN);
+            if rate {
+                per_unit / time
+            } else {
+                time / per_unit
+            }
+        };
+        let first = self.ours.iter().len();
+        let row = |(index, (other, must)): (usize, &(Contestant, Must))| {
+            let ratio = ratios.get(index + first).copied().unwrap_or(f64::NAN);
+            Row {
+                name: self.name.into(),
+                peer: other.name.into(),
+                ours: figure(0),
+                theirs: figure(index + first),
+                unit,
+                ratio: if rate { 1.0 / ratio } else { ratio },
+                must: *must,
+            }
+        };
+        let rows = self.others.iter().enumerate().map(row);
+        // One who could not come has no figure and no row.
+        rows.filter(|row| figures.is_empty() || !row.theirs.is_nan())
+            .collect()
+    }
 }
 
 /// Who plays, and what, by the number that a process is told.
@@ -218,11 +253,13 @@ pub fn rows(effort: Effort, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Row
     let mut rows = Vec::new();
     for (number, contest) in CONTESTS.iter().enumerate() {
         if wanted(contest.name) {
-            let found = hold(number, contest, effort).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", contest.name))
-            });
+            let found = hold(number, contest, effort);
             iceoryx2::clean_up();
-            rows.extend(found?);
+            rows.extend(found.unwrap_or_else(|error| {
+                // The others are worth having; these do not hold.
+                eprintln!("peers: {}: {error}", contest.name);
+                contest.rows(&[], &[])
+            }));
         }
     }
     Ok(rows)
@@ -232,64 +269,44 @@ pub fn rows(effort: Effort, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Row
 fn hold(number: usize, contest: &Contest, effort: Effort) -> io::Result<Vec<Row>> {
     let count = contest.contestants().count();
     let rounds = (effort.rounds / 10).max(5) as usize;
-    // By contestant, of each run: its figure, and its ratio to ours.
+    // By contestant, of each run: its figure, and ours to it.
     let mut figures = vec![Vec::new(); count];
     let mut ratios = vec![Vec::new(); count];
     for _ in 0..RUNS {
         let mut teams = Vec::new();
         for (index, contestant) in contest.contestants().enumerate() {
-            let team = Team::start(contestant, contest.sport, &format!("{number}/{index}"));
-            teams.push(team.map_err(|error| about(contestant, &error))?);
+            match Team::start(contestant, contest.sport, &format!("{number}/{index}")) {
+                Ok(team) => teams.push((index, team)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    eprintln!("peers: without {}: {error}", contestant.name);
+                }
+                Err(error) => return Err(about(contestant, &error)),
+            }
         }
+        let joined = teams.len();
         let mut times = vec![Vec::new(); count];
         for round in 0..rounds {
-            for turn in 0..count {
-                let index = (round + turn) % count;
-                let time = teams[index].burst();
-                let contestant = contest.contestants().nth(index);
-                times[index].push(time.map_err(|error| match contestant {
+            for turn in 0..joined {
+                let (index, team) = &mut teams[(round + turn) % joined];
+                let contestant = || contest.contestants().nth(*index);
+                let time = team.burst();
+                times[*index].push(time.map_err(|error| match contestant() {
                     Some(contestant) => about(contestant, &error),
                     None => error,
                 })?);
             }
         }
-        for (index, times) in times.iter().enumerate() {
-            figures[index].push(median(&mut times.clone()));
-        }
         for index in 0..count {
+            figures[index].push(median(&mut times[index].clone()));
             let of = times[0].iter().zip(&times[index]);
             let mut of: Vec<f64> = of.map(|(ours, theirs)| ours / theirs).collect();
             ratios[index].push(median(&mut of));
         }
     }
-    let ours = median(&mut figures[0]);
-    let (unit, scale): (_, fn(f64, Sport) -> f64) = match contest.sport {
-        sport if sport.is_rate() => ("M/s", |time, sport| 1e3 * sport.senders() as f64 / time),
-        Sport::SetUp => ("µs", |time, _| time / 1e3),
-        Sport::RoundTrip {
-            wait: Wait::OneCore | Wait::TwoCores,
-            ..
-        } => ("µs", |time, _| time / 1e3),
-        _ => ("ns", |time, _| time),
+    let middle = |of: Vec<Vec<f64>>| -> Vec<f64> {
+        of.into_iter().map(|mut runs| median(&mut runs)).collect()
     };
-    let row = |(index, (other, must)): (usize, &(Contestant, Must))| {
-        let index = index + count - contest.others.len();
-        let ratio = median(&mut ratios[index].clone());
-        Row {
-            name: contest.name.into(),
-            peer: other.name.into(),
-            ours: scale(ours, contest.sport),
-            theirs: scale(median(&mut figures[index].clone()), contest.sport),
-            unit,
-            ratio: if contest.sport.is_rate() {
-                1.0 / ratio
-            } else {
-                ratio
-            },
-            must: *must,
-        }
-    };
-    Ok(contest.others.iter().enumerate().map(row).collect())
+    Ok(contest.rows(&middle(figures), &middle(ratios)))
 }
 
 fn about(contestant: Contestant, error: &io::Error) -> io::Error {

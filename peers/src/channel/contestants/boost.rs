@@ -1,4 +1,4 @@
-//! Boost: Boost.Interprocess' `message_queue`, two C++ processes that are compiled here.
+//! Boost: Boost.Interprocess' `message_queue`, two C++ processes that are compiled here. Without them nothing is said of it.
 
 use std::io;
 use std::path::PathBuf;
@@ -40,5 +40,8 @@ fn build() -> io::Result<PathBuf> {
 }
 
 fn wanting(error: impl std::fmt::Display) -> io::Error {
-    io::Error::other(format!("c++: {error}; install g++ and libboost-dev"))
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("c++: {error}; install g++ and libboost-dev"),
+    )
 }
