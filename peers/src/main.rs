@@ -31,7 +31,7 @@ struct Arguments {
     /// Print a list of objects instead of a table.
     #[arg(long)]
     json: bool,
-    /// Write the rows as tables for a page, too.
+    /// Write the table of what has a bound, too: a file, or what is between the marks of one.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     /// Draw the rows, too, as SVG.
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 /// Writes the files that were asked for.
 fn publish(arguments: &Arguments, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(path) = &arguments.markdown {
-        std::fs::write(path, markdown::page(rows))?;
+        markdown::publish(rows, path)?;
     }
     if let Some(path) = &arguments.plot {
         plot::draw(rows, path)?;

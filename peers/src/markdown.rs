@@ -1,45 +1,52 @@
-//! Markdown: the rows as a table for a page, with the machine they were measured on.
+//! Markdown: the rows that have a bound as a table for a page, with the machine they were measured on.
+//!
+//! In a file that has the marks, what is between them is replaced: `<!-- peers -->` and `<!-- /peers -->`, each on a line of its own.
 
 use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
 
 use crate::row::{Must, Row};
 
-/// Two tables: what has a bound, and what is there to be seen.
-pub fn page(rows: &[Row]) -> String {
-    let (shown, bound): (Vec<&Row>, Vec<&Row>) =
-        rows.iter().partition(|row| row.must == Must::Shown);
-    let mut page = format!("Measured on {}.\n\n", machine());
-    if !bound.is_empty() {
-        page += "| what | wigwag | against | theirs | ratio | must be | holds |\n|---|---|---|---|---|---|---|\n";
-        for row in bound {
-            let verdict = if row.holds() { "yes" } else { "**no**" };
-            let _ = writeln!(
-                page,
-                "| {} | {} | {} | {} | {} | {} | {verdict} |",
-                row.name,
-                quantity(row.ours, row.unit),
-                row.peer,
-                quantity(row.theirs, row.unit),
-                digits(row.ratio),
-                row.must.to_string().replace("<=", "≤").replace(">=", "≥"),
-            );
-        }
+const MARKS: [&str; 2] = ["<!-- peers -->\n", "<!-- /peers -->"];
+
+/// Writes the table between the marks of a file, or a file of it.
+pub fn publish(rows: &[Row], path: &Path) -> io::Result<()> {
+    let table = table(rows);
+    let page = match std::fs::read_to_string(path) {
+        Ok(page) => between_marks(&page, &table).unwrap_or(table),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => table,
+        Err(error) => return Err(error),
+    };
+    std::fs::write(path, page)
+}
+
+/// The page with the table in place of what is between its marks.
+fn between_marks(page: &str, table: &str) -> Option<String> {
+    let [from, to] = MARKS;
+    let (before, rest) = page.split_once(from)?;
+    let (_, after) = rest.split_once(to)?;
+    Some(format!("{before}{from}{table}{to}{after}"))
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = "| what | wigwag | against | theirs | ratio | must be | holds |\n".to_owned();
+    table += "|---|---|---|---|---|---|---|\n";
+    for row in rows.iter().filter(|row| row.must != Must::Shown) {
+        let verdict = if row.holds() { "yes" } else { "**no**" };
+        let _ = writeln!(
+            table,
+            "| {} | {} | {} | {} | {} | {} | {verdict} |",
+            row.name,
+            quantity(row.ours, row.unit),
+            row.peer,
+            quantity(row.theirs, row.unit),
+            digits(row.ratio),
+            row.must.to_string().replace("<=", "≤").replace(">=", "≥"),
+        );
     }
-    if !shown.is_empty() {
-        page += "\nFor comparison, without a bound:\n\n| what | wigwag | against | theirs | ratio |\n|---|---|---|---|---|\n";
-        for row in shown {
-            let _ = writeln!(
-                page,
-                "| {} | {} | {} | {} | {} |",
-                row.name,
-                quantity(row.ours, row.unit),
-                row.peer,
-                quantity(row.theirs, row.unit),
-                digits(row.ratio),
-            );
-        }
-    }
-    page
+    let _ = writeln!(table, "\nMedians; {}.", machine());
+    table
 }
 
 /// A number with its unit, or a larger one of its kind.
@@ -102,10 +109,19 @@ mod tests {
     }
 
     #[test]
-    fn a_row_with_a_bound_says_whether_it_holds_and_one_without_does_not() {
-        let text = page(&[row(Must::AtMost(1.0)), row(Must::Shown)]);
-        assert!(text.contains("| one way | 2.00 ns | pipe | 12.3 µs | 0.00 | ≤ 1 | yes |\n"));
-        assert!(text.contains("| one way | 2.00 ns | pipe | 12.3 µs | 0.00 |\n"));
-        assert!(page(&[row(Must::AtLeast(1.0))]).contains("**no**"));
+    fn only_rows_with_a_bound_are_in_the_table() {
+        let text = table(&[row(Must::AtMost(1.0)), row(Must::Shown)]);
+        let line = "| one way | 2.00 ns | pipe | 12.3 µs | 0.00 | ≤ 1 | yes |\n";
+        assert_eq!(text.matches("pipe").count(), 1, "{text}");
+        assert!(text.contains(line), "{text}");
+        assert!(table(&[row(Must::AtLeast(1.0))]).contains("**no**"));
+    }
+
+    #[test]
+    fn what_is_outside_the_marks_stays() {
+        let page = "a\n<!-- peers -->\nold\n<!-- /peers -->\nb";
+        let new = between_marks(page, "new\n").unwrap();
+        assert_eq!(new, "a\n<!-- peers -->\nnew\n<!-- /peers -->\nb");
+        assert_eq!(between_marks("no marks", "new"), None);
     }
 }

@@ -10,6 +10,7 @@ mod sport;
 mod team;
 
 use std::io;
+use std::path::PathBuf;
 
 use contestants::{bare, boost, iceoryx2, ipc_channel, kernel, threads};
 use sport::{Sport, Touch, Wait};
@@ -248,13 +249,30 @@ fn stem() -> String {
     format!("peers-{}", std::process::id())
 }
 
+/// Removes what parts have left that were killed.
+fn clean_up() {
+    for directory in [PathBuf::from("/dev/shm"), std::env::temp_dir()] {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let of_ours = name.strip_prefix(&stem()).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with('-') || rest.starts_with('_')
+            });
+            if of_ours {
+                let _ = std::fs::remove_file(entry.path());
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
 /// Every comparison whose name is wanted.
 pub fn rows(effort: Effort, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (number, contest) in CONTESTS.iter().enumerate() {
         if wanted(contest.name) {
             let found = hold(number, contest, effort);
-            iceoryx2::clean_up();
+            clean_up();
             rows.extend(found.unwrap_or_else(|error| {
                 // The others are worth having; these do not hold.
                 eprintln!("peers: {}: {error}", contest.name);

@@ -238,6 +238,9 @@ pub fn partner() -> bool {
     let Ok(words) = std::env::var(PART) else {
         return false;
     };
+    // It sleeps until the referee says stop, who may be gone.
+    // SAFETY: takes numbers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     if let Err(error) = play(&words) {
         eprintln!("peers: {words}: {error}");
     }

@@ -10,8 +10,10 @@
 #include <ctime>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <string>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -44,6 +46,7 @@ int main(int, char **argv) try {
     const int part = atoi(argv[3]), core = atoi(argv[4]), memory = atoi(argv[5]);
     const size_t bytes = one_way ? 100 : 8;
 
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     cpu_set_t cores;
     CPU_ZERO(&cores);
     CPU_SET(core, &cores);

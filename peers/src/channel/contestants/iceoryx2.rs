@@ -37,15 +37,10 @@ pub const NAMED: Contestant = Contestant {
 type Service = ipc::Service;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What all its files begin with.
-fn prefix() -> String {
-    format!("{}_", crate::channel::stem())
-}
-
-/// The names of what is in a directory and ours.
+/// A node whose files begin with what all of this run begin with.
 fn node(name: &str) -> Result<Node<Service>> {
     set_log_level(LogLevel::Fatal);
-    // Everything in a place of its own, which is removed in the end: a part that was killed leaves files.
+    // A part that was killed leaves files: they are removed in the end.
     let stem = name.rsplit_once('-').map_or(name, |(stem, _)| stem);
     let mut config = Config::default();
     config.global.prefix = FileName::new(format!("{stem}_").as_bytes())?;
@@ -249,18 +244,4 @@ fn set_up(name: &str) -> io::Result<Duration> {
         Ok(took)
     };
     once().map_err(failed)
-}
-
-/// Removes what parts have left that were killed.
-pub fn clean_up() {
-    let _ = std::fs::remove_dir_all(std::env::temp_dir().join(crate::channel::stem()));
-    for entry in std::fs::read_dir("/dev/shm")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        if entry.file_name().to_string_lossy().starts_with(&prefix()) {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
