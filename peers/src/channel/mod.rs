@@ -48,6 +48,8 @@ const CONTESTS: &[Contest] = &[
         ours: None,
         others: &[
             (bare::LINE, AtMost(1.5)),
+            (bare::PAUSING, AtMost(1.5)),
+            (bare::LINES, Shown),
             (iceoryx2::SAMPLES, AtMost(0.4)),
             (threads::CROSSBEAM, Shown),
             (threads::STD, Shown),
@@ -62,6 +64,7 @@ const CONTESTS: &[Contest] = &[
         ours: None,
         others: &[
             (bare::LINE, AtMost(1.5)),
+            (bare::PAUSING, AtMost(1.5)),
             (bare::BUFFER, Shown),
             (iceoryx2::SAMPLES, AtMost(0.4)),
             (kernel::STREAM, Shown),

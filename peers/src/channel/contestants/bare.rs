@@ -9,12 +9,31 @@ use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Message, Work};
 use crate::channel::sport::{Sport, fill, read, receiver, round_trip, sender, signals};
 use crate::channel::team::{Contestant, How, Place, nothing};
 
-/// One word in one cache line, written by both in turn.
+/// One word in one cache line, written by both in turn: the line goes to and fro, and nothing else.
 pub const LINE: Contestant = Contestant {
     name: "cache line, bare",
     how: How::Processes {
         bring: nothing,
         join: line,
+    },
+};
+
+/// The same with the pause that processors have for such loops. The looks of one then hinder the writes of the other
+/// less, and with one line for both directions nothing but the line's way is left.
+pub const PAUSING: Contestant = Contestant {
+    name: "cache line, bare, pausing",
+    how: How::Processes {
+        bring: nothing,
+        join: pausing,
+    },
+};
+
+/// A word for each direction, each in a line of its own, as two one-way channels must have.
+pub const LINES: Contestant = Contestant {
+    name: "two cache lines, bare",
+    how: How::Processes {
+        bring: nothing,
+        join: lines,
     },
 };
 
@@ -51,7 +70,29 @@ fn word(memory: &Memory, offset: usize) -> &AtomicU64 {
     unsafe { &*memory.free(offset, 8).cast() }
 }
 
+/// Until the word is this.
+#[inline(always)]
+fn await_word(word: &AtomicU64, value: u64) {
+    while word.load(Ordering::Acquire) != value {
+        std::hint::spin_loop();
+    }
+}
+
 fn line(place: &mut Place) -> io::Result<Work> {
+    one_line(
+        place,
+        |word, value| {
+            while word.load(Ordering::Acquire) != value {}
+        },
+    )
+}
+
+fn pausing(place: &mut Place) -> io::Result<Work> {
+    one_line(place, await_word)
+}
+
+#[inline(always)]
+fn one_line(place: &Place, await_word: impl Fn(&AtomicU64, u64) + 'static) -> io::Result<Work> {
     let memory = place.memory.clone();
     // The word goes on from burst to burst.
     let mut turn = place.part as u64;
@@ -59,13 +100,32 @@ fn line(place: &mut Place) -> io::Result<Work> {
         let word = word(&memory, 0);
         for _ in 0..count {
             // The first makes it odd and waits for the next even number; the other the other way about.
-            while word.load(Ordering::Acquire) != turn {}
+            await_word(word, turn);
             word.store(turn + 1, Ordering::Release);
             turn += 2;
         }
-        if count > 0 && turn.is_multiple_of(2) {
+        if turn.is_multiple_of(2) {
             // The last answer counts.
-            while word.load(Ordering::Acquire) != turn {}
+            await_word(word, turn);
+        }
+        Ok(())
+    }))
+}
+
+fn lines(place: &mut Place) -> io::Result<Work> {
+    let (memory, part) = (place.memory.clone(), place.part);
+    let mut turn = 0;
+    Ok(Box::new(move |count| {
+        let [mine, other] = [part, 1 - part].map(|part| word(&memory, 256 * part));
+        for _ in 0..count {
+            turn += 1;
+            if part == 0 {
+                mine.store(turn, Ordering::Release);
+                await_word(other, turn);
+            } else {
+                await_word(other, turn);
+                mine.store(turn, Ordering::Release);
+            }
         }
         Ok(())
     }))
@@ -86,7 +146,7 @@ fn buffer(place: &mut Place) -> io::Result<Work> {
     };
     let recv = move || {
         got += 1;
-        while word(&there, other).load(Ordering::Acquire) != got {}
+        await_word(word(&there, other), got);
         // SAFETY: the other does not write until it has our answer.
         unsafe { read(there.free(other + 4096, bytes), bytes) }
     };
