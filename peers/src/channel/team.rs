@@ -286,3 +286,43 @@ fn play(words: &str) -> io::Result<()> {
     writeln!(io::stdout(), "ready {}", place.say)?;
     place.memory.play(part, &mut work)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::sport::{receiver, sender};
+
+    const SPORT: Sport = Sport::OneWay {
+        bytes: 8,
+        batch: false,
+    };
+
+    fn pair(wrong: u64) -> Vec<Entry> {
+        let (to, from) = std::sync::mpsc::channel();
+        vec![
+            Box::new(move || {
+                Ok(sender(move |number| {
+                    to.send(number + wrong).map_err(io::Error::other)
+                }))
+            }),
+            Box::new(move || Ok(receiver(move || from.recv().map_err(io::Error::other)))),
+        ]
+    }
+
+    fn team(enter: fn(Sport) -> Vec<Entry>) -> io::Result<Team> {
+        let (name, how) = ("threads", How::Threads(enter));
+        Team::start(Contestant { name, how }, SPORT, "")
+    }
+
+    #[test]
+    fn a_burst_takes_time_and_the_parts_end_with_their_team() {
+        let mut team = team(|_| pair(0)).unwrap();
+        assert!(team.burst().unwrap() > 0.0 && team.count > 1);
+        drop(team);
+    }
+
+    #[test]
+    fn a_wrong_message_ends_the_burst() {
+        assert!(team(|_| pair(1)).is_err());
+    }
+}
