@@ -45,6 +45,7 @@ pub mod message;
 pub mod name;
 pub mod opening;
 mod options;
+pub mod pattern;
 pub mod shared;
 pub mod signal;
 pub mod stream;

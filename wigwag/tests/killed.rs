@@ -7,6 +7,7 @@
 mod process;
 
 mod killed {
+    pub mod channel;
     pub mod gates;
     pub mod glibc;
     pub mod mutex;
@@ -17,7 +18,7 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{gates, glibc, mutex, once, segment};
+use killed::{channel, gates, glibc, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -25,6 +26,7 @@ const SCENES: &[&[Scene]] = &[
     glibc::SCENES,
     segment::SCENES,
     once::SCENES,
+    channel::SCENES,
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
@@ -71,6 +73,11 @@ fn the_mutex_survives() {
 #[test]
 fn the_once_cell_survives() {
     survives(once::SCENES);
+}
+
+#[test]
+fn the_channel_survives() {
+    survives(channel::SCENES);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) mod address;
 pub mod anonymous;
 pub mod file;
 pub mod huge;
-mod mapping;
+pub(crate) mod mapping;
 pub mod memfd;
 mod object;
 pub mod posix;

@@ -12,6 +12,8 @@ pub(crate) mod fcntl;
 pub(crate) mod futex;
 pub(crate) mod holder;
 pub(crate) mod inherited;
+pub(crate) mod keeper;
+pub(crate) mod membarrier;
 pub(crate) mod mq;
 pub(crate) mod msg;
 pub(crate) mod ofd;

@@ -2,29 +2,120 @@
 //!
 //! The creator holds a byte beyond the end of the file while it makes the value; the kernel frees it when the
 //! creator dies. Whoever gets the byte and finds no ready segment knows that nobody is at it.
+//! What lies behind the header is [`Content`]: one value, or the ring of a channel.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use rustix::fs::{CWD, FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
-use super::header::{self, Found, Header, VALUE};
-use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Segment, Trust};
+use super::header::{self, Found, Header, Sort, VALUE};
+use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Trust};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
-use crate::memory::mapping::{Access, Mapping, Size};
+use crate::memory::mapping::{self, Access, Mapping, Size};
 use crate::memory::memfd;
 use crate::name::Name;
-use crate::shared::Shared;
+use crate::shared::{Death, Shared};
 use crate::sys::ofd;
 
 /// The byte that the creator holds.
 const MAKER: i64 = 1 << 62;
 
+/// What is behind the header of a segment.
+pub(crate) trait Content {
+    /// The mapping of it.
+    type Pages;
+
+    /// What it is.
+    fn sort(&self) -> Sort<'_>;
+
+    /// How many bytes a new one has behind the header.
+    fn size(&self) -> u64;
+
+    /// Maps a file of which `len` bytes, the header with them, are a segment.
+    fn map(&self, file: OwnedFd, len: usize, at: &At<'_>) -> Result<Self::Pages>;
+
+    /// The file behind the mapping.
+    fn file(pages: &Self::Pages) -> Option<BorrowedFd<'_>>;
+
+    /// Fills a new one and lets everybody see it.
+    fn settle(self, pages: &Self::Pages, death: Death);
+}
+
+/// One value, and how to make it.
+pub(super) struct Value<T, F> {
+    make: Option<F>,
+    of: PhantomData<T>,
+}
+
+impl<T: Shared, F: FnOnce() -> T> Value<T, F> {
+    pub(super) fn new(make: Option<F>) -> Self {
+        Value {
+            make,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T: Shared, F: FnOnce() -> T> Content for Value<T, F> {
+    type Pages = Pages;
+
+    fn sort(&self) -> Sort<'_> {
+        Sort::of::<T>()
+    }
+
+    fn size(&self) -> u64 {
+        size_of::<T>() as u64
+    }
+
+    fn map(&self, file: OwnedFd, len: usize, at: &At<'_>) -> Result<Pages> {
+        Mapping::of(
+            file,
+            len,
+            Access::ReadWrite,
+            at.sizes(),
+            at.facility,
+            at.label.clone(),
+        )
+        .and_then(Pages::of)
+    }
+
+    fn file(pages: &Pages) -> Option<BorrowedFd<'_>> {
+        pages.object()
+    }
+
+    fn settle(self, pages: &Pages, death: Death) {
+        if let Some(make) = self.make {
+            pages.settle(make(), death);
+        }
+    }
+}
+
+/// Lets everybody see a segment that was filled.
+pub(crate) fn ready(base: NonNull<u8>) {
+    // SAFETY: the first page of a mapped segment; this word is only ever changed as an atomic while mapped.
+    let state = unsafe { AtomicU32::from_ptr(base.add(header::STATE).cast().as_ptr()) };
+    state.store(header::READY, Ordering::Release);
+}
+
+/// Takes the byte of the creator, without waiting; whether it got it.
+pub(crate) fn lock(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    ofd::try_lock(file, MAKER)
+}
+
+/// Gives it back.
+pub(crate) fn unlock(file: BorrowedFd<'_>) {
+    ofd::unlock(file, MAKER);
+}
+
 /// A segment without a name.
-pub(super) fn anonymous<T: Shared>(options: &Options, value: T) -> Result<Segment<T>> {
+pub(crate) fn anonymous<C: Content>(options: &Options, content: C) -> Result<C::Pages> {
     let at = At {
         options,
         facility: &memfd::FACILITY,
@@ -33,16 +124,20 @@ pub(super) fn anonymous<T: Shared>(options: &Options, value: T) -> Result<Segmen
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file =
         rustix::fs::memfd_create("wigwag", flags).map_err(|errno| at.failed("create", errno))?;
-    let pages = at.make(file, || value)?;
+    let pages = at.make(file, content)?;
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    if let Some(file) = pages.object() {
+    if let Some(file) = C::file(&pages) {
         rustix::fs::fcntl_add_seals(file, seals).map_err(|errno| at.failed("seal", errno))?;
     }
-    Ok(Segment::new(options, pages, None))
+    Ok(pages)
 }
 
 /// A segment of which the descriptor came from another process.
-pub(super) fn received<T: Shared>(options: &Options, file: OwnedFd) -> Result<Segment<T>> {
+pub(crate) fn received<C: Content>(
+    options: &Options,
+    file: OwnedFd,
+    content: &C,
+) -> Result<C::Pages> {
     let at = At {
         options,
         facility: &memfd::FACILITY,
@@ -54,30 +149,35 @@ pub(super) fn received<T: Shared>(options: &Options, file: OwnedFd) -> Result<Se
     if !sealed.contains(SealFlags::SHRINK) && !cannot_be {
         let why =
             "it is not sealed against shrinking, which would kill this process at its next access";
-        return Err(at
-            .error(Kind::Unsupported, "open", why)
-            .with_hint("send the descriptor of Segment::anonymous, or add F_SEAL_SHRINK"));
+        return Err(at.error(Kind::Unsupported, "open", why).with_hint(
+            "send the descriptor of an anonymous one of this library, or add F_SEAL_SHRINK",
+        ));
     }
     let (header, len) = at.header(&file)?;
     match header.found(len) {
-        Found::Ready => Ok(Segment::new(
-            options,
-            at.attach::<T>(file, &header, len)?,
-            None,
-        )),
+        Found::Ready => at.attach(file, &header, len, content),
         Found::Blank | Found::Unfinished => Err(at.unfinished()),
         Found::Foreign => Err(at.foreign()),
     }
 }
 
-/// The segment at `path`: the one that exists, if that is wanted, or a new one, if there is a value for it.
-pub(super) fn at<T: Shared>(
+/// What may be done about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Create,
+    Open,
+    Either,
+}
+
+/// The segment at `path`: the one that exists, or a new one, as the verb says.
+pub(crate) fn at<C: Content>(
     options: &Options,
-    place: Place,
+    place: &Place,
     path: &Path,
-    exists: bool,
-    value: Option<impl FnOnce() -> T>,
-) -> Result<Segment<T>> {
+    verb: Verb,
+    content: C,
+) -> Result<C::Pages> {
+    let (make, exists) = (verb != Verb::Open, verb != Verb::Create);
     let at = At {
         options,
         facility: place.facility,
@@ -85,21 +185,18 @@ pub(super) fn at<T: Shared>(
     };
     let since = Instant::now();
     loop {
-        let (file, new) = match at.open(path, value.is_some()) {
+        let (file, new) = match at.open(path, make) {
             Ok(opened) => opened,
             // Removed by somebody between the attempt to make it and the attempt to open it.
-            Err(Errno::NOENT) if value.is_some() => continue,
+            Err(Errno::NOENT) if make => continue,
             Err(errno) => {
-                return Err(at.failed(if value.is_some() { "create" } else { "open" }, errno));
+                return Err(at.failed(if make { "create" } else { "open" }, errno));
             }
         };
         let (header, len) = at.header(&file)?;
         match header.found(len) {
             Found::Ready if !exists => return Err(at.exists()),
-            Found::Ready => {
-                let pages = at.attach::<T>(file, &header, len)?;
-                return Ok(Segment::new(options, pages, Some(place)));
-            }
+            Found::Ready => return at.attach(file, &header, len, &content),
             Found::Foreign => return Err(if exists { at.foreign() } else { at.exists() }),
             Found::Blank | Found::Unfinished => {}
         }
@@ -114,23 +211,19 @@ pub(super) fn at<T: Shared>(
         // Nobody is at it. But somebody may have finished it, or removed it, since we looked.
         let (header, len) = at.header(&file)?;
         let named = rustix::fs::fstat(&file).is_ok_and(|stat| stat.st_nlink > 0);
-        match (header.found(len), &value) {
+        match (header.found(len), make) {
             (Found::Ready | Found::Foreign, _) => ofd::unlock(file.as_fd(), MAKER),
             _ if !named => {}
-            (Found::Blank, None) if since.elapsed() < GRACE => std::thread::sleep(LOOK),
-            (_, None) => return Err(at.unfinished()),
-            (_, Some(_)) => {
-                let Some(value) = value else { continue };
-                let pages = {
-                    let unfinished = Unfinished(new.then_some(path));
-                    let pages = at.make(file, value)?;
-                    std::mem::forget(unfinished);
-                    pages
-                };
-                if let Some(file) = pages.object() {
+            (Found::Blank, false) if since.elapsed() < GRACE => std::thread::sleep(LOOK),
+            (_, false) => return Err(at.unfinished()),
+            (_, true) => {
+                let unfinished = Unfinished(new.then_some(path));
+                let pages = at.make(file, content)?;
+                std::mem::forget(unfinished);
+                if let Some(file) = C::file(&pages) {
                     ofd::unlock(file, MAKER);
                 }
-                return Ok(Segment::new(options, pages, Some(place)));
+                return Ok(pages);
             }
         }
     }
@@ -149,10 +242,10 @@ impl Drop for Unfinished<'_> {
 }
 
 /// One attempt at one file.
-struct At<'a> {
+pub(crate) struct At<'a> {
     options: &'a Options,
-    facility: &'static Facility,
-    label: Name,
+    pub(crate) facility: &'static Facility,
+    pub(crate) label: Name,
 }
 
 impl At<'_> {
@@ -190,45 +283,48 @@ impl At<'_> {
     }
 
     /// Maps a ready segment that this program understands.
-    fn attach<T: Shared>(&self, file: OwnedFd, header: &Header, len: u64) -> Result<Pages> {
+    fn attach<C: Content>(
+        &self,
+        file: OwnedFd,
+        header: &Header,
+        len: u64,
+        content: &C,
+    ) -> Result<C::Pages> {
         header
-            .check::<T>(len, self.options.trust == Trust::Peers)
+            .check(&content.sort(), len, self.options.trust == Trust::Peers)
             .map_err(|(kind, why, hint)| self.error(kind, "open", why).with_hint(hint))?;
-        self.map::<T>(file)
+        let len = mapping::mappable(
+            (VALUE as u64).saturating_add(header.size()),
+            self.facility,
+            &self.label,
+        )?;
+        content.map(file, len, self)
     }
 
-    fn map<T: Shared>(&self, file: OwnedFd) -> Result<Pages> {
-        // What has a name can be truncated by whoever may write it.
-        let size = if self.facility.id == memfd::FACILITY.id {
+    /// Whether somebody can take pages away: what has a name can be truncated by whoever may write it.
+    pub(crate) fn sizes(&self) -> Size {
+        if self.facility.id == memfd::FACILITY.id {
             Size::Fixed
         } else {
             Size::Faults
-        };
-        let len = VALUE + size_of::<T>();
-        Mapping::of(
-            file,
-            len,
-            Access::ReadWrite,
-            size,
-            self.facility,
-            self.label.clone(),
-        )
-        .and_then(Pages::of)
+        }
     }
 
     /// Makes a segment of a file in which nobody else makes one.
-    fn make<T: Shared>(&self, file: OwnedFd, value: impl FnOnce() -> T) -> Result<Pages> {
+    fn make<C: Content>(&self, file: OwnedFd, content: C) -> Result<C::Pages> {
         let failed = |errno| self.failed("create", errno);
         let (death, trusting) = (
             self.options.way_of_death(),
             self.options.trust == Trust::Peers,
         );
-        let header = Header::new::<T>(death, trusting).map_err(|cause| {
+        let size = content.size();
+        let header = Header::new(&content.sort(), size, death, trusting).map_err(|cause| {
             self.facility
                 .failed("create", &self.label, cause)
                 .with_hint("mount /proc")
         })?;
-        let len = VALUE + size_of::<T>();
+        let size = (VALUE as u64).saturating_add(size);
+        let len = mapping::mappable(size, self.facility, &self.label)?;
         // The first write says that it is an unfinished segment, and not an empty file of somebody.
         let bytes = header.to_bytes();
         let written =
@@ -236,16 +332,16 @@ impl At<'_> {
         if written < bytes.len() {
             return Err(failed(Errno::NOSPC));
         }
-        rustix::fs::ftruncate(&file, len as u64).map_err(failed)?;
+        rustix::fs::ftruncate(&file, size).map_err(failed)?;
         // Without its pages the first touch of each would kill the process when the file system is full.
         match rustix::io::retry_on_intr(|| {
-            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64)
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size)
         }) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        let pages = self.map::<T>(file)?;
-        pages.settle(value(), death);
+        let pages = content.map(file, len, self)?;
+        content.settle(&pages, death);
         Ok(pages)
     }
 
@@ -270,11 +366,11 @@ impl At<'_> {
         .with_hint("create takes it over")
     }
 
-    fn error(&self, kind: Kind, action: &'static str, why: impl Into<String>) -> Error {
+    pub(crate) fn error(&self, kind: Kind, action: &'static str, why: impl Into<String>) -> Error {
         self.facility.error(kind, action, &self.label, why)
     }
 
-    fn failed(&self, action: &'static str, errno: Errno) -> Error {
+    pub(crate) fn failed(&self, action: &'static str, errno: Errno) -> Error {
         self.facility.failed(action, &self.label, errno)
     }
 }

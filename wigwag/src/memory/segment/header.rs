@@ -13,7 +13,7 @@ use crate::sys::holder::Holder;
 use crate::sys::{process, robust};
 
 /// Where the value begins; a page, so that its alignment is any type's.
-pub(super) const VALUE: usize = 4096;
+pub(crate) const VALUE: usize = 4096;
 /// What a segment begins with.
 const MAGIC: [u8; 8] = *b"wigwag\r\n";
 /// Version of this header and of the gates' layouts.
@@ -28,7 +28,7 @@ pub(super) const READY: u32 = 2;
 /// The first bytes of a segment.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub(super) magic: [u8; 8],
     pub(super) state: u32,
     abi: u32,
@@ -51,6 +51,27 @@ pub(super) const CREATOR: usize = offset_of!(Header, creator);
 pub(super) const BYTES: usize = size_of::<Header>();
 const _: () = assert!(BYTES == 176 && BYTES <= VALUE && STATE == 8 && CREATOR == 16);
 
+/// What a segment holds, as its header says it.
+pub(crate) struct Sort<'a> {
+    /// Hash of what its bytes mean.
+    pub(crate) layout: u64,
+    /// How many bytes it has behind the header; `None` when each segment says it for itself.
+    pub(crate) size: Option<u64>,
+    /// What it is called.
+    pub(crate) name: &'a str,
+}
+
+impl Sort<'_> {
+    /// Of a segment that holds a `T`.
+    pub(super) fn of<T: Shared>() -> Self {
+        Sort {
+            layout: T::LAYOUT.hash(),
+            size: Some(size_of::<T>() as u64),
+            name: std::any::type_name::<T>(),
+        }
+    }
+}
+
 /// What was found at a name.
 pub(super) enum Found {
     /// Nothing was written there yet.
@@ -64,10 +85,15 @@ pub(super) enum Found {
 }
 
 impl Header {
-    /// The header of a new segment of `T`, not yet ready.
-    pub(super) fn new<T: Shared>(death: Death, trusting: bool) -> std::io::Result<Self> {
+    /// The header of a new segment with `size` bytes of a sort, not yet ready.
+    pub(super) fn new(
+        sort: &Sort<'_>,
+        size: u64,
+        death: Death,
+        trusting: bool,
+    ) -> std::io::Result<Self> {
         let mut type_name = [0; 96];
-        let name = std::any::type_name::<T>().as_bytes();
+        let name = sort.name.as_bytes();
         let len = name.len().min(type_name.len());
         type_name[..len].copy_from_slice(&name[..len]);
         Ok(Header {
@@ -77,8 +103,8 @@ impl Header {
             creator: Holder::process().word(),
             order: ORDER,
             word_size: usize::BITS,
-            layout: T::LAYOUT.hash(),
-            size: size_of::<T>() as u64,
+            layout: sort.layout,
+            size,
             robust: match death {
                 Death::Kernel => robust::OFFSET as i32,
                 Death::Watched => 0,
@@ -117,9 +143,10 @@ impl Header {
         self.magic == [0; 8] && self.state == 0
     }
 
-    /// Whether this program may use a ready segment of `len` bytes as a `T`; or why not, and what to change.
-    pub(super) fn check<T: Shared>(
+    /// Whether this program may use a ready segment of `len` bytes as one of a sort; or why not, and what to change.
+    pub(super) fn check(
         &self,
+        sort: &Sort<'_>,
         len: u64,
         trusting: bool,
     ) -> Result<(), (Kind, String, &'static str)> {
@@ -142,15 +169,16 @@ impl Header {
             );
             return Err((Kind::Unsupported, why, "use programs of one word size"));
         }
-        if self.layout != T::LAYOUT.hash() || self.size != size_of::<T>() as u64 {
+        let size = sort.size.unwrap_or(self.size);
+        if self.layout != sort.layout || self.size != size {
             let why = format!(
                 "it holds another type: {} of {} bytes, layout {:016x}, and not {} of {} bytes, layout {:016x}",
                 self.type_name(),
                 self.size,
                 self.layout,
-                std::any::type_name::<T>(),
-                size_of::<T>(),
-                T::LAYOUT.hash()
+                sort.name,
+                size,
+                sort.layout
             );
             return Err((
                 Kind::BadInput,
@@ -158,10 +186,10 @@ impl Header {
                 "build all its programs from one declaration of the type, or remove the segment",
             ));
         }
-        if len < (VALUE + size_of::<T>()) as u64 {
+        if len < (VALUE as u64).saturating_add(size) {
             let why = format!(
                 "it was truncated to {len} bytes, of {}",
-                VALUE + size_of::<T>()
+                (VALUE as u64).saturating_add(size)
             );
             return Err((Kind::Corrupt, why, "remove it and create it again"));
         }
@@ -232,6 +260,11 @@ impl Header {
                 "mount /proc",
             )),
         }
+    }
+
+    /// How many bytes it says that it has behind the header.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     /// The process that makes or made it.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
-use super::header::{self, Found, Header, VALUE};
+use super::header::{self, Found, Header, Sort, VALUE};
 use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Segment, Trust};
 use crate::error::{Kind, Result};
 use crate::key::Key;
@@ -60,7 +60,7 @@ pub(super) fn at<T: Shared>(
         match head.found(size) {
             Found::Ready if !exists => return Err(failed("create", Errno::EXIST)),
             Found::Ready => {
-                head.check::<T>(size, options.trust == Trust::Peers)
+                head.check(&Sort::of::<T>(), size, options.trust == Trust::Peers)
                     .map_err(|(kind, why, hint)| error(kind, &why).with_hint(hint))?;
                 return Ok(Segment::new(options, pages, Some(place)));
             }
@@ -97,12 +97,14 @@ pub(super) fn at<T: Shared>(
         {
             // From here until the value is settled an error or a panic leaves our name behind; take it away.
             let unfinished = Unfinished(&pages);
-            let death = options.way_of_death();
-            let head = Header::new::<T>(death, options.trust == Trust::Peers).map_err(|cause| {
-                FACILITY
-                    .failed("create", &label, cause)
-                    .with_hint("mount /proc")
-            })?;
+            let (sort, death) = (Sort::of::<T>(), options.way_of_death());
+            let trusting = options.trust == Trust::Peers;
+            let head =
+                Header::new(&sort, size_of::<T>() as u64, death, trusting).map_err(|cause| {
+                    FACILITY
+                        .failed("create", &label, cause)
+                        .with_hint("mount /proc")
+                })?;
             pages.write_header(&head);
             pages.settle(value(), death);
             std::mem::forget(unfinished);

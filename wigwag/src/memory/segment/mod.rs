@@ -31,12 +31,13 @@ use std::ops::Deref;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-mod file;
-mod header;
+pub(crate) mod file;
+pub(crate) mod header;
 mod key;
 mod pages;
 mod place;
 
+use self::file::{Value, Verb};
 use self::header::VALUE;
 use self::pages::Pages;
 pub use self::place::Place;
@@ -148,7 +149,8 @@ impl Options {
     /// `Limit` when there is no room.
     pub fn anonymous<T: Shared>(&self, value: T) -> Result<Segment<T>> {
         self.fits::<T>("")?;
-        file::anonymous(self, value)
+        let pages = file::anonymous(self, Value::new(Some(|| value)))?;
+        Ok(Segment::new(self, pages, None))
     }
 
     /// Opens the one that a descriptor was received for.
@@ -157,7 +159,9 @@ impl Options {
     /// As for [`open`](Self::open), and `Unsupported` for a memfd that a peer could shrink, which would kill this process.
     pub fn from_fd<T: Shared>(&self, file: impl Into<OwnedFd>) -> Result<Segment<T>> {
         self.fits::<T>("")?;
-        file::received(self, file.into())
+        let content = Value::new(None::<fn() -> T>);
+        let pages = file::received(self, file.into(), &content)?;
+        Ok(Segment::new(self, pages, None))
     }
 
     fn at<T: Shared>(
@@ -168,7 +172,15 @@ impl Options {
     ) -> Result<Segment<T>> {
         self.fits::<T>(&place.to_string())?;
         match place.path() {
-            Some(path) => file::at(self, place, &path, exists, value),
+            Some(path) => {
+                let verb = match (exists, value.is_some()) {
+                    (false, _) => Verb::Create,
+                    (true, true) => Verb::Either,
+                    (true, false) => Verb::Open,
+                };
+                let pages = file::at(self, &place, &path, verb, Value::new(value))?;
+                Ok(Segment::new(self, pages, Some(place)))
+            }
             None => key::at(self, place, exists, value),
         }
     }

@@ -1,0 +1,61 @@
+//! Channel: values and messages from process to process in shared memory, filled in place and read in place.
+//!
+//! | need | flavour |
+//! |---|---|
+//! | one sends, one receives, as fast as the memory | [`one_to_one`] |
+//!
+//! What all promise: a value is seen whole or not at all; the death of a process at any instruction loses nothing that
+//! was accepted, blocks nobody, and is told to those who wait for it at once ([`Kind::Disconnected`](crate::Kind::Disconnected));
+//! whatever a broken or hostile peer writes into the memory, the others get wrong values or errors and nothing worse
+//! (with [`Trust::Nobody`](crate::memory::segment::Trust::Nobody); with the default the peers are trusted not to change
+//! a value while it is looked at).
+//!
+//! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
+//! by name, or by the descriptor, and takes its own.
+
+mod bell;
+mod element;
+mod ends;
+mod full;
+pub mod one_to_one;
+mod options;
+mod region;
+mod waiting;
+
+pub use self::element::Element;
+pub use self::full::Full;
+pub use self::options::{Flavour, Options};
+pub use self::waiting::Waiting;
+
+use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
+use crate::guarantees::{Accepted, Delivery, Durability, Guarantees, Order};
+use crate::limit;
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "channel",
+    title: "channel",
+    noun: "channel",
+    family: Family::Pattern,
+    naming: Naming::Slash,
+    unnamed_form: true,
+    persistence: Persistence::Kernel,
+    boundary: Some(Boundary::Message),
+    direction: Some(Direction::OneWay),
+    reach: Reach::Host,
+    pollable: true,
+    named_by: "/name, or a descriptor",
+    lives: "its memory",
+    carries: "typed values or byte messages",
+    limits: &[limit::OPEN_FILES, limit::MACHINE_FILES, limit::MAPS],
+    guarantees: Guarantees {
+        // A receiver that is killed before it gives a value back leaves it to the next.
+        delivery: Delivery::AtLeastOnce,
+        accepted: Accepted::Queued,
+        order: Order::Total,
+        durability: Durability::Kernel,
+        duplicates: true,
+        ..Guarantees::STREAM
+    },
+    man: "shm_overview(7), futex(2)",
+};
