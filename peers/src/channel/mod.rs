@@ -12,7 +12,7 @@ mod team;
 use std::io;
 use std::path::PathBuf;
 
-use contestants::{bare, boost, iceoryx2, ipc_channel, kernel, threads};
+use contestants::{bare, boost, iceoryx2, ipc_channel, kernel, ours, threads};
 use sport::{Sport, Touch, Wait};
 use team::{Contestant, Team};
 
@@ -29,7 +29,7 @@ const RUNS: u32 = 7;
 struct Contest {
     name: &'static str,
     sport: Sport,
-    ours: Option<Contestant>,
+    ours: Contestant,
     others: &'static [(Contestant, Must)],
 }
 
@@ -45,7 +45,7 @@ const CONTESTS: &[Contest] = &[
     Contest {
         name: "round trip, 8 B, busy waiting",
         sport: trip(8, Touch::All, Wait::Busy),
-        ours: None,
+        ours: ours::SPIN,
         others: &[
             (bare::LINE, AtMost(1.5)),
             (bare::PAUSING, AtMost(1.5)),
@@ -61,7 +61,7 @@ const CONTESTS: &[Contest] = &[
     Contest {
         name: "round trip, 64 B, busy waiting",
         sport: trip(64, Touch::All, Wait::Busy),
-        ours: None,
+        ours: ours::SPIN,
         others: &[
             (bare::LINE, AtMost(1.5)),
             (bare::PAUSING, AtMost(1.5)),
@@ -73,7 +73,7 @@ const CONTESTS: &[Contest] = &[
     Contest {
         name: "round trip, 64 KiB, filled and read",
         sport: trip(KIB_64, Touch::All, Wait::Busy),
-        ours: None,
+        ours: ours::SPIN,
         others: &[
             (iceoryx2::SAMPLES, AtMost(1.0)),
             (bare::BUFFER, Shown),
@@ -85,7 +85,7 @@ const CONTESTS: &[Contest] = &[
     Contest {
         name: "round trip, 1 MiB, filled and read",
         sport: trip(MIB, Touch::All, Wait::Busy),
-        ours: None,
+        ours: ours::SPIN,
         others: &[
             (iceoryx2::SAMPLES, AtMost(1.0)),
             (bare::BUFFER, Shown),
@@ -97,14 +97,18 @@ const CONTESTS: &[Contest] = &[
     Contest {
         name: "round trip, 64 KiB, header only",
         sport: trip(KIB_64, Touch::Header, Wait::Busy),
-        ours: None,
+        ours: ours::SPIN,
         others: &[(iceoryx2::SAMPLES, AtMost(1.0)), (bare::BUFFER, Shown)],
     },
     Contest {
         name: "round trip, 1 MiB, header only",
         sport: trip(MIB, Touch::Header, Wait::Busy),
-        ours: None,
-        others: &[(iceoryx2::SAMPLES, AtMost(1.0)), (bare::BUFFER, Shown)],
+        ours: ours::SPIN,
+        others: &[
+            (iceoryx2::SAMPLES, AtMost(1.0)),
+            (ours::SMALL, AtMost(1.1)),
+            (bare::BUFFER, Shown),
+        ],
     },
     Contest {
         name: "one way, 8 B",
@@ -112,7 +116,7 @@ const CONTESTS: &[Contest] = &[
             bytes: 8,
             batch: false,
         },
-        ours: None,
+        ours: ours::ADAPTIVE,
         others: &[
             (threads::RTRB, AtLeast(1.0)),
             (iceoryx2::SAMPLES, AtLeast(10.0)),
@@ -128,7 +132,7 @@ const CONTESTS: &[Contest] = &[
             bytes: 8,
             batch: true,
         },
-        ours: None,
+        ours: ours::ADAPTIVE,
         others: &[(threads::RTRB, AtLeast(1.0)), (bare::RING, Shown)],
     },
     Contest {
@@ -137,7 +141,7 @@ const CONTESTS: &[Contest] = &[
             bytes: sport::MESSAGE,
             batch: false,
         },
-        ours: None,
+        ours: ours::ADAPTIVE,
         others: &[
             (bare::RING, AtLeast(40.0 / 54.0)),
             (kernel::STREAM, AtLeast(5.0)),
@@ -150,27 +154,39 @@ const CONTESTS: &[Contest] = &[
         ],
     },
     Contest {
+        name: "round trip, 8 B, adaptive, one core",
+        sport: trip(8, Touch::All, Wait::OneCore),
+        ours: ours::ADAPTIVE,
+        others: ASLEEP,
+    },
+    Contest {
+        name: "round trip, 8 B, adaptive, two cores",
+        sport: trip(8, Touch::All, Wait::TwoCores),
+        ours: ours::ADAPTIVE,
+        others: ASLEEP,
+    },
+    Contest {
         name: "round trip, 8 B, asleep, one core",
         sport: trip(8, Touch::All, Wait::OneCore),
-        ours: None,
+        ours: ours::BLOCK,
         others: ASLEEP,
     },
     Contest {
         name: "round trip, 8 B, asleep, two cores",
         sport: trip(8, Touch::All, Wait::TwoCores),
-        ours: None,
+        ours: ours::BLOCK,
         others: ASLEEP,
     },
     Contest {
         name: "many to many, 2 and 2",
         sport: Sport::ManyToMany,
-        ours: None,
+        ours: ours::ADAPTIVE,
         others: &[(threads::CROSSBEAM, AtLeast(1.0)), (kernel::PIPE, Shown)],
     },
     Contest {
         name: "set-up to first message",
         sport: Sport::SetUp,
-        ours: None,
+        ours: ours::NAMED,
         others: &[
             (iceoryx2::NAMED, AtMost(0.2)),
             (ipc_channel::NAMED, Shown),
@@ -194,7 +210,7 @@ impl Contest {
     /// Ours first.
     fn contestants(&self) -> impl Iterator<Item = Contestant> + '_ {
         let others = self.others.iter().map(|(contestant, _)| *contestant);
-        self.ours.into_iter().chain(others)
+        std::iter::once(self.ours).chain(others)
     }
 
     /// Of the figures of all contestants, and the ratios of ours to each; none are rows that do not hold.
@@ -213,14 +229,13 @@ impl Contest {
                 time / per_unit
             }
         };
-        let first = self.ours.iter().len();
         let row = |(index, (other, must)): (usize, &(Contestant, Must))| {
-            let ratio = ratios.get(index + first).copied().unwrap_or(f64::NAN);
+            let ratio = ratios.get(index + 1).copied().unwrap_or(f64::NAN);
             Row {
                 name: self.name.into(),
                 peer: other.name.into(),
                 ours: figure(0),
-                theirs: figure(index + first),
+                theirs: figure(index + 1),
                 unit,
                 ratio: if rate { 1.0 / ratio } else { ratio },
                 must: *must,
