@@ -6,6 +6,7 @@
 
 mod contestants;
 mod control;
+mod footprint;
 mod sport;
 mod team;
 
@@ -298,6 +299,9 @@ pub fn rows(effort: Effort, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Row
             }));
         }
     }
+    let found = footprint::rows(wanted);
+    clean_up();
+    rows.extend(found?);
     Ok(rows)
 }
 

@@ -245,3 +245,14 @@ fn set_up(name: &str) -> io::Result<Duration> {
     };
     once().map_err(failed)
 }
+
+/// Both ports of a service, alive.
+pub fn ends(name: &str) -> io::Result<Box<dyn std::any::Any>> {
+    let both = || -> Result<_> {
+        let node = node(name)?;
+        let from = subscriber::<u64>(&node, name, DEPTH)?;
+        let to = publisher::<u64>(&node, name, DEPTH)?;
+        Ok((node, from, to))
+    };
+    Ok(Box::new(both().map_err(failed)?))
+}
