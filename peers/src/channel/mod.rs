@@ -219,7 +219,7 @@ impl Contest {
         let rate = self.sport.is_rate();
         let (unit, per_unit) = match self.sport {
             _ if rate => ("M/s", 1e3 * self.sport.senders() as f64),
-            Sport::RoundTrip { .. } if !self.sport.sleeps() => ("ns", 1.0),
+            Sport::RoundTrip { .. } => ("ns", 1.0),
             _ => ("µs", 1e3),
         };
         let figure = |index: usize| {

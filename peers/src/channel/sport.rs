@@ -103,11 +103,6 @@ impl Sport {
         )
     }
 
-    /// Whether a receiver sleeps.
-    pub fn sleeps(self) -> bool {
-        matches!(self, Sport::RoundTrip { .. }) && !self.busy()
-    }
-
     /// Whether more is better: its rows are rates.
     pub fn is_rate(self) -> bool {
         matches!(self, Sport::OneWay { .. } | Sport::ManyToMany)
