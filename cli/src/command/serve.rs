@@ -64,7 +64,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     let object = super::call::answering(&args.address)?;
     // Before there is a thread, and before there is a name that has to go.
-    let interrupts = Interrupts::hold(&[])?;
+    let interrupts = Interrupts::hold()?;
     let opening = Opening {
         role: Role::Serve,
         way: Way::Both,
@@ -90,10 +90,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Acquire) {
-                if let Some(arrived) = interrupts.next(SLICE) {
+                if let Some(signal) = interrupts.next(SLICE) {
                     if stopper.is_stopping() {
                         let code = crate::exit::SIGNALLED;
-                        std::process::exit(code.wrapping_add(arrived.signal.number() as u8).into());
+                        std::process::exit(code.wrapping_add(signal.number() as u8).into());
                     }
                     stopper.stop();
                 }
