@@ -655,7 +655,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: Some(stream::unix::unlink_name),
-        probe: rpc::probe::unix,
+        probe: rpc::probe_unix,
     },
     Entry {
         facility: &rpc::TCP,
@@ -673,7 +673,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: None,
-        probe: rpc::probe::tcp,
+        probe: rpc::probe_tcp,
     },
     Entry {
         facility: &rpc::CHANNEL,
@@ -689,7 +689,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: Some(rpc::unlink_channel),
-        probe: rpc::probe::channel,
+        probe: rpc::probe_channel,
     },
     Entry {
         facility: &rpc::MQ,
@@ -715,7 +715,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: Some(rpc::unlink_queue),
-        probe: rpc::probe::mq,
+        probe: rpc::probe_mq,
     },
 ];
 
@@ -809,19 +809,8 @@ pub fn open(address: &Address, opening: Opening) -> Result<Endpoint> {
         Some(Open::Region(open)) => Endpoint::Region(open(&target, opening)?),
         Some(Open::Gate(open)) => Endpoint::Gate(open(&target, opening)?),
         Some(Open::Calls) => match opening.role {
-            Role::Join => {
-                let options = rpc::Options::new();
-                Endpoint::Client(rpc::connect_to(
-                    entry.facility,
-                    &target,
-                    options,
-                    opening.wait,
-                )?)
-            }
-            Role::Serve => {
-                let options = rpc::Options::new();
-                Endpoint::Server(rpc::listen_at(entry.facility, &target, options)?)
-            }
+            Role::Join => Endpoint::Client(rpc::connect_to(entry.facility, &target, opening.wait)?),
+            Role::Serve => Endpoint::Server(rpc::listen_at(entry.facility, &target)?),
         },
         None => {
             return Err(entry.facility.error(
