@@ -172,10 +172,10 @@ fn a_server_that_stops_lets_its_command_finish() {
 
 #[test]
 fn what_is_wrong_is_said_in_a_line() {
-    wigwag(["call", "mq:/x", "x"])
-        .ends()
-        .code(2)
-        .one_line(&["mq:/x answers no calls", "rpc+unix, rpc+tcp, rpc+channel, rpc+mq"]);
+    wigwag(["call", "mq:/x", "x"]).ends().code(2).one_line(&[
+        "mq:/x answers no calls",
+        "rpc+unix, rpc+tcp, rpc+channel, rpc+mq",
+    ]);
     wigwag(["send", "rpc+unix:/x", "x"])
         .ends()
         .code(2)

@@ -9,6 +9,7 @@ mod calls;
 mod exercise;
 mod fork;
 mod gate;
+mod hall;
 mod meeting;
 mod messages;
 mod pattern;
