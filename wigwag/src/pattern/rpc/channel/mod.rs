@@ -16,7 +16,6 @@ mod link;
 mod reactor;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use self::link::ChannelLink;
@@ -33,6 +32,7 @@ use crate::memory::segment::Trust;
 use crate::name::Name;
 use crate::pattern::channel::one_to_one::{self, RECEIVER, SENDER};
 use crate::pattern::channel::{self, Options, bell, region::Region};
+use crate::sys::atomic::AtomicU32;
 use crate::sys::keeper::{Mark, State};
 use crate::wait::Wait;
 
