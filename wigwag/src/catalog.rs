@@ -505,6 +505,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: Some(gate::address::unlink_sysv),
         probe: gate::address::probe::sysv,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::semaphore::FACILITY,
         options: &[],
@@ -513,6 +514,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::semaphore,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::mutex::FACILITY,
         options: &[],
@@ -521,6 +523,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::mutex,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::rwlock::FACILITY,
         options: &[],
@@ -529,6 +532,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::rwlock,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::condvar::FACILITY,
         options: &[],
@@ -537,6 +541,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::condvar,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::barrier::FACILITY,
         options: &[],
@@ -545,6 +550,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::barrier,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::monitor::FACILITY,
         options: &[],
@@ -553,6 +559,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::monitor,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::spin::FACILITY,
         options: &[],
