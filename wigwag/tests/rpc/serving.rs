@@ -332,3 +332,38 @@ fn what_an_address_says_wrong_is_said() {
             .all(|address| Server::listen(address).is_ok())
     );
 }
+
+#[test]
+fn the_options_of_the_catalog_are_those_that_are_understood() {
+    let calls = wigwag::catalog::CATALOG
+        .iter()
+        .filter(|entry| matches!(entry.open, Some(wigwag::catalog::Open::Calls)));
+    let mut schemes = Vec::new();
+    for entry in calls {
+        let id = entry.facility.id;
+        schemes.push(id);
+        let name = match id {
+            "rpc+unix" => "@nobody-serves-this",
+            "rpc+tcp" => "localhost:1",
+            _ => "/nobody-serves-this",
+        };
+        let said = |option: &str| {
+            let error = Client::connect(&format!("{id}:{name}?{option}")).expect_err("nobody");
+            error.to_string()
+        };
+        for option in entry.options {
+            let said = said(&format!("{}=1", option.key));
+            assert!(
+                !said.contains("no such option"),
+                "{id} {}: {said}",
+                option.key
+            );
+        }
+        let known: Vec<&str> = entry.options.iter().map(|option| option.key).collect();
+        let hint = said("nonsense=1");
+        for key in known {
+            assert!(hint.contains(key), "{id}: {hint} should name {key}");
+        }
+    }
+    assert_eq!(schemes, ["rpc+unix", "rpc+tcp", "rpc+channel", "rpc+mq"]);
+}

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use super::frame::{Code, Head, Kind, Malformed};
 use super::outbox::{Outbox, Sent};
 use super::request::{Cancellation, Refusal, Request};
 use crate::message::Credentials;
+use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 
 /// How long calls go on before another thread looks what else has come: a cancellation, for instance.

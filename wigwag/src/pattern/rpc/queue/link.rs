@@ -6,9 +6,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{OWNER, SERVER, answer_queue, request_queue};
+use super::{FACILITY, OWNER, SERVER, answer_queue, request_queue};
 use crate::error::{Error, Kind, Result};
-use crate::facility::Facility;
 use crate::message::posix::{Options, Queue};
 use crate::name::Name;
 use crate::opening::Way;
@@ -29,19 +28,15 @@ const START: Duration = Duration::from_millis(500);
 const DEPTH: usize = 4;
 
 /// A client's end of a pair of queues.
-pub(in crate::pattern::rpc) struct QueueLink {
+pub(super) struct QueueLink {
     requests: Queue,
     replies: Queue,
     key: u64,
 }
 
 impl QueueLink {
-    pub(in crate::pattern::rpc) fn connect(
-        facility: &'static Facility,
-        name: &Name,
-        wait: Wait,
-    ) -> Result<Self> {
-        let failed = |errno| facility.failed("connect to", name, errno);
+    pub(super) fn connect(name: &Name, wait: Wait) -> Result<Self> {
+        let failed = |errno| FACILITY.failed("connect to", name, errno);
         let path = request_queue(name);
         let requests =
             Options::new()
@@ -49,7 +44,7 @@ impl QueueLink {
                 .open(&path)
                 .map_err(|error| match error.kind() {
                     Kind::NotFound => {
-                        facility.error(Kind::NotFound, "connect to", name, "nobody serves it")
+                        FACILITY.error(Kind::NotFound, "connect to", name, "nobody serves it")
                     }
                     _ => error,
                 })?;
@@ -58,7 +53,7 @@ impl QueueLink {
         while !OWNER.is_taken(requests.as_fd()).map_err(failed)? {
             if start.passed() || deadline.passed() {
                 let why = "its server is gone";
-                return Err(facility.error(Kind::Disconnected, "connect to", name, why));
+                return Err(FACILITY.error(Kind::Disconnected, "connect to", name, why));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -68,7 +63,7 @@ impl QueueLink {
             client: key,
             ..Head::bare(What::Hello, 0)
         };
-        let unwelcome = |why: Unwelcome| why.error(facility, name, deadline);
+        let unwelcome = |why: Unwelcome| why.error(name, deadline);
         // First so that the server knows what to remove if we are killed in the middle.
         say(&requests, hello, deadline).map_err(unwelcome)?;
         let replies = Options::new()
@@ -179,15 +174,15 @@ impl From<Errno> for Unwelcome {
 
 impl Unwelcome {
     #[cold]
-    fn error(self, facility: &'static Facility, name: &Name, deadline: Deadline) -> Error {
-        let error = |kind, why: String| facility.error(kind, "connect to", name, why);
+    fn error(self, name: &Name, deadline: Deadline) -> Error {
+        let error = |kind, why: String| FACILITY.error(kind, "connect to", name, why);
         match self {
             Unwelcome::Late if matches!(deadline, Deadline::Now) => {
                 error(Kind::WouldBlock, "the server has to answer first".into())
             }
             Unwelcome::Late => error(Kind::TimedOut, "the server did not answer in time".into())
                 .with_hint("it may lack the permission to open our queue, or be stopped"),
-            Unwelcome::End(End::Failed(errno)) => facility.failed("connect to", name, errno),
+            Unwelcome::End(End::Failed(errno)) => FACILITY.failed("connect to", name, errno),
             Unwelcome::End(End::Malformed(why)) => error(Kind::Limit, why),
             Unwelcome::End(end) => error(Kind::Disconnected, end.to_string()),
         }

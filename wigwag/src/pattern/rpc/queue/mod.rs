@@ -19,19 +19,61 @@
 mod link;
 mod reactor;
 
-pub(super) use link::QueueLink;
-pub(super) use reactor::Queues;
-
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+use self::link::QueueLink;
+use self::reactor::Queues;
+use super::carrier::Carrier;
+use super::desk::Desk;
 use super::frame::HEAD;
+use super::link::Link;
+use super::{Server, UNIX};
 use crate::error::{Kind, Result};
-use crate::facility::Facility;
-use crate::message::posix::{Options, Queue};
+use crate::facility::{Facility, Naming};
+use crate::message::posix::{self, Options, Queue};
 use crate::name::{NAME_MAX, Name};
 use crate::sys::fcntl::{self, Owner, Span, Type};
+use crate::wait::Wait;
+
+/// The facts of calls over POSIX message queues.
+pub const FACILITY: Facility = Facility {
+    id: "rpc+mq",
+    title: "request/response over POSIX message queues",
+    naming: Naming::Slash,
+    unnamed_form: false,
+    named_by: "/name",
+    limits: posix::FACILITY.limits,
+    man: "mq_overview(7)",
+    ..UNIX
+};
+
+pub(super) const CARRIER: Carrier = Carrier {
+    facility: &FACILITY,
+    options: &["mode", "depth", "max_len"],
+    connect,
+    listen,
+};
+
+fn connect(name: &Name, _: &super::Options, wait: Wait) -> Result<Box<dyn Link>> {
+    Ok(Box::new(QueueLink::connect(name, wait)?))
+}
+
+fn listen(name: &Name, options: &super::Options) -> Result<Server> {
+    let mut make = Options::new().mode(options.mode.unwrap_or(0o600));
+    if let Some(requests) = options.depth {
+        make = make.depth(requests);
+    }
+    if let Some(bytes) = options.max_len {
+        make = make.max_len(bytes);
+    }
+    // A message is never longer than the queue's.
+    let desk = Desk::new(options.waiting, u32::MAX as usize)
+        .map_err(|errno| FACILITY.failed("listen at", name, errno))?;
+    let queues = Queues::new(name, &make, options.clients, &desk)?;
+    Ok(Server::new(queues, desk, &FACILITY, &name.to_string()))
+}
 
 /// Of whom a queue is.
 pub(super) const OWNER: Seat = Seat(0);
@@ -86,19 +128,19 @@ fn answer_queue(name: &Name, number: u64) -> String {
 ///
 /// Only who has the seat of the queue that the name means may remove the name, so of several that start at once
 /// exactly one succeeds, and one that lives is never disturbed.
-fn make(facility: &'static Facility, name: &Name, options: &Options) -> Result<Queue> {
+fn make(name: &Name, options: &Options) -> Result<Queue> {
     let path = request_queue(name);
     let longest = answer_queue(name, 0).len() - 1;
     if longest > NAME_MAX {
         let why = format!(
             "the names of its answer queues would have {longest} bytes, the longest has {NAME_MAX}"
         );
-        return Err(facility.error(Kind::BadName, "listen at", name, why));
+        return Err(FACILITY.error(Kind::BadName, "listen at", name, why));
     }
-    let failed = |errno| facility.failed("listen at", name, errno);
+    let failed = |errno| FACILITY.failed("listen at", name, errno);
     let taken = || {
         let why = "a server that lives has the name";
-        Err(facility.error(Kind::AlreadyExists, "listen at", name, why))
+        Err(FACILITY.error(Kind::AlreadyExists, "listen at", name, why))
     };
     // Kept until ours is ready: nobody who waits for it must take it meanwhile.
     let mut old = None;
@@ -133,7 +175,7 @@ fn make(facility: &'static Facility, name: &Name, options: &Options) -> Result<Q
                 Queue::unlink(&path)?;
                 let len = found.max_len();
                 let why = format!("max_len is {len}, and a head alone has {HEAD} bytes");
-                return Err(facility.error(Kind::BadInput, "listen at", name, why));
+                return Err(FACILITY.error(Kind::BadInput, "listen at", name, why));
             }
             (true, true) => {
                 drop(old);
@@ -149,13 +191,13 @@ fn same_file(one: &Queue, other: &Queue) -> Result<bool, Errno> {
 }
 
 /// The queue of a server that must be gone, removed.
-pub(super) fn unlink(facility: &'static Facility, name: &Name) -> Result<()> {
+pub(crate) fn unlink(name: &Name) -> Result<()> {
     let path = request_queue(name);
     let found = Queue::open(&path)?;
-    let errno = |errno| facility.failed("remove", name, errno);
+    let errno = |errno| FACILITY.failed("remove", name, errno);
     if OWNER.is_taken(found.as_fd()).map_err(errno)? {
         let why = "a server that lives has it";
-        return Err(facility.error(Kind::AlreadyExists, "remove", name, why));
+        return Err(FACILITY.error(Kind::AlreadyExists, "remove", name, why));
     }
     Queue::unlink(&path)
 }

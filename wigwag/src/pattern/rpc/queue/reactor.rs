@@ -9,9 +9,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::{OWNER, SERVER, answer_queue, make, request_queue};
+use super::{FACILITY, OWNER, SERVER, answer_queue, make, request_queue};
 use crate::error::Result;
-use crate::facility::Facility;
 use crate::message::posix::{Options, Queue};
 use crate::name::Name;
 use crate::opening::Way as Open;
@@ -39,8 +38,7 @@ const COMING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The queues of a server.
-pub(in crate::pattern::rpc) struct Queues {
-    facility: &'static Facility,
+pub(super) struct Queues {
     name: Name,
     requests: Option<Queue>,
     epoll: OwnedFd,
@@ -100,14 +98,8 @@ impl Way for Replies {
 }
 
 impl Queues {
-    pub(in crate::pattern::rpc) fn new(
-        facility: &'static Facility,
-        name: &Name,
-        options: &Options,
-        most: usize,
-        desk: &Desk,
-    ) -> Result<Self> {
-        let requests = make(facility, name, options)?;
+    pub(super) fn new(name: &Name, options: &Options, most: usize, desk: &Desk) -> Result<Self> {
+        let requests = make(name, options)?;
         let watched = || {
             let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
             let data = epoll::EventData::new_u64;
@@ -115,9 +107,8 @@ impl Queues {
             epoll::add(&epoll, &requests, data(REQUESTS), epoll::EventFlags::IN)?;
             Ok::<_, Errno>(epoll)
         };
-        let watched = watched().map_err(|errno| facility.failed("listen at", name, errno));
+        let watched = watched().map_err(|errno| FACILITY.failed("listen at", name, errno));
         Ok(Queues {
-            facility,
             name: name.clone(),
             epoll: watched.inspect_err(|_| {
                 let _ = Queue::unlink(request_queue(name));
@@ -146,7 +137,7 @@ impl Queues {
             match mq::receive_into(requests.as_fd(), &mut message, requests.max_len(), false) {
                 Ok(_) => {}
                 Err(Errno::AGAIN) => break,
-                Err(errno) => return Err(self.facility.failed("receive at", &self.name, errno)),
+                Err(errno) => return Err(FACILITY.failed("receive at", &self.name, errno)),
             }
             // Nobody can be told of what is no frame: it says from whom it is.
             let Ok((head, body)) = frame::split(&message) else {
@@ -323,7 +314,7 @@ impl Reactor for Queues {
         let mut events = Vec::with_capacity(64);
         match epoll::wait(&self.epoll, spare_capacity(&mut events), limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(self.facility.failed("wait at", &self.name, errno)),
+            Err(errno) => return Err(FACILITY.failed("wait at", &self.name, errno)),
         }
         for event in events {
             match event.data.u64() {
