@@ -13,13 +13,14 @@
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
 //! by name, or by the descriptor, and takes its own.
 
-mod bell;
+pub(crate) mod address;
+pub(crate) mod bell;
 mod element;
 mod ends;
 mod full;
 pub mod one_to_one;
 mod options;
-mod region;
+pub(crate) mod region;
 mod waiting;
 
 pub use self::element::Element;
@@ -34,7 +35,7 @@ use crate::limit;
 /// The facts.
 pub const FACILITY: Facility = Facility {
     id: "channel",
-    title: "channel",
+    title: "channel (zero-copy ring)",
     noun: "channel",
     family: Family::Pattern,
     naming: Naming::Slash,
@@ -45,7 +46,7 @@ pub const FACILITY: Facility = Facility {
     reach: Reach::Host,
     pollable: true,
     named_by: "/name, or a descriptor",
-    lives: "its memory",
+    lives: "unlink or reboot",
     carries: "typed values or byte messages",
     limits: &[limit::OPEN_FILES, limit::MACHINE_FILES, limit::MAPS],
     guarantees: Guarantees {
