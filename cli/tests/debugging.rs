@@ -299,7 +299,7 @@ fn two_commands_that_hold_locks_around_each_other_are_a_deadlock() {
     victims.iter_mut().for_each(Victim::go);
     victims.iter().for_each(is_stuck);
 
-    let json = deadlocks(&["--json"]).json();
+    let json: Value = serde_json::from_slice(&deadlocks(&["--json"]).out).unwrap();
     let found = findings(&json, &[victims[0].pid()]);
     let [finding] = &found[..] else {
         panic!("{found:?}")
