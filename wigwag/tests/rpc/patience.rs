@@ -118,6 +118,35 @@ fn a_cancelled_call_is_known_to_its_handler_also_where_only_one_is_handled_at_a_
 }
 
 #[test]
+fn a_handler_can_poll_for_the_cancellation_and_the_death_of_its_caller() {
+    let test = "patience::a_handler_can_poll_for_the_cancellation_and_the_death_of_its_caller";
+    match part().as_deref() {
+        Some("server") => return serve(),
+        Some(_) => {
+            let client = Client::connect(&crate::process::argument("at")).expect("connect");
+            return drop(client.call(b"watch "));
+        }
+        None => {}
+    }
+    each(|address| {
+        let (mut child, at) = server(test, address, 1);
+        let client = Client::connect(&at).expect("connect");
+        let pending = client.start(b"watch ").expect("start");
+        child.says("waits");
+        pending.cancel();
+        child.says("cancelled");
+        child.says("cancelled");
+        let mut other = crate::process::play(test, "client", &[("at", &at)]).start();
+        child.says("waits");
+        other.kill();
+        child.says("cancelled");
+        child.says("cancelled");
+        child.tell("enough");
+        child.says("served");
+    });
+}
+
+#[test]
 fn a_pending_call_can_be_asked_again_and_again() {
     if part().is_some() {
         return serve();
