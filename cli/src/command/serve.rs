@@ -64,7 +64,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     let object = super::call::answering(&args.address)?;
     // Before there is a thread, and before there is a name that has to go.
-    let interrupts = Interrupts::hold(&[])?;
+    let interrupts = Interrupts::hold()?;
     let opening = Opening {
         role: Role::Serve,
         way: Way::Both,
@@ -83,10 +83,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     // Not waited for: it ends with this process.
     std::thread::spawn(move || {
         loop {
-            if let Some(arrived) = heard.next(LONG) {
+            if let Some(signal) = heard.next(LONG) {
                 if stopper.is_stopping() {
                     let code = crate::exit::SIGNALLED;
-                    std::process::exit(code.wrapping_add(arrived.signal.number() as u8).into());
+                    std::process::exit(code.wrapping_add(signal.number() as u8).into());
                 }
                 stopper.stop();
             }

@@ -242,29 +242,56 @@ pub unsafe fn read(from: *const u8, bytes: usize) -> io::Result<u64> {
     Ok(number)
 }
 
-/// A byte message with a number in its first eight bytes.
-#[derive(Clone, Copy)]
-pub struct Message(pub [u8; MESSAGE]);
+/// Byte messages to be sent, each with its place among them in its first eight bytes. They are written long before: a
+/// number written just before its message is read as wider words would hold up every sender.
+pub struct Messages(Vec<[u8; MESSAGE]>);
 
-impl Message {
+impl Messages {
+    /// A power of two.
+    const COUNT: u64 = 256;
+
     pub fn new() -> Self {
-        Message([7; MESSAGE])
+        let message = |number: u64| {
+            let mut message = [7; MESSAGE];
+            message[..8].copy_from_slice(&number.to_ne_bytes());
+            message
+        };
+        Messages((0..Self::COUNT).map(message).collect())
     }
 
+    /// The one to be sent as this number.
     #[inline(always)]
-    pub fn number(&mut self, number: u64) -> &[u8; MESSAGE] {
-        self.0[..8].copy_from_slice(&number.to_ne_bytes());
-        std::hint::black_box(&self.0)
+    pub fn get(&self, number: u64) -> &[u8; MESSAGE] {
+        &self.0[(number % Self::COUNT) as usize]
     }
+}
 
-    /// Takes a received message whole, and its number.
+/// A receiver of such messages, in order.
+#[inline(always)]
+pub fn message_receiver(mut recv: impl FnMut(&mut Taken) -> io::Result<()> + 'static) -> Work {
+    let mut taken = Taken([0; MESSAGE]);
+    Box::new(move |count| {
+        for number in 0..count {
+            recv(&mut taken)?;
+            let [a, b, c, d, e, f, g, h, ..] = *std::hint::black_box(&taken.0);
+            let found = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+            expect(found, number % Messages::COUNT)?;
+        }
+        Ok(())
+    })
+}
+
+/// Where a received message goes.
+pub struct Taken([u8; MESSAGE]);
+
+impl Taken {
+    /// Takes it whole.
     #[inline(always)]
-    pub fn take(&mut self, bytes: &[u8]) -> io::Result<u64> {
+    pub fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() != MESSAGE {
             return Err(io::Error::other("a message of another length came"));
         }
         self.0.copy_from_slice(bytes);
-        let [a, b, c, d, e, f, g, h, ..] = *std::hint::black_box(&self.0);
-        Ok(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+        Ok(())
     }
 }

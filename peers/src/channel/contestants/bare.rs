@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::channel::control::{Memory, sleep, wake};
-use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Message, Work};
-use crate::channel::sport::{Sport, fill, read, receiver, round_trip, sender, signals};
+use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Messages, Taken, Work};
+use crate::channel::sport::{
+    Sport, fill, message_receiver, read, receiver, round_trip, sender, signals,
+};
 use crate::channel::team::{Contestant, How, Place, nothing};
 
 /// One word in one cache line, written by both in turn: the line goes to and fro, and nothing else.
@@ -263,16 +265,16 @@ impl Ring {
     }
 
     #[inline(always)]
-    fn recv_bytes(&mut self, message: &mut Message) -> io::Result<u64> {
+    fn recv_bytes(&mut self, taken: &mut Taken) -> io::Result<()> {
         self.full(1);
         let slot = self.slot(self.position);
         // SAFETY: as above; a slot is this long whatever its length says, which `take` checks.
-        let number = unsafe {
+        let took = unsafe {
             let length = slot.cast::<u64>().read() as usize;
-            message.take(std::slice::from_raw_parts(slot.add(8), length.min(MESSAGE)))
+            taken.take(std::slice::from_raw_parts(slot.add(8), length.min(MESSAGE)))
         };
         self.advance(1, 128);
-        number
+        took
     }
 }
 
@@ -281,7 +283,7 @@ fn ring(place: &mut Place) -> io::Result<Work> {
         return Err(io::ErrorKind::Unsupported.into());
     };
     let mut ring = Ring::new(place.memory.clone(), bytes);
-    let mut message = Message::new();
+    let messages = Messages::new();
     Ok(match (bytes, batch, place.part) {
         (8, false, 0) => sender(move |number| {
             ring.send(number);
@@ -321,9 +323,9 @@ fn ring(place: &mut Place) -> io::Result<Work> {
             Ok(())
         }),
         (_, _, 0) => sender(move |number| {
-            ring.send_bytes(message.number(number));
+            ring.send_bytes(messages.get(number));
             Ok(())
         }),
-        (_, _, _) => receiver(move || ring.recv_bytes(&mut message)),
+        (_, _, _) => message_receiver(move |taken| ring.recv_bytes(taken)),
     })
 }

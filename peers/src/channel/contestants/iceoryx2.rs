@@ -9,8 +9,10 @@ use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 
-use crate::channel::sport::{DEPTH, Message, Sport, Work};
-use crate::channel::sport::{expect, fill, read, receiver, round_trip, sender, signals};
+use crate::channel::sport::{DEPTH, Messages, Sport, Work};
+use crate::channel::sport::{
+    expect, fill, message_receiver, read, receiver, round_trip, sender, signals,
+};
 use crate::channel::team::{Contestant, How, Place, nothing};
 
 pub const SAMPLES: Contestant = Contestant {
@@ -174,7 +176,7 @@ fn messages(place: &Place) -> Result<Work> {
         .max_publishers(1)
         .max_subscribers(1)
         .open_or_create()?;
-    let mut message = Message::new();
+    let messages = Messages::new();
     if place.sport.sends(place.part) {
         let to = service
             .publisher_builder()
@@ -183,18 +185,18 @@ fn messages(place: &Place) -> Result<Work> {
             .create()?;
         return Ok(sender(move |number| {
             let _node = &node;
-            let bytes = message.number(number);
+            let bytes = messages.get(number);
             let sample = to.loan_slice_uninit(bytes.len()).map_err(failed)?;
             sample.write_from_slice(bytes).send().map_err(failed)?;
             Ok(())
         }));
     }
     let from = service.subscriber_builder().create()?;
-    Ok(receiver(move || {
+    Ok(message_receiver(move |taken| {
         let _node = &node;
         loop {
             if let Some(sample) = from.receive().map_err(failed)? {
-                return message.take(&sample);
+                return taken.take(&sample);
             }
         }
     }))

@@ -9,8 +9,8 @@ use ipc_channel::ipc::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::channel::sport::{Message, Sport, Work, expect, fill, read};
-use crate::channel::sport::{receiver, round_trip, sender};
+use crate::channel::sport::{Messages, Sport, Work, expect, fill, read};
+use crate::channel::sport::{message_receiver, round_trip, sender};
 use crate::channel::team::{Contestant, How, Place, nothing};
 
 pub const CHANNEL: Contestant = Contestant {
@@ -70,12 +70,14 @@ fn join(place: &mut Place) -> io::Result<Work> {
             meet(place, ipc::bytes_channel, work)
         }
         _ => {
-            let mut message = Message::new();
+            let messages = Messages::new();
             let work = move |to: IpcBytesSender, from: IpcBytesReceiver| {
                 if part == 0 {
-                    sender(move |number| to.send(message.number(number)))
+                    sender(move |number| to.send(messages.get(number)))
                 } else {
-                    receiver(move || message.take(&from.recv().map_err(io::Error::other)?))
+                    message_receiver(move |taken| {
+                        taken.take(&from.recv().map_err(io::Error::other)?)
+                    })
                 }
             };
             meet(place, ipc::bytes_channel, work)

@@ -9,8 +9,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use crate::channel::sport::{BATCH, MESSAGE, Message, Sport, Work};
-use crate::channel::sport::{expect, fill, read, receiver, round_trip, sender, taker};
+use crate::channel::sport::{BATCH, MESSAGE, Messages, Sport, Work};
+use crate::channel::sport::{
+    expect, fill, message_receiver, read, receiver, round_trip, sender, taker,
+};
 use crate::channel::team::{Contestant, How, Place};
 
 pub const PIPE: Contestant = Contestant {
@@ -185,8 +187,8 @@ fn join(place: &mut Place) -> io::Result<Work> {
         }
         Sport::OneWay { .. } if sport.sends(part) => {
             if bytes == MESSAGE {
-                let mut message = Message::new();
-                sender(move |number| to.send(message.number(number)))
+                let messages = Messages::new();
+                sender(move |number| to.send(messages.get(number)))
             } else {
                 sender(move |number| to.send(&number.to_ne_bytes()))
             }
@@ -194,8 +196,7 @@ fn join(place: &mut Place) -> io::Result<Work> {
         Sport::OneWay { .. } => {
             let mut buffered = Buffered::new(from, bytes);
             if bytes == MESSAGE {
-                let mut message = Message::new();
-                receiver(move || message.take(buffered.next(bytes)?))
+                message_receiver(move |taken| taken.take(buffered.next(bytes)?))
             } else {
                 receiver(move || number(buffered.next(bytes)?))
             }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use wigwag::pattern::channel::one_to_one::{Channel, Receiver, Sender};
 use wigwag::pattern::channel::{Element, Options, Waiting};
 
-use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Message, Sport, Work};
-use crate::channel::sport::{expect, fill, read, receiver, round_trip, sender};
+use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Messages, Sport, Work};
+use crate::channel::sport::{expect, fill, message_receiver, read, receiver, round_trip, sender};
 use crate::channel::team::{Contestant, How, Place, nothing};
 
 /// Its receiver spins.
@@ -134,13 +134,13 @@ fn numbers(place: &Place, batch: bool) -> io::Result<Work> {
 fn messages(place: &Place) -> io::Result<Work> {
     let bytes = DEPTH * (MESSAGE + 12);
     let channel: Channel<[u8]> = channel(&place.name, bytes, Waiting::Adaptive)?;
-    let mut message = Message::new();
     Ok(if place.sport.sends(place.part) {
         let mut to = channel.sender()?;
-        sender(move |number| Ok(to.send(message.number(number))?))
+        let messages = Messages::new();
+        sender(move |number| Ok(to.send(messages.get(number))?))
     } else {
         let mut from = channel.receiver()?;
-        receiver(move || message.take(&from.recv()?))
+        message_receiver(move |taken| taken.take(&from.recv()?))
     })
 }
 

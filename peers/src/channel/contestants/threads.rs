@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::mpsc;
 
-use crate::channel::sport::{BATCH, DEPTH, Message, Sport, Touch, Wait, Work};
-use crate::channel::sport::{receiver, round_trip, sender, taker};
+use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Messages, Sport, Touch, Wait, Work};
+use crate::channel::sport::{message_receiver, receiver, round_trip, sender, taker};
 use crate::channel::team::{Contestant, Entry, How};
 
 pub const CROSSBEAM: Contestant = Contestant {
@@ -91,16 +91,13 @@ fn crossbeam(sport: Sport) -> Vec<Entry> {
                 .collect()
         }
         _ => {
-            let (to, from) = bounded::<Message>(DEPTH);
-            let (mut message, mut taken) = (Message::new(), Message::new());
+            let (to, from) = bounded::<[u8; MESSAGE]>(DEPTH);
+            let messages = Messages::new();
             vec![
+                entry(move || sender(move |number| to.send(*messages.get(number)).map_err(gone))),
                 entry(move || {
-                    sender(move |number| {
-                        message.number(number);
-                        to.send(message).map_err(gone)
-                    })
+                    message_receiver(move |taken| taken.take(&from.recv().map_err(gone)?))
                 }),
-                entry(move || receiver(move || taken.take(&from.recv().map_err(gone)?.0))),
             ]
         }
     }
