@@ -59,6 +59,14 @@ fn the_handler_knows_how_much_time_is_left() {
             .parse()
             .unwrap_or_else(|_| panic!("{left}"));
         assert!(seconds > 5.0 && seconds <= LONG.as_secs_f64(), "{left}");
+        // Nor is one of a thousand years cut, which no frame can say.
+        let ages = Duration::from_secs(1000 * 365 * 86_400);
+        let left = client.call_timeout(b"left", ages).expect("call");
+        assert!(
+            left.starts_with(b"Some(1844674407"),
+            "{}",
+            String::from_utf8_lossy(&left)
+        );
         // Beyond the end of every clock is no deadline.
         let left = client.call_timeout(b"left", Duration::MAX).expect("call");
         assert_eq!(left, b"None");
