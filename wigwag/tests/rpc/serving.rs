@@ -1,7 +1,7 @@
 //! Serving: one at a time or so many at once, fair between clients, and an end that loses nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::carrier::{Left, addresses, each, handle, serve, server, with};
 use crate::process::{self, Directory, argument, eventually, part, play, say, unique};
@@ -85,16 +85,13 @@ fn a_client_with_many_calls_waiting_does_not_keep_out_one_with_one() {
             Client::connect(&at).expect("connect"),
             Client::connect(&at).expect("connect"),
         );
-        let many: Vec<_> = (0..50)
+        let mut many: Vec<_> = (0..50)
             .map(|_| greedy.start(b"sleep 20000 x").expect("start"))
             .collect();
-        let start = Instant::now();
         modest.call(b"echo x").expect("call");
-        let took = start.elapsed();
-        assert!(
-            took < Duration::from_millis(600),
-            "{took:?} of about a second"
-        );
+        // It was not the last.
+        let last = many.last_mut().expect("the last of many");
+        assert!(last.try_wait().expect("it goes on").is_none());
         drop(many);
     });
 }
