@@ -3,6 +3,7 @@
 //! | need | flavour |
 //! |---|---|
 //! | one sends, one receives, as fast as the memory | [`one_to_one`] |
+//! | many send, many receive, each value once | [`many_to_many`] |
 //!
 //! What all promise: a value is seen whole or not at all; the death of a process at any instruction loses nothing that
 //! was accepted, blocks nobody, and is told to those who wait for it at once ([`Kind::Disconnected`](crate::Kind::Disconnected));
@@ -18,6 +19,7 @@ pub(crate) mod bell;
 mod element;
 mod ends;
 mod full;
+pub mod many_to_many;
 pub mod one_to_one;
 mod options;
 pub(crate) mod region;
