@@ -1,8 +1,13 @@
 /* wigwag.h: wigwag's segments, mutexes and semaphores, from C and C++.
  *
  * A segment that a Rust program made holds a value whose gates lie at fixed places. This header has
- * their layout and, inline, their whole protocol: no library is needed. For Linux, 64-bit, glibc 2.35 and later
- * (the robust list of another libc has another offset, and wigwag_value() refuses the segment).
+ * their layout and, inline, their whole protocol: no library is needed. For Linux. What cannot work is refused by wigwag_value():
+ *
+ *     segment                        glibc 2.35+, 64-bit   musl, 64-bit              32-bit programs
+ *     Death::Kernel (the default)    works                 refused, ENOTSUP (1)      refused, EPROTO (2)
+ *     Death::Watched                 works                 works                     refused, EPROTO (2)
+ *
+ * (1) its mutexes join the list that libc registered with the kernel, and musl's has another offset; (2) values have other layouts.
  *
  *     struct jobs { struct wigwag_semaphore ready; struct wigwag_mutex lock; uint64_t done; };
  *                                  // Rust: shared! { struct Jobs { ready: Semaphore, done: Mutex<u64> } }
@@ -28,15 +33,17 @@
 #endif
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,6 +52,24 @@ extern "C" {
 #define WIGWAG_ASSERT static_assert
 #else
 #define WIGWAG_ASSERT _Static_assert
+#endif
+
+/* The kernel's <linux/futex.h>, which not every libc brings. */
+#define WIGWAG_WAIT 0
+#define WIGWAG_WAKE 1
+#define WIGWAG_WAIT_BITSET 9
+#define WIGWAG_ANY 0xffffffffu
+#define WIGWAG_TID 0x3fffffffu
+#define WIGWAG_DIED 0x40000000u
+#define WIGWAG_WAITERS 0x80000000u
+/* struct robust_list_head: what libc registered for a thread. */
+struct wigwag_list {
+    void *next;
+    long offset;
+    void *pending;
+};
+#if !defined SYS_futex && defined SYS_futex_time64
+#define SYS_futex SYS_futex_time64
 #endif
 
 /* ---- Segment ----------------------------------------------------------------------------------- */
@@ -100,9 +125,22 @@ static inline int wigwag_is_here(const struct wigwag_header *header)
            (uint64_t)ns.st_ino == header->pid_namespace;
 }
 
+/* The list of the calling thread, if its offset is the one that our mutexes are made for. */
+static inline struct wigwag_list *wigwag_list(void)
+{
+    struct wigwag_list *list = NULL;
+    size_t size = 0;
+    int saved = errno;
+    if (syscall(SYS_get_robust_list, 0, &list, &size) || size != sizeof *list || (list && list->offset != WIGWAG_ROBUST))
+        list = NULL;
+    errno = saved;
+    return list;
+}
+
 /* Maps the segment behind fd and returns its value of `size` bytes, or NULL with errno:
  * EAGAIN not ready yet, EPROTO not a segment of this layout version, word size and byte order, EINVAL the value has
- * another size or layout, EXDEV another boot or pid namespace, ENOTSUP its mutexes need another libc.
+ * another size or layout, EXDEV another boot or pid namespace, ENOTSUP its mutexes need another libc, or it is one whose
+ * peers are not trusted.
  * `layout` is Segment's hash of the type, printed by its error messages; 0 leaves it unchecked. */
 static inline void *wigwag_value(int fd, size_t size, uint64_t layout)
 {
@@ -124,7 +162,7 @@ static inline void *wigwag_value(int fd, size_t size, uint64_t layout)
         errno = EINVAL;
     else if (!wigwag_is_here(&header))
         errno = EXDEV;
-    else if (header.robust != WIGWAG_ROBUST)
+    else if (!header.trusting || (header.robust && (header.robust != WIGWAG_ROBUST || !wigwag_list())))
         errno = ENOTSUP;
     else {
         char *base = (char *)mmap(NULL, WIGWAG_VALUE + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -148,18 +186,17 @@ static inline int64_t wigwag_now(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* Sleeps while *word is `expected`, for at most a nap and not beyond `deadline` (negative: none). */
-static inline void wigwag_sleep(uint32_t *word, uint32_t expected, int64_t deadline)
+/* Sleeps while *word is `expected`, for at most a nap and not beyond `deadline` (negative: none). Who looks from outside
+ * tells a nap (FUTEX_WAIT, relative) from the caller's own time-out (FUTEX_WAIT_BITSET, absolute). Whether nobody called. */
+static inline int wigwag_sleep(uint32_t *word, uint32_t expected, int64_t deadline)
 {
-    int64_t nap = WIGWAG_NAP;
-    if (deadline >= 0) {
-        int64_t left = deadline - wigwag_now();
-        nap = left < 0 ? 0 : left < nap ? left : nap;
-    }
-    struct timespec time = {(time_t)(nap / 1000000000), (long)(nap % 1000000000)};
+    int last = deadline >= 0 && deadline - wigwag_now() <= WIGWAG_NAP;
+    int64_t until = last ? deadline : WIGWAG_NAP;
+    struct timespec time = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAIT, expected, &time, NULL, 0);
+    int late = syscall(SYS_futex, word, last ? WIGWAG_WAIT_BITSET : WIGWAG_WAIT, expected, &time, NULL, WIGWAG_ANY) && errno == ETIMEDOUT;
     errno = saved;
+    return late;
 }
 
 /* Wakes at most `count`; and where it woke nobody for long, though somebody counts, forgets the dead. */
@@ -167,7 +204,7 @@ static inline void wigwag_wake(uint32_t *word, uint32_t count, uint32_t *waiters
 {
     int saved = errno;
     uint32_t before = __atomic_load_n(waiters, __ATOMIC_SEQ_CST);
-    long woken = syscall(SYS_futex, word, FUTEX_WAKE, count > INT32_MAX ? INT32_MAX : count, NULL, NULL, 0);
+    long woken = syscall(SYS_futex, word, WIGWAG_WAKE, count > INT32_MAX ? INT32_MAX : count, NULL, NULL, 0);
     errno = saved;
     if (woken > 0 || !(before & WIGWAG_COUNT)) {
         __atomic_store_n(strikes, 0, __ATOMIC_RELAXED);
@@ -256,13 +293,14 @@ static inline int wigwag_semaphore_post(struct wigwag_semaphore *s, uint32_t per
 /* Rust: Mutex<T>, which is this, then the value as aligned, the whole aligned to 64 bytes. The word has the format
  * of the kernel's robust futexes; prev and next are its node in the list that libc registered for the thread. */
 struct wigwag_mutex {
-    uint32_t word;    /* thread id of the owner | FUTEX_OWNER_DIED | FUTEX_WAITERS */
+    uint32_t word;    /* thread id of the owner | WIGWAG_DIED | WIGWAG_WAITERS */
     uint32_t waiters; /* low half: who sleeps or is about to; high half: arrivals */
-    uint32_t mode;    /* 0 threads only, 1 freed by the kernel, 2 owners are watched */
-    uint32_t cause;   /* of FUTEX_OWNER_DIED: 0 death, 1 panic, 2 nobody repaired it */
-    uint64_t holder;  /* mode 2 only */
-    void *prev, *next;
-    uint32_t strikes; /* wake-ups in a row that woke nobody */
+    uint32_t mode;    /* 0 threads only, 1 freed by the kernel, 2 owners are watched; + 4 inherits priorities, not for C */
+    uint32_t cause;   /* of WIGWAG_DIED: 0 death, 1 panic, 2 nobody repaired it */
+    uint64_t holder;  /* mode 2 only: who has it, as creator in the header */
+    void *prev __attribute__((aligned(8)));
+    void *next __attribute__((aligned(8)));
+    uint32_t strikes __attribute__((aligned(8))); /* wake-ups in a row that woke nobody */
     uint32_t sleeps;  /* how often somebody went to sleep */
 } __attribute__((aligned(16)));
 WIGWAG_ASSERT(sizeof(struct wigwag_mutex) == 48 && offsetof(struct wigwag_mutex, next) == 32, "layout version 1");
@@ -270,7 +308,8 @@ WIGWAG_ASSERT(sizeof(struct wigwag_mutex) == 48 && offsetof(struct wigwag_mutex,
 #define WIGWAG_MOST_HELD 1024u
 
 struct wigwag_thread {
-    struct robust_list_head *head;
+    struct wigwag_list *head;
+    uint64_t holder;
     uint32_t tid, held;
 };
 static __thread struct wigwag_thread wigwag_thread;
@@ -286,17 +325,51 @@ static inline struct wigwag_thread *wigwag_self(void)
     struct wigwag_thread *self = &wigwag_thread;
     if (!self->tid) {
         static int registered;
-        size_t size = 0;
         int saved = errno;
         if (!__atomic_exchange_n(&registered, 1, __ATOMIC_RELAXED))
             pthread_atfork(NULL, NULL, wigwag_forget);
-        if (syscall(SYS_get_robust_list, 0, &self->head, &size) || size != sizeof *self->head ||
-            (self->head && self->head->futex_offset != WIGWAG_ROBUST))
-            self->head = NULL;
+        self->head = wigwag_list();
         self->tid = (uint32_t)syscall(SYS_gettid);
         errno = saved;
     }
     return self;
+}
+
+/* A thread as a number that names no later one: its id, and from bit 22 on when it started. 0 when it is a corpse, and
+ * WIGWAG_UNKNOWN when /proc does not say. */
+#define WIGWAG_UNKNOWN UINT64_MAX
+static inline uint64_t wigwag_holder(uint32_t tid)
+{
+    char path[40], line[1024];
+    snprintf(path, sizeof path, "/proc/%u/stat", (unsigned)tid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return WIGWAG_UNKNOWN;
+    size_t size = fread(line, 1, sizeof line - 1, file);
+    fclose(file);
+    line[size] = 0;
+    /* The name stands in parentheses and may hold anything. Then comes the state, field 3; the start is field 22. */
+    char *field = strrchr(line, ')');
+    if (field && strlen(field) > 2 && (field[2] == 'Z' || field[2] == 'X'))
+        return 0;
+    for (int number = 2; field && number < 22; number++)
+        field = strchr(field + 1, ' ');
+    if (!field)
+        return WIGWAG_UNKNOWN;
+    return (tid & 0x3fffffu) | (uint64_t)(strtoull(field, NULL, 10) & 0xffffffffffull) << 22;
+}
+
+/* Mode 2: says who has it, beyond the id in the word; saved, as reading /proc is slow. */
+static inline void wigwag_sign(struct wigwag_thread *self, struct wigwag_mutex *m)
+{
+    int saved = errno;
+    if (!self->holder)
+        self->holder = wigwag_holder(self->tid);
+    errno = saved;
+    /* Without its start it is known by its id alone. */
+    if (self->holder == WIGWAG_UNKNOWN)
+        self->holder = 0;
+    __atomic_store_n(&m->holder, self->holder, __ATOMIC_RELAXED);
 }
 
 #define WIGWAG_UNTAGGED(pointer) ((void **)((uintptr_t)(pointer) & ~(uintptr_t)1))
@@ -305,13 +378,13 @@ static inline struct wigwag_thread *wigwag_self(void)
 static inline void wigwag_pending(struct wigwag_thread *self, struct wigwag_mutex *m)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    *(void *volatile *)&self->head->list_op_pending = m ? (void *)&m->next : NULL;
+    *(void *volatile *)&self->head->pending = m ? (void *)&m->next : NULL;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void wigwag_link(struct wigwag_thread *self, struct wigwag_mutex *m)
 {
-    void *volatile *list = (void *volatile *)&self->head->list.next;
+    void *volatile *list = (void *volatile *)&self->head->next;
     void *first = *list;
     m->next = first;
     m->prev = (void *)self->head;
@@ -340,8 +413,27 @@ static inline int wigwag_mutex_take(struct wigwag_mutex *m, uint32_t from, uint3
 static inline void wigwag_mutex_taken(struct wigwag_thread *self, struct wigwag_mutex *m, uint32_t mark)
 {
     if (!mark && __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
-        __atomic_fetch_or(&m->word, FUTEX_WAITERS, __ATOMIC_RELAXED);
-    wigwag_link(self, m);
+        __atomic_fetch_or(&m->word, WIGWAG_WAITERS, __ATOMIC_RELAXED);
+    if (m->mode == 1)
+        wigwag_link(self, m);
+    else
+        wigwag_sign(self, m);
+}
+
+/* Does what the kernel would have done, or has forgotten to do, if the owner in the word is dead; whether it was. */
+static inline int wigwag_mutex_bury(struct wigwag_mutex *m, uint32_t word)
+{
+    uint32_t owner = word & WIGWAG_TID;
+    uint64_t holder = __atomic_load_n(&m->holder, __ATOMIC_SEQ_CST), now;
+    int saved = errno;
+    int dead = kill((pid_t)owner, 0) && errno == ESRCH;
+    /* It is there; perhaps it is another thread by the same number, or a corpse. Unknown is alive. */
+    if (!dead && m->mode == 2 && (holder & 0x3fffffu) == owner) {
+        now = wigwag_holder(owner);
+        dead = now != holder && now != WIGWAG_UNKNOWN;
+    }
+    errno = saved;
+    return dead && wigwag_mutex_take(m, word, WIGWAG_DIED | (word & WIGWAG_WAITERS));
 }
 
 static inline int wigwag_mutex_wait(struct wigwag_thread *self, struct wigwag_mutex *m, int64_t timeout, int *counts)
@@ -349,45 +441,56 @@ static inline int wigwag_mutex_wait(struct wigwag_thread *self, struct wigwag_mu
     int64_t deadline = timeout < 0 ? -1 : wigwag_now() + timeout;
     for (;;) {
         uint32_t word = __atomic_load_n(&m->word, __ATOMIC_SEQ_CST);
-        if (!(word & FUTEX_TID_MASK)) {
-            if (word & FUTEX_OWNER_DIED && m->cause == 2)
+        if (!(word & WIGWAG_TID)) {
+            if (word & WIGWAG_DIED && m->cause == 2)
                 return ENOTRECOVERABLE;
             uint32_t others = __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT;
-            uint32_t mark = word & FUTEX_WAITERS || others > (uint32_t)*counts ? FUTEX_WAITERS : 0;
+            uint32_t mark = word & WIGWAG_WAITERS || others > (uint32_t)*counts ? WIGWAG_WAITERS : 0;
             if (wigwag_mutex_take(m, word, self->tid | mark)) {
                 wigwag_uncount(&m->waiters, counts);
                 wigwag_mutex_taken(self, m, mark);
-                return word & FUTEX_OWNER_DIED ? EOWNERDEAD : 0;
+                return word & WIGWAG_DIED ? EOWNERDEAD : 0;
             }
             continue;
         }
-        if ((word & FUTEX_TID_MASK) == self->tid)
+        if ((word & WIGWAG_TID) == self->tid) {
+            /* By reuse of the id only? */
+            if (m->mode == 2 && m->holder != self->holder && wigwag_mutex_bury(m, word))
+                continue;
             return EDEADLK;
+        }
         if (!timeout)
             return EBUSY;
-        if (deadline >= 0 && wigwag_now() >= deadline)
+        if (deadline >= 0 && wigwag_now() >= deadline) {
+            /* A dead owner is not waited for, not even for a time. */
+            if (wigwag_mutex_bury(m, word))
+                continue;
             return ETIMEDOUT;
+        }
         wigwag_count(&m->waiters, counts);
-        if (!(word & FUTEX_WAITERS) && !wigwag_mutex_take(m, word, word | FUTEX_WAITERS))
+        if (!(word & WIGWAG_WAITERS) && !wigwag_mutex_take(m, word, word | WIGWAG_WAITERS))
             continue;
         __atomic_fetch_add(&m->sleeps, 1, __ATOMIC_RELAXED);
-        wigwag_sleep(&m->word, word | FUTEX_WAITERS, deadline);
+        if (wigwag_sleep(&m->word, word | WIGWAG_WAITERS, deadline))
+            wigwag_mutex_bury(m, word | WIGWAG_WAITERS);
     }
 }
 
 /* Locks it. EOWNERDEAD: it is locked, but its owner died or panicked: repair the value and call
  * wigwag_mutex_consistent, or wigwag_mutex_give_up. Else it is not locked: EBUSY (timeout 0), ETIMEDOUT, EDEADLK this thread
  * has it, ENOTRECOVERABLE who should have repaired it gave up, EAGAIN this thread holds too many, ENOTSUP the kernel
- * has no list of this thread or the segment's owners are watched. */
+ * has no list of this thread, or the mutex inherits priorities. */
 static inline int wigwag_mutex_lock(struct wigwag_mutex *m, int64_t timeout)
 {
     struct wigwag_thread *self = wigwag_self();
     int counts = 0, error;
-    if (m->mode != 1 || !self->head)
+    int listed = m->mode == 1;
+    if (listed ? !self->head : m->mode != 2)
         return ENOTSUP;
     if (self->held >= WIGWAG_MOST_HELD)
         return EAGAIN;
-    wigwag_pending(self, m);
+    if (listed)
+        wigwag_pending(self, m);
     if (!(__atomic_load_n(&m->waiters, __ATOMIC_RELAXED) & WIGWAG_COUNT) && wigwag_mutex_take(m, 0, self->tid)) {
         wigwag_mutex_taken(self, m, 0);
         error = 0;
@@ -395,25 +498,31 @@ static inline int wigwag_mutex_lock(struct wigwag_mutex *m, int64_t timeout)
         error = wigwag_mutex_wait(self, m, timeout, &counts);
         wigwag_uncount(&m->waiters, &counts);
         /* The wake-up that ended the last sleep may have been meant for the lock: pass it on. */
-        if (error && error != EOWNERDEAD && !(__atomic_load_n(&m->word, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK) &&
+        if (error && error != EOWNERDEAD && !(__atomic_load_n(&m->word, __ATOMIC_SEQ_CST) & WIGWAG_TID) &&
             __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
             wigwag_wake(&m->word, 1, &m->waiters, &m->strikes);
     }
-    wigwag_pending(self, NULL);
+    if (listed)
+        wigwag_pending(self, NULL);
     return error;
 }
 
 static inline int wigwag_mutex_leave(struct wigwag_mutex *m, uint32_t left)
 {
     struct wigwag_thread *self = wigwag_self();
-    if ((__atomic_load_n(&m->word, __ATOMIC_RELAXED) & FUTEX_TID_MASK) != self->tid)
+    if ((__atomic_load_n(&m->word, __ATOMIC_RELAXED) & WIGWAG_TID) != self->tid)
         return EPERM;
-    wigwag_pending(self, m);
-    wigwag_unlink(self, m);
+    if (m->mode == 1) {
+        wigwag_pending(self, m);
+        wigwag_unlink(self, m);
+    } else {
+        __atomic_store_n(&m->holder, 0, __ATOMIC_RELAXED);
+    }
     uint32_t old = __atomic_exchange_n(&m->word, left, __ATOMIC_SEQ_CST);
-    if (old & FUTEX_WAITERS || __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
+    if (old & WIGWAG_WAITERS || __atomic_load_n(&m->waiters, __ATOMIC_SEQ_CST) & WIGWAG_COUNT)
         wigwag_wake(&m->word, 1, &m->waiters, &m->strikes);
-    wigwag_pending(self, NULL);
+    if (m->mode == 1)
+        wigwag_pending(self, NULL);
     return 0;
 }
 
@@ -432,10 +541,10 @@ static inline void wigwag_mutex_consistent(struct wigwag_mutex *m)
 /* After EOWNERDEAD, instead of unlocking: the value cannot be repaired, and nobody can lock it again. */
 static inline int wigwag_mutex_give_up(struct wigwag_mutex *m)
 {
-    if ((__atomic_load_n(&m->word, __ATOMIC_RELAXED) & FUTEX_TID_MASK) != wigwag_self()->tid)
+    if ((__atomic_load_n(&m->word, __ATOMIC_RELAXED) & WIGWAG_TID) != wigwag_self()->tid)
         return EPERM;
     __atomic_store_n(&m->cause, 2, __ATOMIC_RELAXED);
-    return wigwag_mutex_leave(m, FUTEX_OWNER_DIED);
+    return wigwag_mutex_leave(m, WIGWAG_DIED);
 }
 
 #ifdef __cplusplus

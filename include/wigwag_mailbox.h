@@ -132,10 +132,15 @@ static inline void wigwag_mailbox_ring(wigwag_mailbox *box)
 static inline void wigwag_mailbox_wait(wigwag_mailbox *box, enum wigwag_mailbox_side side, uint32_t flag,
                                        const struct timespec *limit)
 {
-    unsigned sleeps = side == WIGWAG_MAILBOX_FETCHER ? WIGWAG_MAILBOX_FETCHER_SLEEPS_AT
-                                                     : WIGWAG_MAILBOX_POSTER_SLEEPS_AT;
+    int fetcher = side == WIGWAG_MAILBOX_FETCHER;
+    unsigned sleeps = fetcher ? WIGWAG_MAILBOX_FETCHER_SLEEPS_AT : WIGWAG_MAILBOX_POSTER_SLEEPS_AT;
+    unsigned other = fetcher ? WIGWAG_MAILBOX_POSTER_SLEEPS_AT : WIGWAG_MAILBOX_FETCHER_SLEEPS_AT;
     wigwag_mailbox_store(box, sleeps, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
+    /* The other side could go on and sleeps: whoever should have rung may have died before. */
+    if (wigwag_mailbox_load(box, WIGWAG_MAILBOX_FLAG_AT, memory_order_relaxed) == flag
+        && wigwag_mailbox_load(box, other, memory_order_relaxed))
+        wigwag_mailbox_ring(box);
     if (wigwag_mailbox_load(box, WIGWAG_MAILBOX_FLAG_AT, memory_order_relaxed) == flag)
         syscall(SYS_futex, &box->words[WIGWAG_MAILBOX_FLAG_AT], 0 /* FUTEX_WAIT */, wigwag_mailbox_le(flag),
                 limit, NULL, 0);
@@ -155,6 +160,22 @@ static inline void wigwag_mailbox_hand_over(wigwag_mailbox *box, uint32_t flag, 
     atomic_thread_fence(memory_order_seq_cst);
     if (wigwag_mailbox_load(box, sleeps, memory_order_relaxed))
         wigwag_mailbox_ring(box);
+}
+
+/* Rings for a side that sleeps though it could go on: what somebody did not live to do who died between handing
+ * over and ringing. For his successor, when he begins. */
+static inline int wigwag_mailbox_ring_again(wigwag_mailbox *box, enum wigwag_mailbox_side side)
+{
+    uint32_t flag = wigwag_mailbox_load(box, WIGWAG_MAILBOX_FLAG_AT, memory_order_acquire);
+    int fetcher = side == WIGWAG_MAILBOX_FETCHER;
+    if (flag > 1)
+        return WIGWAG_MAILBOX_CORRUPT;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (flag == (uint32_t)fetcher
+        && wigwag_mailbox_load(box, fetcher ? WIGWAG_MAILBOX_FETCHER_SLEEPS_AT : WIGWAG_MAILBOX_POSTER_SLEEPS_AT,
+                               memory_order_relaxed))
+        wigwag_mailbox_ring(box);
+    return WIGWAG_MAILBOX_OK;
 }
 
 /* Puts a letter in if the mailbox is empty. */

@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Create(command::create::Args),
     Send(command::send::Args),
     Recv(command::recv::Args),
+    Call(command::call::Args),
+    Serve(command::serve::Args),
     #[command(visible_aliases = ["wait", "P"])]
     Acquire(command::acquire::Args),
     #[command(visible_aliases = ["post", "V"])]
@@ -90,7 +92,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("See", &["facilities", "ls", "show"]),
     (
         "Use",
-        &["create", "send", "recv", "acquire", "release", "lock", "rm"],
+        &[
+            "create", "send", "recv", "call", "serve", "acquire", "release", "lock", "rm",
+        ],
     ),
     ("Measure", &["check"]),
     ("Debug", &["why", "deadlocks", "leaks"]),

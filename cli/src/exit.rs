@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | no: not found, would have to wait, exists already, nobody at the other end |
+//! | 1 | no: not found, would have to wait, exists already, nobody at the other end, refused there |
 //! | 2 | wrong usage, or an error |
 //! | 3 | deadlock found |
 //! | 4 | incomplete: something could not be read |
@@ -28,7 +28,11 @@ pub(crate) const SIGNALLED: u8 = 128;
 /// The exit code for a kind of error.
 pub(crate) fn of(kind: Kind) -> u8 {
     match kind {
-        Kind::NotFound | Kind::AlreadyExists | Kind::WouldBlock | Kind::Disconnected => NO,
+        Kind::NotFound
+        | Kind::AlreadyExists
+        | Kind::WouldBlock
+        | Kind::Disconnected
+        | Kind::Refused => NO,
         Kind::Deadlock => DEADLOCK,
         Kind::TimedOut => TIMED_OUT,
         _ => ERROR,

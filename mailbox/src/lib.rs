@@ -103,6 +103,32 @@ pub const fn size_for(capacity: usize) -> usize {
     HEADER + capacity.next_multiple_of(4)
 }
 
+/// The first bytes of an empty mailbox for letters of up to `capacity` bytes, for whoever writes a file before others map it:
+/// behind them come [`size_for`]` - `[`HEADER`] bytes of any value. `None` when `capacity` is more than 32 bits can count.
+#[must_use]
+pub const fn header(capacity: usize) -> Option<[u8; HEADER]> {
+    let rounded = capacity.next_multiple_of(4);
+    if rounded as u64 > u32::MAX as u64 {
+        return None;
+    }
+    let words = [MAGIC, VERSION, rounded as u32];
+    let mut header = [0; HEADER];
+    let mut at = 0;
+    while at < 4 * words.len() {
+        header[at] = words[at / 4].to_le_bytes()[at % 4];
+        at += 1;
+    }
+    Some(header)
+}
+
+/// Where a side says that it sleeps, and which flag lets it go on.
+const fn of(side: Side) -> (usize, u32) {
+    match side {
+        Side::Poster => (POSTER_SLEEPS_AT, EMPTY),
+        Side::Fetcher => (FETCHER_SLEEPS_AT, FULL),
+    }
+}
+
 /// What came with a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Letter {
@@ -249,6 +275,45 @@ impl Mailbox {
         })
     }
 
+    /// Takes the letter out without looking at it, and rings where the poster sleeps.
+    ///
+    /// # Errors
+    /// [`Fault::Empty`]; [`Fault::Corrupt`] when the flag is neither value.
+    pub fn discard(&self, bell: &impl Doorbell) -> Result<(), Fault> {
+        if !self.is_full()? {
+            return Err(Fault::Empty);
+        }
+        self.hand_over(EMPTY, POSTER_SLEEPS_AT, Side::Poster, bell);
+        Ok(())
+    }
+
+    /// Wants the bell for `side` at the next change, as one who sleeps, until that side has waited in
+    /// [`post`](Mailbox::post) or [`fetch`](Mailbox::fetch). Whether that side can go on already, so that no bell will come.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the flag is neither value.
+    pub fn listen(&self, side: Side) -> Result<bool, Fault> {
+        let (sleeps_at, flag) = of(side);
+        self.words.store(sleeps_at, 1);
+        words::fence();
+        self.is_full().map(|full| u32::from(full) == flag)
+    }
+
+    /// Rings for `side` if it sleeps though it could go on: what somebody did not live to do who died between handing over
+    /// and ringing. For his successor, when he begins.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the flag is neither value.
+    pub fn ring_again(&self, side: Side, bell: &impl Doorbell) -> Result<(), Fault> {
+        let (sleeps_at, flag) = of(side);
+        let goes_on = u32::from(self.is_full()?) == flag;
+        words::fence();
+        if goes_on && self.words.load(sleeps_at) != 0 && !words::mutated("again") {
+            bell.ring(side, self.words.word(FLAG_AT));
+        }
+        Ok(())
+    }
+
     /// Puts a letter in, waiting for the mailbox to be empty as long as `bell` does.
     ///
     /// # Errors
@@ -257,8 +322,6 @@ impl Mailbox {
         self.until(
             || self.try_post(kind, letter, bell),
             Fault::Full,
-            FULL,
-            POSTER_SLEEPS_AT,
             Side::Poster,
             bell,
         )
@@ -272,8 +335,6 @@ impl Mailbox {
         self.until(
             || self.try_fetch(buffer, bell),
             Fault::Empty,
-            EMPTY,
-            FETCHER_SLEEPS_AT,
             Side::Fetcher,
             bell,
         )
@@ -294,11 +355,16 @@ impl Mailbox {
         &self,
         mut attempt: impl FnMut() -> Result<T, Fault>,
         not_yet: Fault,
-        flag: u32,
-        sleeps_at: usize,
         side: Side,
         bell: &impl Doorbell,
     ) -> Result<T, Fault> {
+        let other = match side {
+            Side::Poster => Side::Fetcher,
+            Side::Fetcher => Side::Poster,
+        };
+        let (sleeps_at, _) = of(side);
+        // What makes this side wait lets the other go on.
+        let (other_sleeps_at, flag) = of(other);
         let mut turn = 0;
         loop {
             match attempt() {
@@ -309,6 +375,10 @@ impl Mailbox {
             words::fence();
             let mut called = Called::Again;
             if self.words.load(FLAG_AT) == flag {
+                if self.words.load(other_sleeps_at) != 0 {
+                    // It could go on and sleeps: whoever should have rung may have died before.
+                    bell.ring(other, self.words.word(FLAG_AT));
+                }
                 called = bell.wait(side, self.words.word(FLAG_AT), flag.to_le(), turn);
             }
             self.words.store(sleeps_at, 0);

@@ -24,7 +24,7 @@ fn observe_order() -> Ordering {
 }
 
 /// Whether a model is to fail because this one thing is weakened; never outside models.
-fn mutated(_what: &str) -> bool {
+pub(crate) fn mutated(_what: &str) -> bool {
     #[cfg(loom)]
     return std::env::var("WIGWAG_MUTATION").is_ok_and(|mutation| mutation == _what);
     #[cfg(not(loom))]

@@ -1,7 +1,7 @@
 //! Models: every interleaving of one poster and one fetcher, under the memory model of C11.
 //!
 //! `.ci/models` runs them, and then again with one thing weakened at a time (`WIGWAG_MUTATION`
-//! is `publish`, `observe` or `fence`), when one of them must fail.
+//! is `publish`, `observe`, `fence` or `again`), when one of them must fail.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -85,6 +85,32 @@ fn no_bell_is_missed() {
         let theirs = Arc::clone(&bell);
         let poster = loom::thread::spawn(move || mailbox().post(5, b"news", &*theirs).unwrap());
         // A missed bell is a sleep without end: loom reports a deadlock.
+        let mut letter = [0; 4];
+        assert_eq!(mailbox().fetch(&mut letter, &*bell).unwrap().kind, 5);
+        poster.join().unwrap();
+    });
+}
+
+/// The bell of one who is killed before he rings.
+struct Killed;
+
+impl Doorbell for Killed {
+    fn ring(&self, _: Side, _: &Word) {}
+
+    fn wait(&self, _: Side, _: &Word, _: u32, _: u32) -> Called {
+        Called::GiveUp
+    }
+}
+
+#[test]
+fn a_successor_rings_for_one_who_died_before_he_rang() {
+    model(|| {
+        let bell = Arc::new(Futex::default());
+        let theirs = Arc::clone(&bell);
+        let poster = loom::thread::spawn(move || {
+            mailbox().post(5, b"last", &Killed).unwrap();
+            mailbox().ring_again(Side::Fetcher, &*theirs).unwrap();
+        });
         let mut letter = [0; 4];
         assert_eq!(mailbox().fetch(&mut letter, &*bell).unwrap().kind, 5);
         poster.join().unwrap();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::object::{Leak, LeakCertainty, LeakKind, Object, Unit, Value};
 use crate::snapshot::ProcessEntry;
+use wigwag::facility::Persistence;
 
 /// Gives each object its verdict.
 pub(crate) fn judge(
@@ -50,6 +51,20 @@ fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<V
             LeakCertainty::Certain,
             "no process has it open or mapped".into(),
         ),
+        // A file outlives its users, and so does a pattern in one.
+        "channel" | "mailbox"
+            if object.holders.is_empty() && object.persistence == Persistence::Kernel =>
+        {
+            let inside = match object.fill.first() {
+                Some(fill) if fill.level == 0 => "",
+                _ if object.facility == "mailbox" => "; a letter is in it",
+                _ => "; something is in it",
+            };
+            unused(
+                LeakCertainty::Certain,
+                format!("no process has it open or mapped{inside}"),
+            )
+        }
         "mq" if object.holders.is_empty() => {
             let messages = object
                 .fill

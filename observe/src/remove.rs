@@ -22,9 +22,11 @@ use std::path::Path;
 use serde::Serialize;
 use wigwag::catalog;
 use wigwag::facility::Persistence;
+use wigwag::pattern::rpc;
 use wigwag::{Address, Error, Kind, Name, Result};
 
 use crate::Snapshot;
+use crate::capture::patterns::{PATTERNS, lies_in};
 use crate::object::{Holder, Object};
 use crate::proc::mqueue;
 
@@ -55,6 +57,11 @@ impl fmt::Display for Removed {
 /// [`Kind::NotFound`] when there is none; [`Kind::WouldBlock`] when somebody uses it and `force` is not set; [`Kind::Unsupported`] for
 /// a facility whose objects have no name of their own; [`Kind::PermissionDenied`] when it is somebody else's.
 pub fn remove(address: &Address, force: bool) -> Result<Removed> {
+    // Of a server, what lies around is what carries its calls.
+    if let Some(carrier) = rpc::carrier(address) {
+        catalog::resolve(address)?;
+        return remove(&carrier, force);
+    }
     match find(address)? {
         (_, Some(object)) => object.remove(force),
         // A FIFO that nobody has open, or the file of a socket that is gone, is only a name in the file system.
@@ -72,6 +79,10 @@ pub fn remove(address: &Address, force: bool) -> Result<Removed> {
 /// # Errors
 /// As for [`remove()`].
 pub fn removable(address: &Address, force: bool) -> Result<()> {
+    if let Some(carrier) = rpc::carrier(address) {
+        catalog::resolve(address)?;
+        return removable(&carrier, force);
+    }
     match find(address)? {
         (_, Some(object)) => object.unused(force),
         (_, None) if Object::at_rest(address)?.is_some() => Ok(()),
@@ -83,8 +94,10 @@ pub fn removable(address: &Address, force: bool) -> Result<()> {
 fn find(address: &Address) -> Result<(catalog::Resolved, Option<Object>)> {
     let resolved = catalog::resolve(address)?;
     let facility = resolved.entry.facility.id;
+    // A pattern in memory is found by the address of the memory, too.
+    let patterns = PATTERNS.iter().filter(|pattern| lies_in(pattern, facility));
     let snapshot = Snapshot::builder()
-        .facilities([facility])
+        .facilities(patterns.copied().chain([facility]))
         .capture()
         .map_err(|error| failed(address, &error))?;
     let found = snapshot
@@ -97,7 +110,9 @@ fn find(address: &Address) -> Result<(catalog::Resolved, Option<Object>)> {
 impl Object {
     /// Whether this is the object that is meant: a System V object answers to its key and to its identifier, a path may be relative.
     pub(crate) fn is_at(&self, meant: &catalog::Resolved) -> bool {
-        if self.facility != meant.entry.facility.id || self.address.is_none() {
+        let meant_id = meant.entry.facility.id;
+        let is_it = self.facility == meant_id || lies_in(self.facility, meant_id);
+        if !is_it || self.address.is_none() {
             return false;
         }
         match &meant.target.name {
@@ -122,7 +137,7 @@ impl Object {
         let kind = match facility {
             "fifo" => libc::S_IFIFO,
             "unix" | "unix-dgram" | "unix-seqpacket" => libc::S_IFSOCK,
-            "file" => libc::S_IFREG,
+            "file" | "mailbox" => libc::S_IFREG,
             _ => return Ok(None),
         };
         let Some(path) = resolved.target.name.as_path() else {
@@ -247,7 +262,7 @@ fn unlink(facility: &str, name: &Name, id: Option<u64>) -> io::Result<()> {
             // SAFETY: the name is a C string that lives through the call.
             check(unsafe { libc::mq_unlink(path.as_ptr()) })
         }
-        ("shm" | "sem", Name::Slash(name)) => {
+        ("shm" | "sem" | "channel" | "mailbox", Name::Slash(name)) => {
             let bare = name.strip_prefix(b"/").unwrap_or(name);
             let prefix: &[u8] = if facility == "sem" {
                 b"/dev/shm/sem."
@@ -265,9 +280,11 @@ fn unlink(facility: &str, name: &Name, id: Option<u64>) -> io::Result<()> {
                 kind == libc::S_IFSOCK
             })
         }
-        ("file", Name::Path(path)) => unlink_path(path.as_os_str().as_bytes(), id, |kind| {
-            kind == libc::S_IFREG
-        }),
+        ("file" | "mailbox", Name::Path(path)) => {
+            unlink_path(path.as_os_str().as_bytes(), id, |kind| {
+                kind == libc::S_IFREG
+            })
+        }
         ("sysv-mq", name) => {
             // SAFETY: msgget takes two numbers.
             let id = identifier(name, |key| unsafe { libc::msgget(key, 0) })?;

@@ -4,12 +4,16 @@
 //! `{"name","peer","ours","theirs","unit","ratio","must","holds"}`. It ends with 1 when a
 //! row does not hold.
 
+mod channel;
 mod duel;
 mod facilities;
 mod gates;
+mod markdown;
 mod observe;
+mod plot;
 mod row;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -27,6 +31,12 @@ struct Arguments {
     /// Print a list of objects instead of a table.
     #[arg(long)]
     json: bool,
+    /// Write the table of what has a bound, too: a file, or what is between the marks of one.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Draw the rows, too, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Alternations of each row: more are steadier and take longer.
     #[arg(long, default_value_t = 301, value_parser = clap::value_parser!(u32).range(5..))]
     rounds: u32,
@@ -38,12 +48,14 @@ enum Suite {
     Facilities,
     /// The gates in memory against POSIX threads, between two processes.
     Gates,
+    /// The channel against whatever else carries messages; needs `c++` and Boost.
+    Channel,
     /// What looking at the machine costs; needs the command's release build and `lsfd`.
     Observe,
 }
 
 fn main() -> ExitCode {
-    if gates::partner() || observe::partner() {
+    if gates::partner() || channel::partner() || observe::partner() {
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::parse();
@@ -56,6 +68,7 @@ fn main() -> ExitCode {
     let rows = match arguments.suite {
         Suite::Facilities => facilities::rows(effort, &wanted).map_err(std::io::Error::from),
         Suite::Gates => gates::rows(effort, &wanted),
+        Suite::Channel => channel::rows(effort, &wanted),
         Suite::Observe => observe::rows(effort, &wanted),
     };
     match rows {
@@ -69,6 +82,10 @@ fn main() -> ExitCode {
             } else {
                 row::print_table(&rows);
             }
+            if let Err(error) = publish(&arguments, &rows) {
+                eprintln!("peers: {error}");
+                return ExitCode::from(2);
+            }
             ExitCode::from(u8::from(!rows.iter().all(Row::holds)))
         }
         Err(error) => {
@@ -76,4 +93,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Writes the files that were asked for.
+fn publish(arguments: &Arguments, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(path) = &arguments.markdown {
+        markdown::publish(rows, path)?;
+    }
+    if let Some(path) = &arguments.plot {
+        plot::draw(rows, path)?;
+    }
+    Ok(())
 }

@@ -9,6 +9,8 @@ pub enum Must {
     AtMost(f64),
     /// At least this: rates, where more is better.
     AtLeast(f64),
+    /// Whatever it is: it is there to be seen.
+    Shown,
 }
 
 /// One comparison.
@@ -36,6 +38,16 @@ impl Row {
         match self.must {
             Must::AtMost(most) => self.ratio <= most,
             Must::AtLeast(least) => self.ratio >= least,
+            Must::Shown => true,
+        }
+    }
+
+    /// That in a word.
+    pub fn verdict(&self) -> &'static str {
+        match self.must {
+            Must::Shown => "-",
+            _ if self.holds() => "yes",
+            _ => "NO",
         }
     }
 }
@@ -44,7 +56,8 @@ impl std::fmt::Display for Must {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Must::AtMost(most) => write!(f, "<= {most}"),
-            Must::AtLeast(least) => write!(f, ">= {least}"),
+            Must::AtLeast(least) => write!(f, ">= {}", (least * 1000.0).round() / 1000.0),
+            Must::Shown => write!(f, "-"),
         }
     }
 }
@@ -102,7 +115,7 @@ pub fn print_table(rows: &[Row]) {
             row.unit,
             row.ratio,
             row.must.to_string(),
-            if row.holds() { "yes" } else { "NO" },
+            row.verdict(),
         );
     }
 }

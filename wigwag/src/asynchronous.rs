@@ -28,16 +28,20 @@
 //! (cancelling it, as in `select!`) loses nothing: either the call was made and the future is
 //! done, or it was not made.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::message::{Messages, Note, Received};
+use crate::pattern::rpc::{Client, Pending};
 use crate::stream::{Input, Output};
 use crate::wait::Wait;
 
@@ -186,6 +190,80 @@ impl<T: Messages + AsFd> Async<T> {
         self.when_readable(|queue| queue.recv_with(buffer, kind, Wait::Not))
             .await
     }
+}
+
+impl Async<Client> {
+    /// Asks a server, and waits for its answer. Any number of tasks may call through one client. Dropping the future
+    /// cancels the call, as [`Pending`] does.
+    ///
+    /// Over queues, whose descriptors do not tell when there is room or that the server is gone, a thread of the
+    /// runtime's pool for blocking work waits.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use wigwag::{Async, pattern::rpc::{Client, Server}};
+    ///
+    /// # let address = format!("rpc+unix:@wigwag-doc-async-{}", std::process::id());
+    /// let server = Server::listen(&address)?;
+    /// let stopper = server.stopper();
+    /// let serving = std::thread::spawn(move || server.serve(|request| Ok(request.into_bytes())));
+    /// let client = Async::new(Client::connect(&address)?)?;
+    /// let (one, other) = tokio::join!(client.call(b"one"), client.call(b"other"));
+    /// assert_eq!((one?, other?), (b"one".to_vec(), b"other".to_vec()));
+    /// stopper.stop();
+    /// # serving.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Client::call`].
+    pub async fn call(&self, request: &[u8]) -> Result<Vec<u8>> {
+        if !self.get_ref().tells() {
+            return waited(self.get_ref().clone(), request.to_vec()).await;
+        }
+        let mut pending = self
+            .when_writable(|client| client.try_start(request))
+            .await?;
+        self.when_writable(Client::catch_up).await?;
+        loop {
+            let mut readable = pin!(self.watched.readable());
+            let next = poll_fn(|context| match pending.poll(context.waker()) {
+                Some(answer) => Poll::Ready(Err(answer)),
+                None => readable.as_mut().poll(context).map(Ok),
+            });
+            match next.await {
+                Err(answer) => return answer,
+                // What has come is taken by the next look; what comes then is told anew.
+                Ok(ready) => ready.map_err(runtime)?.clear_ready(),
+            }
+        }
+    }
+}
+
+/// A call in a thread of its own, cancelled when nobody waits for it any more.
+async fn waited(client: Client, request: Vec<u8>) -> Result<Vec<u8>> {
+    const SLICE: Duration = Duration::from_millis(50);
+    let here = Arc::new(());
+    let there = Arc::downgrade(&here);
+    let calling = tokio::task::spawn_blocking(move || {
+        let mut pending: Pending = client.start(&request)?;
+        loop {
+            match pending.wait_timeout(SLICE)? {
+                Some(answer) => return Ok(answer),
+                // Dropped, it is cancelled; nobody is there to get this.
+                None if there.strong_count() == 0 => return Ok(Vec::new()),
+                None => {}
+            }
+        }
+    });
+    let outcome = calling.await;
+    drop(here);
+    outcome.unwrap_or_else(|failed| match failed.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(cancelled) => Err(runtime(io::Error::other(cancelled))),
+    })
 }
 
 impl<T: AsFd> AsFd for Async<T> {

@@ -17,7 +17,8 @@ use crate::key::Key;
 use crate::memory::{self, Region};
 use crate::message::{self, Messages};
 use crate::name::Name;
-use crate::opening::{Opening, Target};
+use crate::opening::{Opening, Role, Target};
+use crate::pattern::{channel, mailbox, rpc};
 use crate::signal;
 use crate::stream::{self, Stream};
 
@@ -48,6 +49,8 @@ pub enum Open {
     Region(fn(&Target, Opening) -> Result<Box<dyn Region>>),
     /// A gate.
     Gate(fn(&Target, Opening) -> Result<Box<dyn Gate>>),
+    /// Calls: who joins gets a client, who serves a server.
+    Calls,
 }
 
 /// An open object of any facility.
@@ -60,6 +63,10 @@ pub enum Endpoint {
     Region(Box<dyn Region>),
     /// A gate.
     Gate(Box<dyn Gate>),
+    /// Who calls a server.
+    Client(rpc::Client),
+    /// Who answers calls.
+    Server(rpc::Server),
 }
 
 /// One facility and its verbs.
@@ -118,6 +125,23 @@ const CREATE: OptionFact = opt(
     "create",
     "",
     "whether the file is made if there is none (yes)",
+);
+
+const MAX_REQUEST: OptionFact = opt(
+    "max_request",
+    "BYTES",
+    "server: how long a request may be (4M)",
+);
+const MAX_ANSWER: OptionFact = opt(
+    "max_answer",
+    "BYTES",
+    "client: how long an answer may be (64M)",
+);
+const CLIENTS: OptionFact = opt("clients", "NUMBER", "server: how many there may be (1000)");
+const WAITING: OptionFact = opt(
+    "waiting",
+    "CALLS",
+    "server: how many of one client may wait to be begun (64)",
 );
 
 /// Every facility, grouped by family. The order is that of all tables.
@@ -481,6 +505,69 @@ pub const CATALOG: &[Entry] = &[
         unlink: Some(gate::address::unlink_sysv),
         probe: gate::address::probe::sysv,
     },
+    #[cfg(not(loom))]
+    Entry {
+        facility: &gate::semaphore::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: memory::segment::probe::semaphore,
+    },
+    #[cfg(not(loom))]
+    Entry {
+        facility: &gate::mutex::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: memory::segment::probe::mutex,
+    },
+    #[cfg(not(loom))]
+    Entry {
+        facility: &gate::rwlock::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: memory::segment::probe::rwlock,
+    },
+    #[cfg(not(loom))]
+    Entry {
+        facility: &gate::condvar::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: memory::segment::probe::condvar,
+    },
+    #[cfg(not(loom))]
+    Entry {
+        facility: &gate::barrier::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: memory::segment::probe::barrier,
+    },
+    #[cfg(not(loom))]
+    Entry {
+        facility: &gate::monitor::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: memory::segment::probe::monitor,
+    },
+    #[cfg(not(loom))]
+    Entry {
+        facility: &gate::spin::FACILITY,
+        options: &[],
+        open: None,
+        create: None,
+        unlink: None,
+        probe: memory::segment::probe::spin,
+    },
     Entry {
         facility: &gate::file_lock::FLOCK,
         options: &[
@@ -551,6 +638,147 @@ pub const CATALOG: &[Entry] = &[
         create: None,
         unlink: None,
         probe: signal::address::probe,
+    },
+    Entry {
+        facility: &channel::FACILITY,
+        options: &[
+            opt(
+                "flavour",
+                "NAME",
+                "one-to-one; of a new one (one-to-one), else that of the one that exists",
+            ),
+            opt(
+                "capacity",
+                "BYTES",
+                "how much a new one holds, rounded up to a power of two (64K)",
+            ),
+            opt(
+                "full",
+                "POLICY",
+                "what becomes of a message without room: wait, fail, drop-newest, overwrite-oldest (wait)",
+            ),
+            opt(
+                "trust",
+                "WHOM",
+                "whether a new one is for programs that trust each other: peers or nobody (peers)",
+            ),
+            opt(
+                "seats",
+                "NUMBER",
+                "how many senders and receivers a new one can have, where there may be many",
+            ),
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a new one, less the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
+        ],
+        open: Some(Open::Messages(channel::address::open)),
+        create: Some(channel::address::create),
+        unlink: Some(channel::address::unlink),
+        probe: channel::address::probe,
+    },
+    Entry {
+        facility: &mailbox::FACILITY,
+        options: &[
+            opt("max_len", "BYTES", "how long a letter may be (3968)"),
+            opt(
+                "mode",
+                "OCTAL",
+                "who else may use a new one, whatever the umask (0600)",
+            ),
+            EXCLUSIVE,
+            TEMPORARY,
+        ],
+        open: Some(Open::Messages(mailbox::address::open)),
+        create: Some(mailbox::address::create),
+        unlink: Some(mailbox::address::unlink),
+        probe: mailbox::address::probe,
+    },
+    Entry {
+        facility: &rpc::UNIX,
+        options: &[
+            MAX_REQUEST,
+            MAX_ANSWER,
+            CLIENTS,
+            WAITING,
+            opt(
+                "mode",
+                "OCTAL",
+                "who may connect: those with write permission (0777 less the umask)",
+            ),
+            opt(
+                "backlog",
+                "CONNECTIONS",
+                "how many may wait to be accepted; net.core.somaxconn by default",
+            ),
+        ],
+        open: Some(Open::Calls),
+        create: None,
+        unlink: Some(stream::unix::unlink_name),
+        probe: rpc::probe_unix,
+    },
+    Entry {
+        facility: &rpc::TCP,
+        options: &[
+            MAX_REQUEST,
+            MAX_ANSWER,
+            CLIENTS,
+            WAITING,
+            opt(
+                "backlog",
+                "CONNECTIONS",
+                "how many may wait to be accepted; net.core.somaxconn by default",
+            ),
+        ],
+        open: Some(Open::Calls),
+        create: None,
+        unlink: None,
+        probe: rpc::probe_tcp,
+    },
+    Entry {
+        facility: &rpc::CHANNEL,
+        options: &[
+            CLIENTS,
+            WAITING,
+            opt(
+                "capacity",
+                "BYTES",
+                "server: how much of one client may be under way each way (256K)",
+            ),
+        ],
+        open: Some(Open::Calls),
+        create: None,
+        unlink: Some(rpc::unlink_channel),
+        probe: rpc::probe_channel,
+    },
+    Entry {
+        facility: &rpc::MQ,
+        options: &[
+            CLIENTS,
+            WAITING,
+            opt(
+                "depth",
+                "REQUESTS",
+                "server: how many the queue holds (fs.mqueue.msg_default)",
+            ),
+            opt(
+                "max_len",
+                "BYTES",
+                "server: how long a request or answer may be, with a head of 32 (fs.mqueue.msgsize_default)",
+            ),
+            opt(
+                "mode",
+                "OCTAL",
+                "who may call: those with write permission, whatever the umask (0600)",
+            ),
+        ],
+        open: Some(Open::Calls),
+        create: None,
+        unlink: Some(rpc::unlink_queue),
+        probe: rpc::probe_mq,
     },
 ];
 
@@ -643,6 +871,10 @@ pub fn open(address: &Address, opening: Opening) -> Result<Endpoint> {
         Some(Open::Messages(open)) => Endpoint::Messages(open(&target, opening)?),
         Some(Open::Region(open)) => Endpoint::Region(open(&target, opening)?),
         Some(Open::Gate(open)) => Endpoint::Gate(open(&target, opening)?),
+        Some(Open::Calls) => match opening.role {
+            Role::Join => Endpoint::Client(rpc::connect_to(entry.facility, &target, opening.wait)?),
+            Role::Serve => Endpoint::Server(rpc::listen_at(entry.facility, &target)?),
+        },
         None => {
             return Err(entry.facility.error(
                 Kind::Unsupported,

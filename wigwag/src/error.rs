@@ -45,6 +45,8 @@ pub enum Kind {
     Unsupported,
     /// Nobody is at the other end, or no longer.
     Disconnected,
+    /// The other side got it, and answered with an error.
+    Refused,
     /// The object was removed while it was in use.
     Removed,
     /// A limit of the kernel, the user or the process was reached.
@@ -148,6 +150,13 @@ impl Error {
         self
     }
 
+    /// Says of which facility's object it is told.
+    #[must_use]
+    pub(crate) fn with_noun(mut self, noun: &'static str) -> Self {
+        self.0.noun = noun;
+        self
+    }
+
     /// Adds a fact in parentheses: the limit that was reached and its value.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
@@ -211,7 +220,7 @@ impl From<Error> for io::Error {
             Kind::Disconnected => io::ErrorKind::BrokenPipe,
             Kind::Deadlock => io::ErrorKind::Deadlock,
             Kind::Corrupt => io::ErrorKind::InvalidData,
-            Kind::Removed | Kind::Limit | Kind::Other => io::ErrorKind::Other,
+            Kind::Refused | Kind::Removed | Kind::Limit | Kind::Other => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

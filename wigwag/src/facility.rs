@@ -43,6 +43,8 @@ pub enum Naming {
     Path,
     /// A slash and a name without further slashes: `/jobs`.
     Slash,
+    /// `/name` in shared memory; with a further slash, or a dot before the first, the path of a file.
+    SlashOrPath,
     /// A System V key (`0x1234`), an identifier (`#7`), or a path for `ftok(3)`.
     Key,
     /// A path, or `@` and a name in the abstract namespace.
@@ -204,7 +206,7 @@ words!(Family {
     Signal => "signal", Pattern => "pattern", Net => "net",
 });
 words!(Naming {
-    Unnamed => "unnamed", InMemory => "in memory", Path => "path", Slash => "/name", Key => "key",
+    Unnamed => "unnamed", InMemory => "in memory", Path => "path", Slash => "/name", SlashOrPath => "/name or path", Key => "key",
     Socket => "path or @abstract", HostPort => "host:port", Pid => "pid", Terminal => "/dev/pts/N",
 });
 words!(Persistence {

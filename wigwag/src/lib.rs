@@ -9,6 +9,9 @@
 //! | one value in many processes | [`memory`] | [`memory::memfd`] passed on, [`memory::posix`] by name, [`memory::file`] to survive a reboot |
 //! | who may go on | [`gate`] | [`gate::file_lock`] (its holder's death opens it), [`gate::posix`] to count |
 //! | tell a process that something happened | [`signal`] | [`signal`] |
+//! | values or messages at the speed of memory | [`pattern`] | [`pattern::channel`] |
+//! | one letter at a time, also for unlike processors | [`pattern`] | [`pattern::mailbox`] |
+//! | ask a server, and get its answer | [`pattern`] | [`pattern::rpc`] |
 //! | whatever an address says | [`catalog`] | [`open()`] |
 //!
 //! # The verbs
@@ -28,7 +31,7 @@
 //! # Features
 //!
 //! `tokio`: the asynchronous form of everything that has a pollable descriptor. Without it the
-//! library needs only `rustix` and `libc`.
+//! library needs of others only `rustix` and `libc`.
 
 mod address;
 #[cfg(feature = "tokio")]

@@ -74,6 +74,7 @@ impl Name {
             ))),
             Naming::Path | Naming::Terminal => path(bytes).map(Name::Path).map_err(bad),
             Naming::Slash => slash(facility, bytes).map(Name::Slash).map_err(bad),
+            Naming::SlashOrPath => slash_or_path(facility, bytes).map_err(bad),
             Naming::Key => key(bytes).map_err(bad),
             Naming::Socket => socket(bytes).map_err(bad),
             Naming::HostPort => host_port(bytes).map_err(bad),
@@ -138,7 +139,7 @@ impl fmt::Display for Bytes<'_> {
 fn example(naming: Naming) -> &'static str {
     match naming {
         Naming::Path => "/tmp/name",
-        Naming::Slash => "/name",
+        Naming::Slash | Naming::SlashOrPath => "/name",
         Naming::Key => "0x1234",
         Naming::Socket => "/run/app.sock or @name",
         Naming::HostPort => "localhost:7777",
@@ -186,6 +187,18 @@ fn slash(facility: &Facility, bytes: &[u8]) -> Result<Vec<u8>, String> {
             rest.len()
         )),
         _ => Ok(bytes.to_vec()),
+    }
+}
+
+fn slash_or_path(facility: &Facility, bytes: &[u8]) -> Result<Name, String> {
+    match bytes.strip_prefix(b"/") {
+        Some(rest) if rest.contains(&b'/') => path(bytes).map(Name::Path),
+        Some(_) => slash(facility, bytes).map(Name::Slash),
+        None if bytes.starts_with(b".") => path(bytes).map(Name::Path),
+        None => Err(format!(
+            "it must begin with a slash, as /{0} in shared memory, or be a path: ./{0}",
+            Bytes(bytes)
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wigwag::catalog::{self, CATALOG};
+use wigwag::catalog::{self, CATALOG, Open};
 use wigwag::facility::{Family, Naming, Persistence, Reach};
 use wigwag::guarantees::Durability;
 
@@ -29,7 +29,11 @@ fn facts_and_verbs_agree() {
     for entry in CATALOG {
         let facility = entry.facility;
         let id = facility.id;
-        let transfers = matches!(facility.family, Family::Stream | Family::Message);
+        let transfers = match facility.family {
+            Family::Stream | Family::Message => true,
+            Family::Pattern => matches!(entry.open, Some(Open::Messages(_))),
+            _ => false,
+        };
         assert_eq!(
             facility.boundary.is_some(),
             transfers,

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use process::{Child, PATIENCE, argument, eventually, hear, part, play, say, unique};
-use wigwag::catalog::{self, CATALOG, Entry};
+use wigwag::catalog::{self, CATALOG, Entry, Open};
 use wigwag::facility::{Boundary, Family, Naming};
 use wigwag::gate::{Gate, Mode};
 use wigwag::guarantees::{Delivery, Durability, Order, Overflow, PeerDeath};
@@ -46,7 +46,7 @@ impl Object {
         let (mut ours, mut theirs) = (None, None);
         let address = match entry.facility.naming {
             Naming::Path => format!("{id}:{}", std::env::temp_dir().join(&name).display()),
-            Naming::Slash => format!("{id}:/{name}"),
+            Naming::Slash | Naming::SlashOrPath => format!("{id}:/{name}"),
             Naming::Socket => format!("{id}:@{name}"),
             Naming::Key => {
                 let start = 2_166_136_261_u32;
@@ -280,6 +280,13 @@ fn a_stream_notices_at_once_that_its_peer_was_killed() {
     }
 }
 
+/// What is opened as messages and carries any bytes: queues, sockets, patterns.
+fn carriers() -> impl Iterator<Item = &'static Entry> {
+    let patterns = of(Family::Pattern);
+    of(Family::Message)
+        .chain(patterns.filter(|entry| matches!(entry.open, Some(Open::Messages(_)))))
+}
+
 /// Whether everything from 0 up is there once, in order.
 fn in_order(numbers: &[u32]) -> bool {
     numbers.iter().copied().eq(0..numbers.len() as u32)
@@ -302,7 +309,7 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
         }
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         let mut object = Object::new(entry, ChildIs::Sender);
         // A datagram needs its receiver first; a connection is made while the child is running.
@@ -361,7 +368,7 @@ fn a_full_message_facility_does_what_it_says() {
         hear();
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         let mut object = Object::new(entry, ChildIs::Sender);
         let connects = facility.id == "unix-seqpacket";
@@ -405,6 +412,51 @@ fn a_full_message_facility_does_what_it_says() {
 }
 
 #[test]
+fn a_receiver_learns_of_a_killed_sender_what_is_promised() {
+    const TEST: &str = "a_receiver_learns_of_a_killed_sender_what_is_promised";
+    if part().is_some() {
+        let sender = messages(mine(Opening::SEND));
+        sender
+            .send_with(b"alive", Note::default(), Wait::For(PATIENCE))
+            .expect("send");
+        say("open");
+        loop {
+            std::thread::park();
+        }
+    }
+    for entry in carriers() {
+        let facility = entry.facility;
+        let promised = facility.guarantees.peer_death;
+        let mut object = Object::new(entry, ChildIs::Sender);
+        let connects = facility.id == "unix-seqpacket";
+        let early = (!connects).then(|| messages(object.open(Opening::RECEIVE)));
+        let mut child = object.child(TEST, "sender");
+        let ours = early.unwrap_or_else(|| messages(object.open(Opening::RECEIVE)));
+        let mut buffer = Vec::new();
+        ours.recv_with(&mut buffer, None, Wait::For(PATIENCE))
+            .expect("the sender is alive");
+        child.says("open");
+        let patience = match promised {
+            PeerDeath::Noticed => PATIENCE,
+            _ => 2 * A_WHILE,
+        };
+        let told = std::thread::scope(|scope| {
+            let waits = scope.spawn(|| ours.recv_with(&mut buffer, None, Wait::For(patience)));
+            std::thread::sleep(A_WHILE / 2);
+            assert!(!waits.is_finished(), "{}", facility.id);
+            child.kill();
+            waits.join().expect("no panic")
+        });
+        match (promised, told) {
+            (PeerDeath::Noticed, Ok(None)) => {}
+            (PeerDeath::Noticed, Err(error)) if error.kind() == Kind::Disconnected => {}
+            (PeerDeath::Unnoticed, Err(error)) if error.kind() == Kind::TimedOut => {}
+            (promised, told) => panic!("{}: {promised}, and it was {told:?}", facility.id),
+        }
+    }
+}
+
+#[test]
 fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
     const TEST: &str = "what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not";
     if part().is_some() {
@@ -413,7 +465,7 @@ fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
             .expect("send");
         return;
     }
-    for entry in of(Family::Message) {
+    for entry in carriers() {
         let facility = entry.facility;
         if facility.guarantees.durability < Durability::Kernel {
             assert!(entry.create.is_none(), "{}", facility.id);
@@ -545,5 +597,53 @@ fn what_is_missing_is_not_found_and_what_exists_is_not_made_again() {
                 "{error}"
             );
         }
+    }
+}
+
+#[test]
+fn calls_are_carried_out_once_and_a_killed_server_is_noticed() {
+    const TEST: &str = "calls_are_carried_out_once_and_a_killed_server_is_noticed";
+    if part().is_some() {
+        let Endpoint::Server(server) = mine(Opening::RECEIVE) else {
+            panic!("not a server");
+        };
+        let mut handled = 0_u32;
+        let counting = |request: wigwag::pattern::rpc::Request| {
+            handled += 1;
+            Ok([request.bytes(), &handled.to_le_bytes()].concat())
+        };
+        server.serve(counting).expect("serve");
+        return;
+    }
+    let served = CATALOG
+        .iter()
+        .filter(|entry| matches!(entry.open, Some(catalog::Open::Calls)));
+    for entry in served {
+        let mut object = Object::new(entry, ChildIs::Receiver);
+        let guarantees = entry.facility.guarantees;
+        assert_eq!(guarantees.delivery, Delivery::AtMostOnce);
+        assert_eq!(guarantees.peer_death, PeerDeath::Noticed);
+        let mut child = object.child(TEST, "server");
+        let Endpoint::Client(client) = object.open(BOTH) else {
+            panic!("not a client");
+        };
+        let pending: Vec<_> = (1..=COUNT)
+            .map(|number| client.start(&number.to_le_bytes()).expect("start"))
+            .collect();
+        // One client, one worker: in the order sent, none left out and none twice.
+        for (number, pending) in (1..=COUNT).zip(pending) {
+            let answer = pending.wait().expect("an answer");
+            assert_eq!(
+                answer,
+                [number.to_le_bytes(); 2].concat(),
+                "{}",
+                entry.facility.id
+            );
+        }
+        child.kill();
+        let start = Instant::now();
+        let error = client.call(b"").expect_err("the server is gone");
+        assert_eq!(error.kind(), Kind::Disconnected, "{error}");
+        assert!(start.elapsed() < PATIENCE);
     }
 }

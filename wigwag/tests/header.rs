@@ -51,16 +51,69 @@ struct User {
     answers: BufReader<ChildStdout>,
 }
 
+/// What the C program is built with.
+#[derive(Clone, Copy)]
+struct Toolchain {
+    compiler: &'static str,
+    package: &'static str,
+    flags: &'static [&'static str],
+    /// What runs the result, where the machine itself does not.
+    through: &'static [&'static str],
+}
+
+const GLIBC: Toolchain = Toolchain {
+    compiler: "cc",
+    package: "gcc",
+    flags: &[],
+    through: &[],
+};
+const MUSL: Toolchain = Toolchain {
+    compiler: "musl-gcc",
+    package: "musl-tools",
+    ..GLIBC
+};
+#[cfg(target_arch = "x86_64")]
+const I386: Toolchain = Toolchain {
+    // Not gcc-multilib, which Debian does not install beside a compiler for another machine; what it adds is a link to this.
+    package: "gcc-12-multilib",
+    flags: &["-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"],
+    ..GLIBC
+};
+const ARM: Toolchain = Toolchain {
+    compiler: "arm-linux-gnueabihf-gcc",
+    package: "gcc-arm-linux-gnueabihf",
+    flags: &["-static"],
+    through: &["qemu-arm"],
+};
+
 impl User {
     fn start(directory: &process::Directory, path: &str) -> Self {
-        let program = directory.file("user");
+        Self::built_with(GLIBC, directory, path)
+    }
+
+    fn built_with(toolchain: Toolchain, directory: &process::Directory, path: &str) -> Self {
+        let flag = toolchain.flags.first().copied().unwrap_or_default();
+        let name = format!("user-{}{flag}", toolchain.compiler);
+        let program = directory.file(&name);
         if !program.exists() {
             let source = include_str!("header/user.c");
             let include = format!("-I{HEADERS}");
-            let flags = ["-O2", "-Wextra", "-Werror", "-pthread", &include];
-            process::compiled(directory, "user", source, &flags);
+            let mut flags = vec!["-O2", "-Wextra", "-Werror", "-pthread", &include];
+            flags.extend(toolchain.flags);
+            let Toolchain {
+                compiler, package, ..
+            } = toolchain;
+            process::compiled_by(compiler, package, directory, &name, source, &flags);
         }
-        let mut process = std::process::Command::new(program)
+        let mut command = match toolchain.through {
+            [] => std::process::Command::new(program),
+            [emulator, rest @ ..] => {
+                let mut command = process::foreign(emulator, "qemu-user");
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let mut process = command
             .arg(path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -228,10 +281,106 @@ fn permits_go_both_ways_and_each_side_sleeps_for_them() {
     assert_eq!((table.ping.value(), table.pong.value()), (0, 0));
 }
 
+/// The two programs in a segment whose owners are watched: they exclude each other, and learn of deaths.
+fn watched_between_rust_and(toolchain: Toolchain) {
+    let directory = process::Directory::new();
+    let (table, path) = table(Death::Watched);
+    let mut user = User::built_with(toolchain, &directory, &path);
+    assert_eq!(user.answer(), size_of::<Table>().to_string());
+    user.begin("count");
+    for _ in 0..20_000 {
+        let mut pair = table
+            .pair
+            .lock()
+            .unwrap()
+            .or_repair(|_| panic!("nobody died"));
+        assert_eq!(pair.a, pair.b);
+        pair.a += 1;
+        pair.b += 1;
+    }
+    assert_eq!(user.answer(), "ok");
+    let pair = table
+        .pair
+        .lock()
+        .unwrap()
+        .or_repair(|_| panic!("nobody died"));
+    assert_eq!((pair.a, pair.b), (40_000, 40_000));
+    user.gets("lock 0", &errno(libc::EBUSY));
+    user.gets("lock 30000000", &errno(libc::ETIMEDOUT));
+    user.begin("lock");
+    user.sleeps();
+    drop(pair);
+    assert_eq!(user.answer(), "ok");
+    user.gets("lock", &errno(libc::EDEADLK));
+    assert!(table.pair.try_lock().unwrap().is_none());
+    user.gets("tear", "ok");
+    // The C program dies with it, and a Rust one is told.
+    drop(user);
+    let lock = table.pair.lock_timeout(LONG).unwrap();
+    assert!(lock.is_orphaned());
+    drop(lock.or_repair(|pair| pair.b = pair.a));
+    // A Rust program dies with it, and the C one is told, whether it waited or comes later.
+    let mut user = User::built_with(toolchain, &directory, &path);
+    user.answer();
+    let name = path.replace("/dev/shm", "");
+    for waits in [true, false] {
+        let mut owner = process::play(OWNS_A_WATCHED_ONE, "owner", &[("NAME", &name)]).start();
+        owner.says("locked");
+        if waits {
+            user.begin("lock");
+            user.sleeps();
+            owner.kill();
+        } else {
+            owner.kill();
+            user.begin("lock");
+        }
+        assert_eq!(user.answer(), errno(libc::EOWNERDEAD));
+        user.gets("repair", "ok");
+        user.gets("unlock", "ok");
+    }
+    user.begin("echo");
+    for _ in 0..2000 {
+        table.ping.release(1).unwrap();
+        table.pong.acquire_timeout(LONG).unwrap().forget();
+    }
+    assert_eq!(user.answer(), "ok");
+}
+
+const OWNS_A_WATCHED_ONE: &str = "a_segment_whose_owners_are_watched_serves_glibc_and_musl";
+
+#[test]
+fn a_segment_whose_owners_are_watched_serves_glibc_and_musl() {
+    if process::part().is_some() {
+        let table = Segment::<Table>::open(process::argument("NAME")).unwrap();
+        let mut pair = table.pair.lock().unwrap().or_repair(|_| ());
+        pair.a += 1;
+        process::say("locked");
+        process::hear();
+        return;
+    }
+    watched_between_rust_and(GLIBC);
+    watched_between_rust_and(MUSL);
+}
+
 #[test]
 fn what_the_header_cannot_serve_it_refuses() {
-    let (_directory, _table, _, mut user) = both(Death::Watched);
+    let directory = process::Directory::new();
+    let (kernels, kernels_path) = table(Death::Kernel);
+    let (_watched, watched_path) = table(Death::Watched);
+    // musl's robust list has another offset than the one that the mutexes of the segment join.
+    let mut user = User::built_with(MUSL, &directory, &kernels_path);
     assert_eq!(user.answer(), errno(libc::ENOTSUP));
+    // A value has another layout where pointers are shorter, whoever watches.
+    let mut short = vec![ARM];
+    #[cfg(target_arch = "x86_64")]
+    short.push(I386);
+    for toolchain in short {
+        for path in [&kernels_path, &watched_path] {
+            let mut user = User::built_with(toolchain, &directory, path);
+            assert_eq!(user.answer(), errno(libc::EPROTO), "{}", toolchain.compiler);
+        }
+    }
+    assert!(kernels.pair.owner().is_none());
 }
 
 #[test]

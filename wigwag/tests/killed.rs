@@ -1,4 +1,4 @@
-//! Killed: every operation of every gate is killed after any of its instructions, and the survivors go on.
+//! Killed: every operation of every gate and pattern is killed after any of its instructions, and the survivors go on.
 //!
 //! `cargo test --release -p wigwag --test killed -- --nocapture` prints one line a scene; it tries a sample
 //! of the points, and all of them when `WIGWAG_FULL` is set. The same harness finds the
@@ -11,6 +11,7 @@ mod killed {
     pub mod channel;
     pub mod gates;
     pub mod glibc;
+    pub mod mailbox;
     pub mod mutex;
     pub mod once;
     pub mod scene;
@@ -19,7 +20,7 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{broadcast, channel, gates, glibc, mutex, once, segment};
+use killed::{broadcast, channel, gates, glibc, mailbox, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -38,6 +39,7 @@ const SCENES: &[&[Scene]] = &[
     gates::RWLOCK,
     gates::MONITOR,
     gates::BARRIER,
+    mailbox::SCENES,
 ];
 
 /// The parts of the children.
@@ -136,6 +138,11 @@ fn the_monitor_survives() {
 #[test]
 fn the_barrier_survives() {
     survives(gates::BARRIER);
+}
+
+#[test]
+fn the_mailbox_survives() {
+    survives(mailbox::SCENES);
 }
 
 #[test]

@@ -173,12 +173,13 @@ fn locks_are_given_back_in_any_order_beside_those_of_libc() {
 }
 
 /// A robust mutex of libc, which joins the same list as ours.
-fn libcs_mutex() -> libc::pthread_mutex_t {
+fn libcs_mutex(protocol: libc::c_int) -> libc::pthread_mutex_t {
     // SAFETY: attributes are initialised before they are used; a mutex that was not locked yet may be moved.
     unsafe {
         let (mut attributes, mut mutex) = (std::mem::zeroed(), std::mem::zeroed());
         libc::pthread_mutexattr_init(&raw mut attributes);
         libc::pthread_mutexattr_setrobust(&raw mut attributes, libc::PTHREAD_MUTEX_ROBUST);
+        libc::pthread_mutexattr_setprotocol(&raw mut attributes, protocol);
         libc::pthread_mutex_init(&raw mut mutex, &raw const attributes);
         mutex
     }
@@ -196,9 +197,18 @@ fn whatever_the_order_of_locks_of_both_kinds_a_dead_thread_leaves_those_it_held(
         }
     }
     for seed in 1..40_u64 {
-        let all = [const { Mutex::new(0) }; 6];
+        let plain_or_not = |place: usize| match place % 2 {
+            0 => Mutex::new(0),
+            _ => Mutex::inheriting(0),
+        };
+        let all = std::array::from_fn(plain_or_not);
         let six = Segment::anonymous(Six { all }).expect("create");
-        let libcs = Libcs([(); 3].map(|()| libcs_mutex().into()));
+        let protocols = [
+            libc::PTHREAD_PRIO_NONE,
+            libc::PTHREAD_PRIO_INHERIT,
+            libc::PTHREAD_PRIO_NONE,
+        ];
+        let libcs = Libcs(protocols.map(|protocol| libcs_mutex(protocol).into()));
         let held = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 let mut random = seed;

@@ -19,16 +19,30 @@ const LAST: usize = 64;
 /// Where it is counted how often another process came in than was inside before.
 const HAND_OVERS: usize = 128;
 
+/// What is entered and left again.
+pub(crate) trait Door {
+    /// Does something inside.
+    fn inside(&self, act: &mut dyn FnMut() -> Result<()>) -> Result<()>;
+}
+
+impl Door for Box<dyn Gate> {
+    fn inside(&self, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        self.acquire_with(Mode::Exclusive, Wait::For(PATIENCE))?;
+        act()?;
+        Ok(self.release()?)
+    }
+}
+
 pub(crate) struct Contest {
-    gate: Box<dyn Gate>,
+    door: Box<dyn Door>,
     counters: Box<dyn Region>,
     us: u64,
 }
 
 impl Contest {
-    pub(crate) fn new(gate: Box<dyn Gate>, counters: Box<dyn Region>) -> Self {
+    pub(crate) fn new(door: Box<dyn Door>, counters: Box<dyn Region>) -> Self {
         Contest {
-            gate,
+            door,
             counters,
             us: std::process::id().into(),
         }
@@ -45,19 +59,18 @@ impl Contest {
     }
 
     fn enter(&self) -> Result<()> {
-        self.gate
-            .acquire_with(Mode::Exclusive, Wait::For(PATIENCE))?;
-        let entries = self.get(ENTRIES)?;
-        if self.get(LAST)? != self.us {
-            self.set(HAND_OVERS, self.get(HAND_OVERS)? + 1)?;
-            self.set(LAST, self.us)?;
-        }
-        // Long enough that the other one would come in if the gate let it.
-        for _ in 0..32 {
-            std::hint::spin_loop();
-        }
-        self.set(ENTRIES, entries + 1)?;
-        Ok(self.gate.release()?)
+        self.door.inside(&mut || {
+            let entries = self.get(ENTRIES)?;
+            if self.get(LAST)? != self.us {
+                self.set(HAND_OVERS, self.get(HAND_OVERS)? + 1)?;
+                self.set(LAST, self.us)?;
+            }
+            // Long enough that the other one would come in if the gate let it.
+            for _ in 0..32 {
+                std::hint::spin_loop();
+            }
+            self.set(ENTRIES, entries + 1)
+        })
     }
 }
 

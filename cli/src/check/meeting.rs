@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::io::{FdFlags, fcntl_setfd};
 use wigwag::catalog::{self, Entry};
 use wigwag::facility::{Direction, Family, Naming};
+use wigwag::memory::Segment;
 use wigwag::{Address, Kind};
 
+use super::hall::Hall;
 use super::play::{Fault, Result};
 use super::region;
 
@@ -71,7 +73,12 @@ impl Meeting {
         let facility = entry.facility;
         match facility.naming {
             // It lies in the memory that the entries are counted in.
-            Naming::InMemory => meeting.counters = Some(meeting.memory()?),
+            Naming::InMemory => {
+                meeting.counters = Some(meeting.memory()?);
+                if entry.open.is_none() {
+                    meeting.there = Some(meeting.hall()?);
+                }
+            }
             // Each process has its name already, or both have the pages.
             Naming::Pid => {}
             Naming::Unnamed if facility.id == "anon" => {}
@@ -96,7 +103,7 @@ impl Meeting {
             Naming::Unnamed => return self.unnamed(id),
             Naming::InMemory | Naming::Pid => return Err(Fault(format!("a {id} is not opened"))),
             Naming::Terminal => return self.terminal(id),
-            Naming::Slash => format!("/{}", unique()).into_bytes(),
+            Naming::Slash | Naming::SlashOrPath => format!("/{}", unique()).into_bytes(),
             Naming::Path | Naming::Socket => self.path()?,
             Naming::Key => key().into_bytes(),
             Naming::HostPort => free_port(id)?.into_bytes(),
@@ -170,6 +177,14 @@ impl Meeting {
     fn memory(&mut self) -> Result<Sides> {
         let memory = wigwag::memory::memfd::Memfd::create("wigwag-check", region::SIZE as u64)?;
         self.both("memfd", memory.try_clone_fd()?)
+    }
+
+    /// A segment with one gate of each kind.
+    fn hall(&mut self) -> Result<Sides> {
+        let hall = Segment::anonymous(Hall::new())?;
+        let none = || Fault("an anonymous segment has a descriptor".into());
+        let memory = hall.fd().ok_or_else(none)?.try_clone_to_owned()?;
+        self.both("memfd", memory)
     }
 
     fn both(&mut self, id: &str, object: OwnedFd) -> Result<Sides> {

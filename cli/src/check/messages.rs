@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use wigwag::facility::Family;
 use wigwag::guarantees::Delivery;
 use wigwag::message::{Messages, Note};
 use wigwag::{Facility, Wait};
@@ -41,7 +42,7 @@ impl Exchange {
             window: (facility.guarantees.delivery <= Delivery::BestEffort).then_some(WINDOW),
             // Where the kernel has no time-out, one costs more than the transfer; who is stuck is
             // set free by the removal of the queue.
-            wait: if facility.pollable {
+            wait: if facility.pollable || facility.family == Family::Pattern {
                 Wait::For(PATIENCE)
             } else {
                 Wait::Forever

@@ -5,9 +5,11 @@
 //! them play: single transfers, then large ones in both directions, then the end. Everything
 //! that was made is removed, also when we are interrupted ([`scene`]).
 
+mod calls;
 mod exercise;
 mod fork;
 mod gate;
+mod hall;
 mod meeting;
 mod messages;
 mod pattern;

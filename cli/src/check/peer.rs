@@ -3,16 +3,20 @@
 //! It is told what to do on its standard input, a [`Task`] a line, and answers each with `done`
 //! or with what went wrong. When the first process is gone, so is this one.
 
+use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use wigwag::catalog::{self, Entry};
-use wigwag::facility::{Direction, Family};
+use wigwag::facility::{Direction, Family, Naming};
+use wigwag::gate::Gate;
 use wigwag::gate::posix::Options;
-use wigwag::memory::Region;
+use wigwag::memory::{Region, Segment};
 use wigwag::{Address, Endpoint, Kind, Opening, Role, Way};
 
+use super::calls::{Answerer, Caller};
 use super::gate::Contest;
+use super::hall::{self, Hall};
 use super::meeting::Addresses;
 use super::messages::{self, Exchange};
 use super::play::{Fault, PATIENCE, Play, Result, Task};
@@ -110,8 +114,11 @@ pub(crate) fn open(
 ) -> Result<Box<dyn Play>> {
     let facility = entry.facility;
     // Memory and gates have no ends.
-    let ends = matches!(facility.family, Family::Stream | Family::Message);
+    let ends = facility.boundary.is_some();
+    let calls = matches!(entry.open, Some(catalog::Open::Calls));
     let (role, way) = match (side, facility.direction) {
+        (Side::First, _) if calls => (Role::Join, Way::Both),
+        (Side::Second, _) if calls => (Role::Serve, Way::Both),
         _ if !ends => (Role::Join, Way::Both),
         (Side::First, Some(Direction::TwoWay)) => (Role::Join, Way::Both),
         (Side::Second, Some(Direction::TwoWay)) => (Role::Serve, Way::Both),
@@ -128,6 +135,7 @@ pub(crate) fn open(
                     Side::First => Options::new().init(&*memory, SEMAPHORE, 1)?,
                     Side::Second => Options::new().attach(&*memory, SEMAPHORE)?,
                 };
+                let semaphore: Box<dyn Gate> = Box::new(semaphore);
                 Ok(Box::new(Contest::new(Box::new(semaphore), memory)))
             }
             _ => Err(Fault(format!(
@@ -136,6 +144,9 @@ pub(crate) fn open(
             ))),
         };
     };
+    if facility.naming == Naming::InMemory {
+        return hall::play(facility.id, side, hall(there)?, memory(addresses)?);
+    }
     let there = meet(there, role, way)?;
     let back = match (&addresses.back, side) {
         (None, _) => None,
@@ -159,9 +170,20 @@ pub(crate) fn open(
             ))
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),
-        (Endpoint::Gate(gate), _) => Box::new(Contest::new(gate, memory(addresses)?)),
+        (Endpoint::Client(client), _) => Box::new(Caller::new(client)),
+        (Endpoint::Server(server), _) => Box::new(Answerer::new(server)),
+        (Endpoint::Gate(gate), _) => Box::new(Contest::new(Box::new(gate), memory(addresses)?)),
         _ => return Err(Fault("the two directions are of different kinds".into())),
     })
+}
+
+/// The segment behind the descriptor that an address names.
+fn hall(address: &Address) -> Result<Segment<Hall>> {
+    let number = address.options().value::<u32>("fd")?;
+    let none = || Fault(format!("{address} names no descriptor"));
+    let path = format!("/proc/self/fd/{}", number.ok_or_else(none)?);
+    let memory = File::options().read(true).write(true).open(path)?;
+    Ok(Segment::from_fd(memory)?)
 }
 
 /// The memory to count in.

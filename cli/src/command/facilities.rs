@@ -171,6 +171,7 @@ fn verbs(entry: &Entry) -> Vec<&'static str> {
             verbs.extend(["acquire", "release", "lock"]);
         }
         Some(catalog::Open::Gate(_)) => verbs.push("lock"),
+        Some(catalog::Open::Calls) => verbs.extend(["call", "serve"]),
         Some(_) => verbs.extend(["send", "recv"]),
         None => {}
     }

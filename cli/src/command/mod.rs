@@ -8,6 +8,7 @@ use crate::render::Output;
 use crate::report::Report;
 
 pub(crate) mod acquire;
+pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod create;
@@ -22,6 +23,7 @@ pub(crate) mod recv;
 pub(crate) mod release;
 pub(crate) mod rm;
 pub(crate) mod send;
+pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod why;
 
@@ -35,6 +37,8 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<Report> {
         Some(Command::Create(args)) => create::run(args, output),
         Some(Command::Send(args)) => send::run(args),
         Some(Command::Recv(args)) => recv::run(args, output),
+        Some(Command::Call(args)) => call::run(args),
+        Some(Command::Serve(args)) => serve::run(args, output),
         Some(Command::Acquire(args)) => acquire::run(args),
         Some(Command::Release(args)) => release::run(args),
         Some(Command::Lock(args)) => lock::run(args),
@@ -55,14 +59,23 @@ fn open(
     opening: wigwag::Opening,
     worth_it: impl Fn() -> Result<()>,
 ) -> Result<wigwag::Endpoint> {
-    if matches!(object.entry.open, Some(catalog::Open::Gate(_))) {
+    if matches!(
+        object.entry.open,
+        Some(catalog::Open::Gate(_) | catalog::Open::Calls)
+    ) {
         return Err(no_data(object));
     }
     crate::patience::open(object, opening, worth_it)
 }
 
-/// The failure of sending to, or receiving from, a gate.
+/// The failure of sending to, or receiving from, a gate or a server.
 fn no_data(object: &Object) -> Failure {
+    if matches!(object.entry.open, Some(catalog::Open::Calls)) {
+        return Failure::Usage(format!(
+            "{} answers calls; use wigwag call or serve",
+            object.address
+        ));
+    }
     Failure::Usage(format!(
         "{} is a gate, which carries no data; use wigwag {}",
         object.address,

@@ -84,7 +84,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
     let object = arguments::resolve(&args.address)?;
     check_options(&args, &object)?;
-    let interrupts = Interrupts::hold(&[])?;
+    let interrupts = Interrupts::hold()?;
     let worth_it = || {
         interrupts.check()?;
         reader_is_there()
@@ -115,7 +115,9 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
         Endpoint::Messages(messages) => take(&args, &object, &*messages, &mut printer, worth_it)?,
         Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, worth_it)?,
         Endpoint::Region(region) => show(&args, &object, &*region, &mut printer)?,
-        Endpoint::Gate(_) => return Err(super::no_data(&object)),
+        Endpoint::Gate(_) | Endpoint::Client(_) | Endpoint::Server(_) => {
+            return Err(super::no_data(&object));
+        }
     }
     Ok(Report::Done)
 }

@@ -94,7 +94,9 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         Endpoint::Messages(messages) => send(&args, &object, &*messages)?,
         Endpoint::Stream(stream) => write(&args, &object, stream)?,
         Endpoint::Region(region) => fill(&args, &object, &*region)?,
-        Endpoint::Gate(_) => return Err(super::no_data(&object)),
+        Endpoint::Gate(_) | Endpoint::Client(_) | Endpoint::Server(_) => {
+            return Err(super::no_data(&object));
+        }
     }
     Ok(Report::Done)
 }

@@ -12,7 +12,7 @@ use crate::proc::{
 };
 
 use super::mounts::{self, SlowMounts};
-use super::segments::Segment;
+use super::patterns::Known;
 use super::waiters;
 
 /// What to read.
@@ -137,8 +137,8 @@ impl Look {
     }
 }
 
-/// A mapping that is a segment: its place in the list of mappings, and what its first bytes say.
-pub(super) type Found = (usize, Segment);
+/// A mapping that is a segment or a pattern: its place in the list of mappings, and what its first bytes say.
+pub(super) type Found = (usize, Known);
 
 /// Whether the process may have memory that a program fills in on demand: whoever touches it waits for that program.
 pub(super) fn fills_on_demand(look: &Look) -> bool {
@@ -147,7 +147,7 @@ pub(super) fn fills_on_demand(look: &Look) -> bool {
         .any(|fd| fd.fd.link.is_anonymous("userfaultfd"))
 }
 
-/// The segments among a process's mappings, each asked for once. A file on a slow mount is left alone: reading its memory may
+/// The segments and patterns among a process's mappings, each asked for once. A file on a slow mount is left alone: reading its memory may
 /// ask a server. It may block for ever where memory is filled in on demand and nobody here is known to do it.
 pub(super) fn segments(
     proc: &ProcFs,
@@ -168,8 +168,8 @@ pub(super) fn segments(
         {
             continue;
         }
-        match Segment::mapped(pid, mapping) {
-            Some(segment) => segments.push((at, segment)),
+        match Known::mapped(pid, mapping) {
+            Some(known) => segments.push((at, known)),
             // Perhaps another process has mapped it from its beginning.
             None => drop(set(&wanted.opened).remove(&mapping.file)),
         }

@@ -5,16 +5,18 @@
 //! | objects that exist without a process: queues, segments, semaphores | `posix`, `sysv` |
 //! | every process, read by a few threads that may be given up | `walk`, `look` |
 //! | its descriptors and mappings become holders | `descriptors`, `mappings` |
-//! | the first bytes of shared memory tell a segment of ours | `segments` |
+//! | the first bytes of shared memory tell a segment of ours, a channel or a mailbox | `segments`, `channel`, `patterns` |
 //! | its sleeping threads become waiters | `waiters` |
 //! | sockets get their peers, locks their owners | `sockets`, `locks` |
 //! | who is left over is a leak | `leaks` |
 
+mod channel;
 mod descriptors;
 mod locks;
 mod look;
 mod mappings;
 mod mounts;
+pub(crate) mod patterns;
 mod posix;
 mod segments;
 mod signals;
@@ -131,6 +133,7 @@ pub(crate) fn capture(options: &Builder) -> io::Result<Snapshot> {
     capture.sockets();
     capture.foreign_ipc();
     capture.join_locks();
+    capture.claims();
     capture.forget_private_files();
     let complete = capture.unseen.iter().all(|unseen| unseen.pid.is_none());
     leaks::judge(
@@ -145,7 +148,11 @@ pub(crate) fn capture(options: &Builder) -> io::Result<Snapshot> {
 impl Capture<'_> {
     /// Everything that is listed without looking at a process.
     fn tables(&mut self) {
-        if self.options.wants_any(&["flock", "lockf", "ofd", "lease"]) {
+        // Who claims a part in a mailbox says so by a lock.
+        if self
+            .options
+            .wants_any(&["flock", "lockf", "ofd", "lease", "mailbox"])
+        {
             match proc::locks::read(&self.proc, &mut self.scratch) {
                 Ok(locks) => {
                     for line in &locks.odd {
@@ -194,10 +201,11 @@ impl Capture<'_> {
                 "pidfd",
                 "io_uring",
                 "userfaultfd",
-            ]),
+            ]) || self.options.wants_any(patterns::PATTERNS),
             mappings: self
                 .options
-                .wants_any(&["shm", "sysv-shm", "file", "memfd", "sem"]),
+                .wants_any(&["shm", "sysv-shm", "file", "memfd", "sem"])
+                || self.options.wants_any(patterns::PATTERNS),
             sleepers: self.options.waiters,
             pipes: self.options.wants_any(&["pipe", "fifo"]),
             nameless: self.wants_nameless(),

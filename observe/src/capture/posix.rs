@@ -8,7 +8,7 @@ use crate::proc::mqueue::{self, Entry, Limits};
 use crate::proc::{FileFacts, Scratch, facts};
 use wigwag::facility::Persistence;
 
-use super::segments::Segment;
+use super::patterns::{Known, PATTERNS};
 use super::{Capture, Key, table};
 
 /// Where glibc and musl keep them.
@@ -64,7 +64,7 @@ impl Capture<'_> {
 
     /// Everything in `/dev/shm`: regular files are shared memory, those called `sem.*` semaphores.
     pub(super) fn posix_memory(&mut self) {
-        if !self.options.wants_any(&["shm", "sem"]) {
+        if !self.options.wants_any(&["shm", "sem"]) && !self.options.wants_any(PATTERNS) {
             return;
         }
         let directory = match openat(
@@ -94,7 +94,10 @@ impl Capture<'_> {
         if name.starts_with(b"sem.") {
             semaphore = Some(read_semaphore(directory, name, &mut self.scratch));
         }
-        let segment = Segment::named(directory, name).filter(|_| semaphore.is_none());
+        let known = match semaphore {
+            None => Known::named(directory, name, facts.size),
+            Some(_) => None,
+        };
         let object = self.object(Key::File(facts.id), || memory_object(name, false));
         describe(object, facts);
         match semaphore {
@@ -110,8 +113,8 @@ impl Capture<'_> {
                 .push("value: the file is too short for a semaphore".into()),
             Some(Err(error)) => object.unseen.push(format!("value: {error}")),
         }
-        if let (Some(segment), Some(&at)) = (segment, self.index.get(&Key::File(facts.id))) {
-            segment.describe(&mut self.objects[at], &self.proc, &mut self.scratch);
+        if let (Some(known), Some(&at)) = (known, self.index.get(&Key::File(facts.id))) {
+            known.describe(&mut self.objects[at], &self.proc, &mut self.scratch);
         }
     }
 }

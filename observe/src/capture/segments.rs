@@ -5,22 +5,19 @@
 //! object of `/dev/shm` is opened, for reading, and its time of last access is left as it was. A file is never opened: that
 //! would break its lease. What is in the value cannot be known without its type.
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, openat};
-
 use crate::object::{Object, Value};
-use crate::proc::{Mapping, ProcFs, Scratch, memory};
+use crate::proc::{ProcFs, Scratch};
 
 /// The header of `wigwag::memory::segment`, ABI 1: magic, state, ABI, creator, byte order, word size, layout, size,
 /// robust, trusting, pid namespace, boot, type name.
-const BYTES: usize = 176;
+pub(super) const BYTES: usize = 176;
 const MAGIC: &[u8] = b"wigwag\r\n";
 const ABI: u32 = 1;
 const ORDER: u32 = 0x0102_0304;
 const MAKING: u32 = 1;
 const READY: u32 = 2;
 /// The value begins on the next page, so no segment is shorter.
-const VALUE: u64 = 4096;
+pub(super) const VALUE: u64 = 4096;
 
 /// What a segment says of itself. A program that writes to it may have changed any of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +38,7 @@ const ID: u64 = (1 << 22) - 1;
 const START: u64 = (1 << 40) - 1;
 
 impl Segment {
-    fn parse(bytes: &[u8; BYTES]) -> Option<Segment> {
+    pub(super) fn parse(bytes: &[u8; BYTES]) -> Option<Segment> {
         let word = |at: usize| u32::from_ne_bytes(std::array::from_fn(|n| bytes[at + n]));
         let long = |at: usize| u64::from_ne_bytes(std::array::from_fn(|n| bytes[at + n]));
         if !bytes.starts_with(MAGIC) || word(12) != ABI || word(24) != ORDER {
@@ -67,25 +64,14 @@ impl Segment {
         })
     }
 
-    /// In memory that a process has mapped from its beginning.
-    pub(super) fn mapped(pid: u32, mapping: &Mapping) -> Option<Segment> {
-        if mapping.offset != 0 || !mapping.readable || mapping.end - mapping.start <= VALUE {
-            return None;
-        }
-        Segment::parse(&memory::read_exact(pid, mapping.start).ok()?)
+    /// What it holds, in words of its maker.
+    pub(super) fn type_name(&self) -> &str {
+        &self.type_name
     }
 
-    /// In a regular file of `/dev/shm`, if it may be read without a trace.
-    pub(super) fn named(directory: &OwnedFd, name: &[u8]) -> Option<Segment> {
-        let flags = OFlags::RDONLY
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::NOATIME
-            | OFlags::CLOEXEC;
-        let file = openat(directory, name, flags, Mode::empty()).ok()?;
-        let mut bytes = [0; BYTES];
-        let read = rustix::io::pread(file.as_fd(), &mut bytes, 0).ok()?;
-        (read == BYTES).then(|| Segment::parse(&bytes)).flatten()
+    /// Whether a process with this number, that began so many clock ticks after boot, is meant by a holder's word of this segment.
+    pub(super) fn means_here(&self, proc: &ProcFs, scratch: &mut Scratch) -> bool {
+        self.pid_namespace == proc.pid_namespace() && boot(proc, scratch) == Some(self.boot)
     }
 
     /// Adds what it says to the object it is in.

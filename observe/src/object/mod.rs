@@ -50,6 +50,8 @@ pub const FACILITIES: &[&str] = &[
     "lease",
     "eventfd",
     "signal",
+    "channel",
+    "mailbox",
     "signalfd",
     "timerfd",
     "epoll",

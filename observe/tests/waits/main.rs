@@ -4,9 +4,11 @@
 //! `gcc-12-multilib` and `musl-tools`.
 
 mod capture;
+mod channel;
 mod file_locks;
 mod gates;
 mod healthy;
+mod mailbox;
 mod mixed;
 mod mutex;
 mod namespaces;

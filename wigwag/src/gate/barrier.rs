@@ -24,6 +24,7 @@ use super::condvar::Condvar;
 use super::mutex::{Guard, Mutex};
 use super::watch::{Watch, Woken};
 use crate::error::{Error, Kind, Result};
+use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, layout};
 use crate::sys::holder::Holder;
@@ -61,6 +62,16 @@ struct State<const N: usize> {
 unsafe impl<const N: usize> Plain for State<N> {
     const LAYOUT: Layout = layout::<Self>("BarrierState");
 }
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "barrier",
+    title: "barrier",
+    noun: "barrier",
+    carries: "all meet, round by round",
+    man: "futex(7)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A meeting point of `N` threads of any processes.
 ///

@@ -26,10 +26,26 @@ use super::mutex::{Guard, Lock};
 use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::Result;
+use crate::facility::Facility;
+use crate::guarantees::{Guarantees, PeerDeath};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, layout};
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
 use crate::wait::{Deadline, Wait};
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "condvar",
+    title: "condition variable",
+    noun: "condition variable",
+    carries: "wait, signal, broadcast",
+    guarantees: Guarantees {
+        peer_death: PeerDeath::Unnoticed,
+        ..Guarantees::GATE
+    },
+    man: "pthread_cond_wait(3)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A place to wait for a change of what a [`Mutex`](super::Mutex) guards.
 ///

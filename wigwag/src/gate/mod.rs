@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | one thread of any process at a time, with the value it guards | [`Mutex`] | the next one is told, and repairs |
 //! | the same, and waiting inside for a change of the value | [`Monitor`] | the next one is told, and repairs |
+//! | a mutex among threads of unlike real-time priority | [`Mutex::inheriting`] | the next one is told, and repairs |
 //! | many readers or one writer of a value | [`RwLock`] | a reader's lock is freed; after a writer's death the next one is told, and repairs |
 //! | waiting for a change of what a mutex guards | [`Condvar`] | nothing is held |
 //! | all of N meet, round by round | [`Barrier`] | it is reported, and not waited for |
@@ -21,6 +22,8 @@
 //! | count events, wait for them in an event loop | [`event`] | nothing is held |
 
 use crate::error::Result;
+use crate::facility::{Facility, Family, Naming, Persistence, Reach};
+use crate::guarantees::{Guarantees, PeerDeath};
 use crate::wait::Wait;
 
 pub(crate) mod address;
@@ -57,6 +60,30 @@ pub use spin::SpinLock;
 pub use ticket::TicketLock;
 #[cfg(not(loom))]
 pub use wary::WaryMutex;
+
+/// What the gates that lie in a segment have in common. They have no name of their own: the segment has one.
+const IN_A_SEGMENT: Facility = Facility {
+    id: "",
+    title: "",
+    noun: "",
+    family: Family::Gate,
+    naming: Naming::InMemory,
+    unnamed_form: true,
+    persistence: Persistence::Memory,
+    boundary: None,
+    direction: None,
+    reach: Reach::Host,
+    pollable: false,
+    named_by: "– (inside a segment)",
+    lives: "its memory",
+    carries: "",
+    limits: &[],
+    guarantees: Guarantees {
+        peer_death: PeerDeath::Reported,
+        ..Guarantees::GATE
+    },
+    man: "futex(7)",
+};
 
 /// Whether others may be inside at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -22,11 +22,22 @@ use super::condvar::Condvar;
 use super::mutex::{self, Guard, Lock, Mutex};
 use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
+use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, layout};
 use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "monitor";
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "monitor",
+    title: "monitor",
+    noun: "monitor",
+    carries: "one inside with the value; wait for its change",
+    man: "futex(7)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A value that one thread at a time may be inside with, and wait inside for its change.
 ///

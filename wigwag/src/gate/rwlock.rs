@@ -1,7 +1,9 @@
 //! Readers-writer lock: many readers or one writer; either may be killed, and readers never write the same cache line.
 //!
 //! Each reader takes a slot of its own, one cache line wide, and writes its name into it; a writer first closes the door,
-//! then waits until all slots are empty. That is the trade-off, and `READERS` is where to choose:
+//! then waits until nobody reads in any slot. A slot remembers who read in it last, and others take another one while
+//! there is one: so as long as there are no more reading threads than slots, each comes back to a line that only it writes.
+//! That is the trade-off, and `READERS` is where to choose:
 //!
 //! | | `RwLock<T, 16>` | one counter (`pthread_rwlock_t`) |
 //! |---|---|---|
@@ -10,6 +12,9 @@
 //! | writer | looks at all slots | looks at the counter |
 //! | a reader is killed | its slot tells; the writer goes on | the writer waits for ever |
 //! | more readers at once than `READERS` | wait for each other | no bound |
+//! | two processes read on two cores | 88 million a second | 38 million a second |
+//!
+//! (The last row from `cargo run --release -p peers -- gates readers`, two cores of a virtual AMD EPYC.)
 //!
 //! | `door` | slots | state |
 //! |---|---|---|
@@ -35,6 +40,7 @@ use super::mutex::{self, Mutex};
 use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
+use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence, model_fence, mutated};
@@ -43,6 +49,8 @@ use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "readers-writer lock";
 const FREE: u64 = 0;
+/// In a slot: who read there last, and reads no longer.
+const LEFT: u64 = 1 << 63;
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
 const INSIDE: u32 = 2;
@@ -50,6 +58,22 @@ const INSIDE: u32 = 2;
 /// One reader, on a cache line of its own.
 #[repr(C, align(64))]
 struct Slot(AtomicU64);
+
+/// Whether nobody reads in a slot with this word.
+#[inline]
+fn is_vacant(word: u64) -> bool {
+    word == FREE || word & LEFT != 0
+}
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "rwlock",
+    title: "readers–writer lock",
+    noun: "readers-writer lock",
+    carries: "many readers or one owner; survives their death",
+    man: "futex(7)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A value that at most `READERS` threads may read at once, or one may write.
 ///
@@ -214,7 +238,9 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         let holders = self
             .slots
             .iter()
-            .filter_map(|slot| Holder::in_word(slot.0.load(Ordering::Relaxed)));
+            .map(|slot| slot.0.load(Ordering::Relaxed))
+            .filter(|word| !is_vacant(*word))
+            .filter_map(Holder::in_word);
         holders.map(Holder::id)
     }
 
@@ -233,12 +259,18 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     #[inline]
     fn take_slot(&self, me: Holder) -> Option<ReadGuard<'_, T, READERS>> {
         let start = favourite(me);
-        for step in 0..READERS {
+        // The favourite, unless somebody else came there since; then the next one that nobody reads in, and the favourite at last.
+        for step in 0..=READERS {
             let place = start.wrapping_add(step) % READERS;
             let slot = &self.slots[place].0;
-            if slot.load(Ordering::Relaxed) == FREE
+            let seen = slot.load(Ordering::Relaxed);
+            let free = match step {
+                0 => seen == FREE || seen == me.word() | LEFT,
+                _ => is_vacant(seen),
+            };
+            if free
                 && slot
-                    .compare_exchange(FREE, me.word(), Ordering::SeqCst, Ordering::Relaxed)
+                    .compare_exchange(seen, me.word(), Ordering::SeqCst, Ordering::Relaxed)
                     .is_ok()
             {
                 if step > 0 {
@@ -342,7 +374,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         // Acquire: what the readers read was before what the writer writes.
         self.slots
             .iter()
-            .all(|slot| slot.0.load(Ordering::SeqCst) == FREE)
+            .all(|slot| is_vacant(slot.0.load(Ordering::SeqCst)))
     }
 
     /// Waits for readers to leave until `found`; clears the slots of dead ones.
@@ -390,7 +422,9 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     fn bury_readers(&self) {
         for slot in &self.slots {
             let word = slot.0.load(Ordering::Relaxed);
-            if Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive()) {
+            if !is_vacant(word)
+                && Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive())
+            {
                 let _ = slot
                     .0
                     .compare_exchange(word, FREE, Ordering::SeqCst, Ordering::Relaxed);
@@ -417,7 +451,7 @@ fn favourite(me: Holder) -> usize {
     return me.id() as usize;
 }
 
-/// Two threads met in a slot: from now on this one has another, or they would take the line from each other for ever.
+/// Two threads read in one slot by turns: from now on this one has another, or they would take the line from each other for ever.
 #[cold]
 fn keep_away(place: usize) {
     #[cfg(not(loom))]
@@ -538,7 +572,7 @@ impl<T, const READERS: usize> Drop for ReadGuard<'_, T, READERS> {
             return;
         }
         // With the look at `waiters` this is "I store mine, then look at yours"; so is the writer's side.
-        self.slot.store(FREE, Ordering::SeqCst);
+        self.slot.store(self.me.word() | LEFT, Ordering::SeqCst);
         if self.lock.waiters.any() {
             self.lock.left.fetch_add(1, Ordering::SeqCst);
             if !mutated("rwlock-wake") {
@@ -635,5 +669,37 @@ impl<T, const READERS: usize> Deref for Orphan<'_, T, READERS> {
 impl<T, const READERS: usize> DerefMut for Orphan<'_, T, READERS> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.0
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_who_begin_at_one_slot_part_though_they_never_meet_in_it() {
+        let lock = RwLock::<u8, 4>::new(0);
+        let read = || drop(lock.read().expect("read").or_repair(|_| ()));
+        let (go, last) = (std::sync::Barrier::new(3), std::sync::Mutex::new([0; 3]));
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let (go, last) = (&go, &last);
+                scope.spawn(move || {
+                    FAVOURITE.set(1);
+                    for turn in 0..30 {
+                        go.wait();
+                        if turn % 3 == thread {
+                            read();
+                            last.lock().expect("lock")[thread] = FAVOURITE.get();
+                        }
+                    }
+                });
+            }
+        });
+        let mut slots = last.into_inner().expect("places");
+        slots.sort_unstable();
+        assert!(slots.windows(2).all(|two| two[0] != two[1]), "{slots:?}");
+        assert_eq!(lock.readers().count(), 0);
+        drop(lock.try_write().expect("write").expect("nobody reads"));
     }
 }

@@ -21,12 +21,28 @@ use std::time::Duration;
 use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
+use crate::facility::Facility;
+use crate::guarantees::{Guarantees, PeerDeath};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, layout};
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
 use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "semaphore";
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "semaphore",
+    title: "semaphore in memory",
+    noun: "semaphore",
+    carries: "counting and binary permits",
+    guarantees: Guarantees {
+        peer_death: PeerDeath::StaysHeld,
+        ..Guarantees::GATE
+    },
+    man: "sem_overview(7)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A count of permits.
 ///

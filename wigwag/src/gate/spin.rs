@@ -32,6 +32,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
+use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Layout, Plain, Shared, layout};
 use crate::sys::atomic::{AtomicU64, Ordering, mutated, relax};
@@ -47,6 +48,16 @@ const ABANDONED: u64 = 1 << 22;
 const TURNS: u32 = 100;
 /// Yields before it sleeps.
 const YIELDS: u32 = 10;
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "spin",
+    title: "spin lock",
+    noun: "spin lock",
+    carries: "busy waiting",
+    man: "pthread_spin_lock(3)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A value that one thread at a time may use, whose waiters spin (test-and-test-and-set).
 ///

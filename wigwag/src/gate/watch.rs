@@ -7,7 +7,8 @@
 //!
 //! **Looking around** bounds what a kill can do: whoever was killed between a change and the wake-up that
 //! belongs to it, or between a wake-up and its use, delays a waiter by one nap: 10 ms at
-//! first, longer the longer it waits, never more than [`LONGEST_NAP`].
+//! first, longer the longer it waits, never more than [`LONGEST_NAP`]. Who looks from outside tells the two apart: a nap is
+//! a `FUTEX_WAIT` with a relative time-out, the last sleep before the caller's deadline a `FUTEX_WAIT_BITSET` with an absolute one.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -153,13 +154,12 @@ impl Watch {
         if left == Some(Duration::ZERO) {
             return Woken::TimedOut;
         }
-        let last = left.is_some_and(|left| left <= self.nap);
-        let until = if last {
-            self.deadline
-        } else {
-            Deadline::At(Instant::now() + self.nap)
+        // The last sleep before a deadline is the caller's own time-out, every other a nap: it shows in the system call.
+        let slept = match left {
+            Some(left) if left <= self.nap => futex::wait(word, expected, self.deadline),
+            _ => futex::nap(word, expected, self.nap),
         };
-        match futex::wait(word, expected, until) {
+        match slept {
             Sleep::Woken | Sleep::Changed => Woken::Perhaps,
             Sleep::Gone => Woken::Gone,
             // The deadline is for the next sleep to find: one more look may succeed.

@@ -123,10 +123,19 @@ impl Options {
     /// `AlreadyExists`; `Limit` when the disk is full; `BadName`; `PermissionDenied`; `NotFound` when
     /// there is no such directory.
     pub fn create(&self, path: impl AsRef<Path>, len: u64) -> Result<MappedFile> {
-        let path = path.as_ref();
+        self.create_holding(path.as_ref(), len, &[])
+    }
+
+    /// Makes one that begins with these bytes from the moment it has its name.
+    pub(crate) fn create_holding(
+        &self,
+        path: &Path,
+        len: u64,
+        contents: &[u8],
+    ) -> Result<MappedFile> {
         let name = parse(path)?;
         let size = mapping::mappable(len, &FACILITY, &name)?;
-        let object = object::create(path, self.mode, len).map_err(|errno| {
+        let object = object::create(path, self.mode, len, contents).map_err(|errno| {
             let error = FACILITY.failed("create", &name, errno);
             match errno {
                 Errno::NOSPC => error.with_detail(object::free_space(path)),

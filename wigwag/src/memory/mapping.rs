@@ -20,6 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 use crate::name::Name;
 use crate::sys;
+use crate::sys::vanished::Watched;
 
 /// What may be done with the bytes of a region through one map of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -209,6 +210,14 @@ impl Mapping {
         self.check(offset, size_of::<T>())?;
         // SAFETY: `offset` is inside the mapping, as was just checked.
         Ok(unsafe { self.base.add(offset) }.cast())
+    }
+
+    /// Watches for pages that a peer takes away, where one can: they read as zeros then. To be dropped before the mapping.
+    pub(crate) fn watched(&self) -> Option<Watched> {
+        let can_vanish = self.size != Size::Fixed && self.came == Came::Mapped;
+        // SAFETY: the whole mapping, of mmap; the caller keeps it longer. What reads zeros instead of ending the process
+        // asks afterwards whether it did.
+        can_vanish.then(|| unsafe { Watched::new(self.base, self.len) })
     }
 
     /// Copies bytes out.

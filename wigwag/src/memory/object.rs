@@ -12,7 +12,7 @@ use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, fallocate, fchmod, fstat, ftruncate,
     linkat, openat, statat, unlinkat,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use super::Access;
 use crate::limit::{Limit, Source};
@@ -52,13 +52,19 @@ pub(super) fn stat(object: BorrowedFd<'_>) -> rustix::io::Result<Stat> {
     })
 }
 
-/// A new object with all its pages, under a name that nothing had.
+/// A new object with all its pages, which begins with `contents`, under a name that nothing had.
 /// With a mode it has exactly this one, else 0600 less the umask.
-pub(super) fn create(path: &Path, exact: Option<u32>, len: u64) -> rustix::io::Result<OwnedFd> {
+pub(super) fn create(
+    path: &Path,
+    exact: Option<u32>,
+    len: u64,
+    contents: &[u8],
+) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
     let finish = |object: &OwnedFd| {
         allocate(object.as_fd(), len)?;
+        write(object, contents)?;
         exact.map_or(Ok(()), |mode| fchmod(object, Mode::from_raw_mode(mode)))
     };
     let directory = match path.parent() {
@@ -125,6 +131,17 @@ pub(super) fn allocate(object: BorrowedFd<'_>, len: u64) -> rustix::io::Result<(
         Err(Errno::OPNOTSUPP) => retry_on_intr(|| ftruncate(object, len)),
         done => done,
     }
+}
+
+/// Writes these at the beginning.
+fn write(object: &OwnedFd, mut contents: &[u8]) -> rustix::io::Result<()> {
+    let mut at = 0;
+    while !contents.is_empty() {
+        let written = retry_on_intr(|| pwrite(object, contents, at))?;
+        contents = &contents[written..];
+        at += written as u64;
+    }
+    Ok(())
 }
 
 /// Removes a name.

@@ -142,9 +142,19 @@ impl Options {
     }
 
     pub(crate) fn create_named(&self, name: Name, len: u64) -> Result<SharedMemory> {
+        self.create_holding(name, len, &[])
+    }
+
+    /// Makes one that begins with these bytes from the moment it has its name.
+    pub(crate) fn create_holding(
+        &self,
+        name: Name,
+        len: u64,
+        contents: &[u8],
+    ) -> Result<SharedMemory> {
         let path = path(&name);
         let size = mapping::mappable(len, &FACILITY, &name)?;
-        let object = object::create(&path, self.mode, len).map_err(|errno| {
+        let object = object::create(&path, self.mode, len, contents).map_err(|errno| {
             let error = FACILITY.failed("create", &name, errno);
             match errno {
                 Errno::NOSPC => error.with_detail(object::free_space(&path)),

@@ -1,7 +1,12 @@
-//! Patterns: what programs build from memory, gates and streams, done once and proven.
+//! Patterns: what processes do with each other again and again, built from the facilities below, done once and proven.
 //!
-//! | need | pattern |
+//! | need | use |
 //! |---|---|
 //! | values or messages from process to process, as fast as the memory | [`channel`] |
+//! | one letter at a time, also between unlike processors | [`mailbox`] |
+//! | ask a server and get its answer, with deadlines and cancellation | [`rpc`] |
 
 pub mod channel;
+pub mod mailbox;
+pub mod rpc;
+mod side;

@@ -10,11 +10,9 @@
 //!
 //! *Pages that are gone.* When the file behind a shared mapping is truncated, or the file system
 //! is full when a page is first touched, the kernel sends SIGBUS (`mmap(2)`). As the kernel does for its own access to
-//! user memory, we know the address of every instruction that may fault: [`protect`] installs a
-//! handler that, for a fault inside [`copy`] and nowhere else, continues at an instruction that returns *failed*. No
-//! frame is skipped, so nothing is leaked and no lock stays held. Every other SIGBUS goes to the handler that
-//! was there before. What it cannot help: a program that installs its own handler later and does not
-//! call ours, or blocks SIGBUS; then truncation ends the process, as it would without us.
+//! user memory, we know the address of every instruction that may fault: the handler of
+//! [`bus_error`](super::bus_error) continues a fault inside [`copy`] at an instruction that returns *failed*. No
+//! frame is skipped, so nothing is leaked and no lock stays held.
 //!
 //! On processors for which there is no assembly here, the kernel copies (`process_vm_readv(2)` from the process to
 //! itself), which needs no handler, and costs a system call.
@@ -22,14 +20,14 @@
 //! `mmap(2)`, `sigaction(2)`, `process_vm_readv(2)`
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{copy, protect};
+pub(crate) use x86_64::{copy, protect, resume};
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use by_kernel::{copy, protect};
+pub(crate) use by_kernel::{copy, protect, resume};
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use std::sync::OnceLock;
+    use crate::sys::bus_error;
 
     /// Every instruction of [`run`] lies in so many bytes from its start; the assembler checks it.
     const SIZE: usize = 256;
@@ -141,76 +139,25 @@ mod x86_64 {
         core::arch::naked_asm!("xor eax, eax", "ret")
     }
 
-    /// What was done about SIGBUS before us.
-    static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
-
     /// Makes [`copy`] survive pages that are gone, from now on, in the whole process.
     pub(crate) fn protect() {
-        BEFORE.get_or_init(|| {
-            // SAFETY: an all-zero sigaction is a valid value of the C type.
-            let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
-            // SAFETY: `before` is live and writable; nothing is changed by a null new action.
-            unsafe { libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut before) };
-            before
-        });
-        static INSTALLED: OnceLock<()> = OnceLock::new();
-        INSTALLED.get_or_init(|| {
-            // SAFETY: as above.
-            let mut ours: libc::sigaction = unsafe { std::mem::zeroed() };
-            ours.sa_sigaction = on_bus_error as *const () as usize;
-            // On the alternate stack if the thread has one, as std's own handler.
-            ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-            // SAFETY: the handler has the signature of SA_SIGINFO and is async-signal-safe: it reads an initialised
-            // OnceLock (one atomic load), writes its own context, and calls sigaction at most.
-            unsafe { libc::sigaction(libc::SIGBUS, &raw const ours, std::ptr::null_mut()) };
-        });
+        bus_error::install();
     }
 
-    extern "C" fn on_bus_error(
-        signal: libc::c_int,
-        info: *mut libc::siginfo_t,
-        context: *mut libc::c_void,
-    ) {
-        // SAFETY: the kernel passes a valid siginfo_t to an SA_SIGINFO handler.
-        let code = unsafe { (*info).si_code };
-        // Codes above 0 are the kernel's own faults; the others were sent by somebody.
-        if code > 0 {
-            // SAFETY: the kernel passes a valid ucontext_t, ours alone until we return.
-            let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
-            let here = &mut registers[libc::REG_RIP as usize];
-            let run = run as *const () as usize;
-            if (run..run + SIZE).contains(&here.cast_unsigned().try_into().unwrap_or(0)) {
-                *here = (failed as *const () as usize).cast_signed() as i64;
-                return;
-            }
+    /// In the handler of a bus error: whether it came from [`copy`], which then goes on as one that failed.
+    ///
+    /// # Safety
+    /// `context` is what the kernel gave the handler.
+    pub(crate) unsafe fn resume(context: *mut libc::c_void) -> bool {
+        // SAFETY: the kernel passes a valid ucontext_t, the handler's alone until it returns.
+        let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+        let here = &mut registers[libc::REG_RIP as usize];
+        let run = run as *const () as usize;
+        let ours = (run..run + SIZE).contains(&here.cast_unsigned().try_into().unwrap_or(0));
+        if ours {
+            *here = (failed as *const () as usize).cast_signed() as i64;
         }
-        let Some(before) = BEFORE.get() else { return };
-        match before.sa_sigaction {
-            libc::SIG_IGN if code <= 0 => {}
-            libc::SIG_DFL | libc::SIG_IGN => {
-                // SAFETY: puts back an action that sigaction returned. The fault happens again on
-                // return; a signal that was sent is sent once more.
-                unsafe {
-                    let mut default = *before;
-                    default.sa_sigaction = libc::SIG_DFL;
-                    libc::sigaction(signal, &raw const default, std::ptr::null_mut());
-                    if code <= 0 {
-                        libc::raise(signal);
-                    }
-                }
-            }
-            handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
-                type Informed = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
-                // SAFETY: SA_SIGINFO says that the handler has this signature.
-                let handler: Informed = unsafe { std::mem::transmute(handler) };
-                handler(signal, info, context);
-            }
-            handler => {
-                // SAFETY: without SA_SIGINFO a handler takes the number alone.
-                let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(handler) };
-                handler(signal);
-            }
-        }
+        ours
     }
 }
 
@@ -254,6 +201,15 @@ mod by_kernel {
     /// Nothing to do: the kernel's own copy survives.
     #[cfg_attr(test, allow(dead_code))]
     pub(crate) fn protect() {}
+
+    /// No bus error comes from here.
+    ///
+    /// # Safety
+    /// None is needed.
+    #[cfg_attr(test, allow(dead_code))]
+    pub(crate) unsafe fn resume(_: *mut libc::c_void) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

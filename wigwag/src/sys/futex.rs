@@ -1,7 +1,13 @@
 //! Futex: sleep while a 32-bit word has a value, wake who sleeps on it; the word is the whole interface.
 //!
-//! A sleeper may return for no reason, so every caller is a loop around its own condition. Time-outs
-//! are absolute on the monotonic clock: an interrupted sleep does not start again.
+//! A sleeper may return for no reason, so every caller is a loop around its own condition. Two kinds of sleep, which
+//! who looks from outside (`/proc/PID/syscall`) tells apart by the operation:
+//!
+//! | | operation | time-out | meaning |
+//! |---|---|---|---|
+//! | [`wait`] | `FUTEX_WAIT_BITSET` (9) | absolute on the monotonic clock, or none | the caller's time: it gives up then; an interrupted sleep does not start again |
+//! | [`nap`] | `FUTEX_WAIT` (0) | relative | it looks around then and sleeps on: a wait without an end, or whose end is further away |
+//!
 //! Under `cfg(loom)` the kernel's queue is modelled, without time-outs and without idle returns.
 //!
 //! `futex(2)`, `futex(7)`.
@@ -22,6 +28,27 @@ pub(crate) enum Sleep {
     Gone,
 }
 
+/// What came of asking the kernel for a lock that it hands over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// The caller owns it, and the word says so.
+    Ours,
+    /// Interrupted, or the owner was just ending: look again.
+    Again,
+    /// The deadline passed.
+    TimedOut,
+    /// There is no thread of the id in the word.
+    NoOwner,
+    /// Its owner waits for the caller.
+    Cycle,
+    /// The word does not agree with what the kernel knows.
+    Disagrees,
+    /// The page behind the word is gone.
+    Gone,
+    /// The kernel cannot do it.
+    Unsupported,
+}
+
 #[cfg(not(loom))]
 mod kernel {
     use std::num::NonZeroU32;
@@ -30,12 +57,12 @@ mod kernel {
 
     use rustix::io::Errno;
     use rustix::thread::futex::{
-        Flags, Wait, WaitFlags, WaitPtr, WaitvFlags, WakeOp, WakeOpCmp, wait_bitset, waitv,
-        wake as futex_wake, wake_op,
+        Flags, Wait, WaitFlags, WaitPtr, WaitvFlags, WakeOp, WakeOpCmp, lock_pi, lock_pi2,
+        trylock_pi, unlock_pi, wait as futex_wait, wait_bitset, waitv, wake as futex_wake, wake_op,
     };
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
-    use super::{AtomicU32, Deadline, Sleep};
+    use super::{AtomicU32, Deadline, Handover, Sleep};
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
 
@@ -49,7 +76,20 @@ mod kernel {
             Some(Duration::ZERO) => return Sleep::TimedOut,
             Some(left) => later(left),
         };
-        match wait_bitset(word, SHARED, expected, until.as_ref(), ANY) {
+        ended(wait_bitset(word, SHARED, expected, until.as_ref(), ANY))
+    }
+
+    /// Sleeps while `word` is `expected`, at most for `limit`, after which the caller looks around and sleeps on.
+    pub(crate) fn nap(word: &AtomicU32, expected: u32, limit: Duration) -> Sleep {
+        let limit = Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        };
+        ended(futex_wait(word, SHARED, expected, Some(&limit)))
+    }
+
+    fn ended(answer: Result<(), Errno>) -> Sleep {
+        match answer {
             Ok(()) | Err(Errno::INTR) => Sleep::Woken,
             Err(Errno::AGAIN) => Sleep::Changed,
             Err(Errno::TIMEDOUT) => Sleep::TimedOut,
@@ -57,9 +97,48 @@ mod kernel {
         }
     }
 
+    /// Takes a priority-inheriting lock that is not free, waiting until `deadline`; the owner runs with the priority of the
+    /// most urgent who waits.
+    pub(crate) fn lock_inheriting(word: &AtomicU32, _me: u32, deadline: Deadline) -> Handover {
+        let asked = match deadline.remaining() {
+            None => lock_pi(word, SHARED, None),
+            Some(Duration::ZERO) => match trylock_pi(word, SHARED) {
+                Err(Errno::AGAIN | Errno::DEADLK) => Err(Errno::TIMEDOUT),
+                answer => answer.map(drop),
+            },
+            Some(left) => match lock_pi2(word, SHARED, later(left).as_ref()) {
+                // Before Linux 5.14 there is only the one that goes by the clock on the wall.
+                Err(Errno::NOSYS) => {
+                    lock_pi(word, SHARED, from_now(ClockId::Realtime, left).as_ref())
+                }
+                answer => answer,
+            },
+        };
+        match asked {
+            Ok(()) => Handover::Ours,
+            Err(Errno::INTR | Errno::AGAIN) => Handover::Again,
+            Err(Errno::TIMEDOUT) => Handover::TimedOut,
+            Err(Errno::SRCH) => Handover::NoOwner,
+            Err(Errno::DEADLK) => Handover::Cycle,
+            Err(Errno::INVAL | Errno::PERM) => Handover::Disagrees,
+            Err(Errno::NOSYS) => Handover::Unsupported,
+            Err(_) => Handover::Gone,
+        }
+    }
+
+    /// Gives back a priority-inheriting lock for which somebody waits.
+    pub(crate) fn unlock_inheriting(word: &AtomicU32) {
+        // Another answer than "again" means that it is not ours any more, or that the page is gone.
+        while matches!(unlock_pi(word, SHARED), Err(Errno::AGAIN | Errno::INTR)) {}
+    }
+
     /// The monotonic time `left` from now; none when the clock has no such time.
     fn later(left: Duration) -> Option<Timespec> {
-        let now = clock_gettime(ClockId::Monotonic);
+        from_now(ClockId::Monotonic, left)
+    }
+
+    fn from_now(clock: ClockId, left: Duration) -> Option<Timespec> {
+        let now = clock_gettime(clock);
         let nanoseconds = now.tv_nsec + i64::from(left.subsec_nanos());
         let seconds = i64::try_from(left.as_secs()).ok()?;
         Some(Timespec {
@@ -158,7 +237,9 @@ mod kernel {
 }
 #[cfg(not(loom))]
 #[allow(unused_imports)] // for the flavours with many ends
-pub(crate) use kernel::{MOST_WORDS, clear_and_wake, wait, wait_any, wake};
+pub(crate) use kernel::{
+    MOST_WORDS, clear_and_wake, lock_inheriting, nap, unlock_inheriting, wait, wait_any, wake,
+};
 
 #[cfg(loom)]
 mod model {
@@ -168,10 +249,15 @@ mod model {
     use loom::sync::{Arc, Mutex};
     use loom::thread::{Thread, current, park};
 
-    use super::{AtomicU32, Deadline, Sleep};
+    use super::{AtomicU32, Deadline, Handover, Sleep};
+
+    const DIED: u32 = 0x4000_0000;
+    const WAITERS: u32 = 0x8000_0000;
 
     struct Sleeper {
         thread: Thread,
+        /// Of one who is to be made the owner.
+        id: u32,
         woken: Arc<AtomicBool>,
     }
 
@@ -196,6 +282,7 @@ mod model {
         let woken = Arc::new(AtomicBool::new(false));
         let sleeper = Sleeper {
             thread: current(),
+            id: 0,
             woken: woken.clone(),
         };
         queues.entry(key(word)).or_default().push(sleeper);
@@ -204,6 +291,70 @@ mod model {
             park();
         }
         Sleep::Woken
+    }
+
+    pub(crate) fn lock_inheriting(word: &AtomicU32, me: u32, deadline: Deadline) -> Handover {
+        let mut queues = QUEUES.lock().expect("a model");
+        loop {
+            let seen = word.load(Ordering::SeqCst);
+            let queue = queues.entry(key(word)).or_default();
+            let (free, last) = (seen & !(DIED | WAITERS) == 0, queue.is_empty());
+            if !free && deadline.passed() {
+                return Handover::TimedOut;
+            }
+            let to = match (free, last) {
+                (true, true) => me | seen & DIED,
+                (true, false) => me | seen & DIED | WAITERS,
+                (false, _) => seen | WAITERS,
+            };
+            if word
+                .compare_exchange(seen, to, Ordering::SeqCst, Ordering::SeqCst)
+                .is_err()
+            {
+                continue;
+            }
+            if free {
+                return Handover::Ours;
+            }
+            let woken = Arc::new(AtomicBool::new(false));
+            queue.push(Sleeper {
+                thread: current(),
+                id: me,
+                woken: woken.clone(),
+            });
+            drop(queues);
+            while !woken.load(Ordering::Acquire) {
+                park();
+            }
+            return Handover::Ours;
+        }
+    }
+
+    pub(crate) fn unlock_inheriting(word: &AtomicU32) {
+        hand_over(word, 0);
+    }
+
+    /// What the kernel does with a priority-inheriting lock whose holder was killed.
+    pub(crate) fn bury_inheriting(word: &AtomicU32) {
+        hand_over(word, DIED);
+    }
+
+    fn hand_over(word: &AtomicU32, mark: u32) {
+        let mut queues = QUEUES.lock().expect("a model");
+        let queue = queues.entry(key(word)).or_default();
+        if queue.is_empty() {
+            return word.store(mark, Ordering::SeqCst);
+        }
+        let next = queue.remove(0);
+        let more = if queue.is_empty() { 0 } else { WAITERS };
+        word.store(next.id | mark | more, Ordering::SeqCst);
+        next.woken.store(true, Ordering::Release);
+        next.thread.unpark();
+    }
+
+    /// A model has no time: whoever naps sleeps until it is woken.
+    pub(crate) fn nap(word: &AtomicU32, expected: u32, _limit: std::time::Duration) -> Sleep {
+        wait(word, expected, Deadline::Never)
     }
 
     pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
@@ -244,6 +395,7 @@ mod model {
         for (word, _) in words {
             let sleeper = Sleeper {
                 thread: current(),
+                id: 0,
                 woken: woken.clone(),
             };
             queues.entry(key(word)).or_default().push(sleeper);
@@ -257,7 +409,10 @@ mod model {
 }
 #[cfg(loom)]
 #[allow(unused_imports)] // as above
-pub(crate) use model::{MOST_WORDS, clear_and_wake, wait, wait_any, wake};
+pub(crate) use model::{
+    MOST_WORDS, bury_inheriting, clear_and_wake, lock_inheriting, nap, unlock_inheriting, wait,
+    wait_any, wake,
+};
 
 #[cfg(all(test, not(loom)))]
 mod tests {

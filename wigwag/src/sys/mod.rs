@@ -6,6 +6,7 @@
 
 pub(crate) mod ancillary;
 pub(crate) mod atomic;
+pub(crate) mod bus_error;
 pub(crate) mod connect;
 pub(crate) mod copy;
 pub(crate) mod fcntl;
@@ -31,6 +32,7 @@ pub(crate) mod signal;
 pub(crate) mod sigpipe;
 pub(crate) mod unix_name;
 pub(crate) mod unix_path;
+pub(crate) mod vanished;
 pub(crate) mod vmsplice;
 
 /// The `errno` of the system call that just failed through libc.

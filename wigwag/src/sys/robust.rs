@@ -38,7 +38,7 @@ pub(crate) struct Link {
     next: Next,
 }
 
-/// The part the kernel follows; bit 0 of a pointer to it marks libc's priority-inheriting locks.
+/// The part the kernel follows; bit 0 of a pointer to it marks a priority-inheriting lock.
 type Next = AtomicPtr<Untyped>;
 #[repr(transparent)]
 pub(crate) struct Untyped(());
@@ -51,8 +51,39 @@ impl Link {
         }
     }
 
-    fn entry(&self) -> *mut Untyped {
-        std::ptr::from_ref(&self.next).cast_mut().cast()
+    /// As the node of a lock whose word alone says all.
+    #[inline(always)]
+    pub(crate) fn plain(&self) -> Node<'_> {
+        Node { link: self, tag: 0 }
+    }
+
+    /// As the node of a lock that the kernel hands over itself, since it lends priorities.
+    #[inline(always)]
+    pub(crate) fn inheriting(&self) -> Node<'_> {
+        Node {
+            link: self,
+            tag: INHERITS,
+        }
+    }
+}
+
+/// The bit of an entry that tells the kernel of a priority-inheriting lock.
+const INHERITS: usize = 1;
+
+/// A link and which kind of lock it is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'a> {
+    link: &'a Link,
+    tag: usize,
+}
+
+impl Node<'_> {
+    #[inline(always)]
+    fn entry(self) -> *mut Untyped {
+        let next: *const Next = &raw const self.link.next;
+        next.cast_mut()
+            .cast::<Untyped>()
+            .map_addr(|address| address | self.tag)
     }
 }
 
@@ -224,11 +255,11 @@ impl Current {
     /// From here until the next `begin` or [`end`](Self::end) the kernel looks at this lock too, linked or not.
     ///
     /// # Safety
-    /// The thread has a list. `link` lies [`NEXT`] bytes into a lock, and stays mapped until `end`.
+    /// The thread has a list. The link lies [`NEXT`] bytes into a lock, and stays mapped until `end`.
     #[inline(always)]
-    pub(crate) unsafe fn begin(self, link: &Link) {
+    pub(crate) unsafe fn begin(self, node: Node<'_>) {
         // SAFETY: the head is libc's for this thread, which is the calling one as `Current` does not leave it.
-        unsafe { (*self.head).pending.store(link.entry(), Ordering::Relaxed) };
+        unsafe { (*self.head).pending.store(node.entry(), Ordering::Relaxed) };
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -237,11 +268,11 @@ impl Current {
     /// # Safety
     /// As for `begin`.
     #[inline(always)]
-    pub(crate) unsafe fn begin_again(self, link: &Link) {
+    pub(crate) unsafe fn begin_again(self, node: Node<'_>) {
         // SAFETY: as for `begin`.
         unsafe {
-            if (*self.head).pending.load(Ordering::Relaxed) != link.entry() {
-                self.begin(link);
+            if (*self.head).pending.load(Ordering::Relaxed) != node.entry() {
+                self.begin(node);
             }
         }
         compiler_fence(Ordering::SeqCst);
@@ -267,15 +298,15 @@ impl Current {
     /// # Safety
     /// After `begin` of this lock; it is not linked, and stays mapped while it is.
     #[inline(always)]
-    pub(crate) unsafe fn link(self, link: &Link) {
+    pub(crate) unsafe fn link(self, node: Node<'_>) {
         // SAFETY: the head as for `begin`. What the list links are nodes of locks that this thread holds, libc's
         // or ours, which stay mapped while they are held; libc's have `prev` in the word before `next` too.
         unsafe {
             let first = (*self.head).list.load(Ordering::Relaxed);
-            link.next.store(first, Ordering::Relaxed);
+            node.link.next.store(first, Ordering::Relaxed);
             match self.prev_of(first) {
                 Some(prev) => {
-                    (*prev).store(link.entry().cast(), Ordering::Relaxed);
+                    (*prev).store(untagged(node.entry()).cast(), Ordering::Relaxed);
                     OWN.with(|own| own.room.set(own.room.get() - 1));
                 }
                 // The only one: what was counted before is over. A store is saved where none is needed.
@@ -286,7 +317,7 @@ impl Current {
                 }),
             }
             compiler_fence(Ordering::SeqCst);
-            (*self.head).list.store(link.entry(), Ordering::Relaxed);
+            (*self.head).list.store(node.entry(), Ordering::Relaxed);
         }
     }
 
@@ -295,19 +326,19 @@ impl Current {
     /// # Safety
     /// Between `begin` and `end` of this lock, which this thread linked, through the same mapping.
     #[inline(always)]
-    pub(crate) unsafe fn unlink(self, link: &Link) {
+    pub(crate) unsafe fn unlink(self, node: Node<'_>) {
         // SAFETY: as for `link`; the neighbours of a linked node are linked nodes or the head.
         unsafe {
-            let next = link.next.load(Ordering::Relaxed);
+            let next = node.link.next.load(Ordering::Relaxed);
             let next_knows = self.prev_of(next);
-            if (*self.head).list.load(Ordering::Relaxed) == link.entry() {
+            if (*self.head).list.load(Ordering::Relaxed) == node.entry() {
                 (*self.head).list.store(next, Ordering::Relaxed);
                 if let Some(prev_of_next) = next_knows {
                     (*prev_of_next).store(self.head.cast_mut().cast(), Ordering::Relaxed);
                     OWN.with(|own| own.room.set(own.room.get() + 1));
                 }
             } else {
-                let prev = link.prev.load(Ordering::Relaxed);
+                let prev = node.link.prev.load(Ordering::Relaxed);
                 if let Some(prev_of_next) = next_knows {
                     (*prev_of_next).store(prev, Ordering::Relaxed);
                 }

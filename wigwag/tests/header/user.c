@@ -64,15 +64,15 @@ int main(int argc, char **argv)
     if (fd < 0)
         return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (wigwag_value(fd, sizeof(struct table) + 64, 0) || errno != EINVAL)
-        return 3; /* a value of another size must be refused */
-    if (wigwag_value(fd, sizeof(struct table), 12345) || errno != EINVAL)
-        return 4; /* and another layout */
     struct table *t = (struct table *)wigwag_value(fd, sizeof *t, 0);
     if (!t) {
         printf("errno %d\n", errno);
         return 1;
     }
+    if (wigwag_value(fd, sizeof(struct table) + 64, 0) || errno != EINVAL)
+        return 3; /* a value of another size must be refused */
+    if (wigwag_value(fd, sizeof(struct table), 12345) || errno != EINVAL)
+        return 4; /* and another layout */
     printf("%zu\n", sizeof *t);
     char line[64], verb[32], what[32];
     while (fgets(line, sizeof line, stdin)) {

@@ -93,25 +93,89 @@ pub const SCENES: &[Scene] = &[
         act,
         course: barged_and_killed,
     },
+    Scene {
+        gate: "inheriting mutex",
+        name: "owner, nobody waits",
+        sample: 40,
+        make: make_inheriting,
+        act,
+        course: alone,
+    },
+    Scene {
+        gate: "inheriting mutex",
+        name: "owner, one waits",
+        sample: 40,
+        make: make_inheriting,
+        act,
+        course: with_a_waiter,
+    },
+    Scene {
+        gate: "inheriting mutex",
+        name: "woken waiter, another waits",
+        sample: 30,
+        make: make_inheriting,
+        act,
+        course: woken,
+    },
+    Scene {
+        gate: "inheriting mutex",
+        name: "repair after a death",
+        sample: 40,
+        make: make_inheriting,
+        act,
+        course: repairing,
+    },
+    Scene {
+        gate: "watched inheriting mutex",
+        name: "owner, nobody waits",
+        sample: 40,
+        make: make_watched_inheriting,
+        act,
+        course: alone,
+    },
+    Scene {
+        gate: "watched inheriting mutex",
+        name: "owner, one waits",
+        sample: 40,
+        make: make_watched_inheriting,
+        act,
+        course: with_a_waiter,
+    },
+    Scene {
+        gate: "watched inheriting mutex",
+        name: "woken waiter, another waits",
+        sample: 30,
+        make: make_watched_inheriting,
+        act,
+        course: woken,
+    },
 ];
 
 /// Longer than the longest nap, and than anything on a loaded machine.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-fn table(name: &str, death: Death) -> Box<dyn Any> {
+fn table(name: &str, death: Death, pair: Mutex<Pair>) -> Box<dyn Any> {
     let options = Options::new().temporary(true).death(death);
-    let value = Table {
-        pair: Mutex::new(Pair { a: 0, b: 0 }),
-    };
+    let value = Table { pair };
     Box::new(options.create(format!("/{name}"), value).expect("create"))
 }
 
+const EQUAL: Pair = Pair { a: 0, b: 0 };
+
 fn make(name: &str) -> Box<dyn Any> {
-    table(name, Death::Kernel)
+    table(name, Death::Kernel, Mutex::new(EQUAL))
 }
 
 fn make_watched(name: &str) -> Box<dyn Any> {
-    table(name, Death::Watched)
+    table(name, Death::Watched, Mutex::new(EQUAL))
+}
+
+fn make_inheriting(name: &str) -> Box<dyn Any> {
+    table(name, Death::Kernel, Mutex::inheriting(EQUAL))
+}
+
+fn make_watched_inheriting(name: &str) -> Box<dyn Any> {
+    table(name, Death::Watched, Mutex::inheriting(EQUAL))
 }
 
 fn of(object: &dyn Any) -> &Mutex<Pair> {
@@ -135,6 +199,7 @@ fn act(part: &str, object: &str) {
     let mutex = &table.pair;
     // What a thread does once only is not what is looked at.
     drop(Mutex::new(()).lock());
+    drop(Mutex::inheriting(()).lock());
     match part {
         "owner" => {
             begin();

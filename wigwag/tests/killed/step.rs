@@ -149,7 +149,7 @@ impl Victim {
         // The bytes of `syscall`.
         code & 0xffff == 0x050f
             && registers.rax == libc::SYS_futex.cast_unsigned()
-            && matches!(registers.rsi & 0x7f, 0 | 9)
+            && matches!(registers.rsi & 0x7f, 0 | 6 | 9 | 13)
     }
 
     /// Lets it run into the futex on which it waits, and returns when it sleeps there.
@@ -181,9 +181,9 @@ impl Victim {
         let operation = words
             .nth(1)
             .and_then(|word| i64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
-        // FUTEX_WAIT or FUTEX_WAIT_BITSET
+        // FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_LOCK_PI2
         number == Some(libc::SYS_futex)
-            && operation.is_some_and(|operation| matches!(operation & 0x7f, 0 | 9))
+            && operation.is_some_and(|operation| matches!(operation & 0x7f, 0 | 6 | 9 | 13))
     }
 
     fn sleeps(&self) -> bool {

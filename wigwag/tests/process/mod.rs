@@ -347,18 +347,30 @@ pub fn compiled(
     source: &str,
     flags: &[&str],
 ) -> std::path::PathBuf {
+    compiled_by("cc", "gcc", directory, name, source, flags)
+}
+
+/// The same by another compiler, from this package.
+pub fn compiled_by(
+    compiler: &str,
+    package: &str,
+    directory: &Directory,
+    name: &str,
+    source: &str,
+    flags: &[&str],
+) -> std::path::PathBuf {
     let (input, output) = (directory.file(&format!("{name}.c")), directory.file(name));
     std::fs::write(&input, source).expect("write the C program");
-    let result = foreign("cc", "gcc")
+    let result = foreign(compiler, package)
         .args(["-O1", "-Wall", "-o"])
         .arg(&output)
         .arg(&input)
         .args(flags)
         .output()
-        .expect("run cc");
+        .expect("run the compiler");
     assert!(
         result.status.success(),
-        "cc: {}",
+        "{compiler}: {}",
         String::from_utf8_lossy(&result.stderr)
     );
     output

@@ -3,7 +3,9 @@
 //! A structure is believed only if all its fields make sense and its owner is a living thread that can reach the word. What
 //! fits none is "a futex": any thread that can write the word may wake the waiter. That is always safe.
 
+mod channel;
 mod glibc;
+mod mailbox;
 mod musl;
 mod owner;
 mod rust;
@@ -85,6 +87,9 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
 /// Blocked in futex_wait(2) or futex_waitv(2), which have other arguments.
 pub(super) fn waiting_new(ask: &Ask<'_>) -> State {
     if ask.sys == Sys::FutexWaitv {
+        if let Some(need) = channel::any(ask) {
+            return need.limited(ask.arg(3) != 0).wait();
+        }
         if ask.arg(3) != 0 {
             return live("waits for futexes with a time limit");
         }
@@ -127,6 +132,9 @@ impl<'a> Word<'a> {
     }
 
     fn state(&self) -> State {
+        if let Some(need) = channel::need(self).or_else(|| mailbox::need(self)) {
+            return need.limited(self.limited).wait();
+        }
         if let Some(need) = wigwag::need(self) {
             return need.wait();
         }

@@ -1,35 +1,30 @@
 //! wigwag: this library's gates; the mutex keeps its owner in the word, and all waiters wake from time to time to look for the dead.
 //!
-//! Such a nap has a time limit that is none: whoever wakes sleeps again. A real limit cannot be told from a nap by one
-//! sleep, but naps grow to half a second and stay so, and a real one is never that long unless the wait is longer still.
+//! Such a nap has a time limit that is none: whoever wakes sleeps again. It shows in the call: a nap is a `FUTEX_WAIT`,
+//! whose limit is relative, and the caller's own limit is the absolute one of a `FUTEX_WAIT_BITSET`.
 
-use super::{Place, TID, WAIT_BITSET, WAITERS, Word};
+use super::{Place, TID, WAIT, WAITERS, Word};
 use crate::graph::{Outside, Tier};
-use crate::proc::SchedClock;
 use crate::waits::ask::Need;
-use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 /// The longest nap (`wigwag::gate::watch::LONGEST_NAP`).
 const LONGEST_NAP: Duration = Duration::from_millis(500);
-/// How exactly the time a thread fell asleep is known: the scheduler's clock may differ between the processors of a
-/// virtual machine. The nap before the longest is 320 ms.
-const BLUR: Duration = Duration::from_millis(80);
 /// The first bytes of every segment.
 const MAGIC: [u8; 8] = *b"wigwag\r\n";
 
 /// The gate of ours that the word belongs to.
 pub(super) fn need(word: &Word<'_>) -> Option<Need> {
-    // Ours never call a word private, and measure time by the monotonic clock.
-    let ours = word.command == WAIT_BITSET && !word.realtime && !word.private && word.limited;
+    // Ours never call a word private.
+    let ours = word.command == WAIT && !word.private && word.limited;
     if !ours {
         return None;
     }
-    let left = left(word)?;
-    if left > LONGEST_NAP {
+    let nap = nap(word)?;
+    if nap > LONGEST_NAP {
         return None;
     }
-    let mut need = mutex(word).or_else(|| gate(word, left))?;
+    let mut need = mutex(word).or_else(|| gate(word, nap))?;
     need.naps = true;
     Some(need)
 }
@@ -48,7 +43,7 @@ fn mutex(word: &Word<'_>) -> Option<Need> {
 }
 
 /// Any other gate: it records no owner, or not in its word.
-fn gate(word: &Word<'_>, left: Duration) -> Option<Need> {
+fn gate(word: &Word<'_>, nap: Duration) -> Option<Need> {
     let in_a_segment = match word.place {
         // Private memory that is not called private is a sign by itself.
         Place::Private { .. } => true,
@@ -61,7 +56,7 @@ fn gate(word: &Word<'_>, left: Duration) -> Option<Need> {
             word.ask.bytes(first.start, MAGIC.len())? == MAGIC
         }
     };
-    if !in_a_segment || (slept(word)? + left).abs_diff(LONGEST_NAP) > BLUR {
+    if !in_a_segment || nap != LONGEST_NAP {
         return None;
     }
     let mut need = word.anybody(
@@ -77,25 +72,8 @@ fn gate(word: &Word<'_>, left: Duration) -> Option<Need> {
     Some(need)
 }
 
-/// Time left of the nap.
-fn left(word: &Word<'_>) -> Option<Duration> {
+/// How long it sleeps at most.
+fn nap(word: &Word<'_>) -> Option<Duration> {
     let [seconds, _, nanoseconds, _] = word.ask.words::<4>(word.ask.arg(3))?;
-    let now = clock_gettime(ClockId::Monotonic);
-    let now = Duration::new(now.tv_sec.try_into().ok()?, now.tv_nsec.try_into().ok()?);
-    Some(Duration::new(seconds.into(), nanoseconds).saturating_sub(now))
-}
-
-/// How long the thread has slept.
-fn slept(word: &Word<'_>) -> Option<Duration> {
-    let machine = word.ask.machine;
-    let process = machine.open(word.ask.seen.pid).ok()?;
-    let last_ran = process
-        .task(word.ask.thread.tid)
-        .last_ran(&mut machine.scratch())
-        .ok()?;
-    Some(
-        SchedClock::now(&mut machine.scratch())
-            .ok()?
-            .since(last_ran),
-    )
+    Some(Duration::new(seconds.into(), nanoseconds))
 }

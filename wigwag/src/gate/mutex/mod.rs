@@ -6,7 +6,7 @@
 //!
 //! The same type works between threads (on the stack, in an `Arc`, in a `static`) and, in a
 //! [`Segment`](crate::memory::Segment), between processes. Its word holds the owner's thread id as the kernel's robust
-//! futexes do. Not to be used in signal handlers. After `fork` the child owns nothing.
+//! futexes do. [`Mutex::inheriting`] makes one for threads of unlike real-time priority. Not to be used in signal handlers. After `fork` the child owns nothing.
 //!
 //! ```
 //! use wigwag::gate::{Lock, Mutex};
@@ -35,11 +35,22 @@ pub(in crate::gate) mod raw;
 pub use self::raw::Cause;
 use self::raw::{Raw, Taken};
 use crate::error::{Kind, Result};
+use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, layout};
 use crate::sys::atomic::const_unless_loom;
 use crate::sys::robust;
 use crate::wait::Wait;
+
+/// The facts.
+pub const FACILITY: Facility = Facility {
+    id: "mutex",
+    title: "mutex",
+    noun: "mutex",
+    carries: "one owner; survives the owner's death",
+    man: "pthread_mutexattr_setrobust(3)",
+    ..super::IN_A_SEGMENT
+};
 
 /// A value that one thread at a time may use.
 #[doc(alias = "pthread_mutex_t")]
@@ -76,6 +87,22 @@ impl<T> Mutex<T> {
         #[must_use]
         pub const fn new(value: T) -> Self {
             Mutex { raw: Raw::new(), value: UnsafeCell::new(value) }
+        }
+    }
+
+    const_unless_loom! {
+        /// A free one of which the holder runs with the priority of the most urgent thread that waits for it.
+        ///
+        /// For threads under a real-time policy (`sched(7)`): else one of middle priority that keeps a holder of low
+        /// priority from its core keeps one of high priority waiting, for as long as it likes. Everything else is the same,
+        /// but: the kernel hands it over to the most urgent waiter, so a contended one changes hands by a switch each time
+        /// and is several times slower; nobody spins; a circle of threads that wait for each other's such mutexes is
+        /// found, and the one who would close it gets `Deadlock`.
+        #[doc(alias = "PTHREAD_PRIO_INHERIT")]
+        #[doc(alias = "pthread_mutexattr_setprotocol")]
+        #[must_use]
+        pub const fn inheriting(value: T) -> Self {
+            Mutex { raw: Raw::inheriting(), value: UnsafeCell::new(value) }
         }
     }
 
@@ -159,7 +186,7 @@ impl<T> Mutex<T> {
     }
 
     /// How many wait for it; old by the time it is read. A waiter that was killed counts until the next
-    /// thousand unlocks that wake nobody.
+    /// thousand unlocks that wake nobody. Of an [`inheriting`](Self::inheriting) one, 1 when anybody does.
     #[must_use]
     pub fn waiters(&self) -> u32 {
         self.raw.waiters()

@@ -14,9 +14,12 @@
 //! that fault). Here the third sees the count and puts the mark back. A kill leaves the count too high, never too low;
 //! an unlock that wakes nobody often enough takes it back to zero.
 //!
+//! A mutex that inherits priorities has the same words and another protocol, that of the kernel: [`inheriting`].
+//!
 //! Both marks are set before any sleep, the kernel compares the whole word before it lets anybody sleep,
 //! and every sleep ends after [`LONGEST_NAP`](crate::gate::watch::LONGEST_NAP) at most.
 
+mod inheriting;
 mod waiter;
 
 use self::waiter::Waiter;
@@ -43,6 +46,8 @@ const STRIKES: u32 = 1000;
 const PROCESS: u32 = 0;
 const KERNEL: u32 = 1;
 const WATCHED: u32 = 2;
+/// Added to those: the kernel hands it over, and lends its owner the priority of who waits.
+const INHERITS: u32 = 4;
 
 /// `cause`: why `DIED` is set.
 const DEATH: u32 = 0;
@@ -99,10 +104,16 @@ const _: () = {
 impl<const LIST: bool> Raw<LIST> {
     const_unless_loom! {
         pub(in crate::gate) const fn new() -> Self {
+            Self::in_mode(PROCESS)
+        }
+    }
+
+    const_unless_loom! {
+        const fn in_mode(mode: u32) -> Self {
             Raw {
                 word: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
-                mode: AtomicU32::new(PROCESS),
+                mode: AtomicU32::new(mode),
                 cause: AtomicU32::new(DEATH),
                 holder: AtomicU64::new(0),
                 link: Link::new(),
@@ -118,11 +129,13 @@ impl<const LIST: bool> Raw<LIST> {
         self.word.store(0, Ordering::Relaxed);
         self.waiters.store(0, Ordering::Relaxed);
         self.holder.store(0, Ordering::Relaxed);
+        self.cause.store(DEATH, Ordering::Relaxed);
         let mode = match death {
             crate::shared::Death::Kernel => KERNEL,
             crate::shared::Death::Watched => WATCHED,
         };
-        self.mode.store(mode, Ordering::Release);
+        let inherits = self.mode.load(Ordering::Relaxed) & INHERITS;
+        self.mode.store(mode | inherits, Ordering::Release);
     }
 
     #[inline(always)]
@@ -142,6 +155,9 @@ impl<const LIST: bool> Raw<LIST> {
             return false;
         }
         if mode != KERNEL {
+            if mode & INHERITS != 0 {
+                return false;
+            }
             let taken = self.exchange(0, me.tid());
             if taken {
                 self.taken(me, mode, 0);
@@ -152,7 +168,7 @@ impl<const LIST: bool> Raw<LIST> {
             return false;
         }
         // SAFETY: room means a list. The link is that of this lock, which outlives the call.
-        unsafe { me.begin(&self.link) };
+        unsafe { me.begin(self.link.plain()) };
         let taken = self.exchange(0, me.tid());
         if taken {
             self.taken(me, KERNEL, 0);
@@ -197,7 +213,7 @@ impl<const LIST: bool> Raw<LIST> {
         }
         if mode == KERNEL {
             // SAFETY: between begin and end, the lock is ours and not linked; a guard keeps it mapped.
-            unsafe { me.link(&self.link) };
+            unsafe { me.link(self.link.plain()) };
         } else if mode == WATCHED {
             self.sign();
         }
@@ -276,6 +292,9 @@ impl<const LIST: bool> Raw<LIST> {
         }
         let mode = self.mode();
         if mode != KERNEL {
+            if mode & INHERITS != 0 {
+                return self.leave_inheriting(me, mode);
+            }
             if mode == WATCHED {
                 self.holder.store(0, Ordering::Relaxed);
             }
@@ -286,8 +305,8 @@ impl<const LIST: bool> Raw<LIST> {
         }
         // SAFETY: this thread took it in this mode, so it has a list and linked the lock, through this reference.
         unsafe {
-            me.begin_again(&self.link);
-            me.unlink(&self.link);
+            me.begin_again(self.link.plain());
+            me.unlink(self.link.plain());
         }
         if self.swap(word) {
             return self.wake_and_end(me);
@@ -342,7 +361,7 @@ impl<const LIST: bool> Raw<LIST> {
     #[cold]
     pub(in crate::gate) fn wait(&self, me: Current, wait: Wait) -> Result<Taken> {
         let mode = self.mode();
-        if mode == KERNEL {
+        if mode & !INHERITS == KERNEL {
             if !me.has_list() {
                 let why = "the kernel has no robust list of this thread";
                 return Err(Error::new(Kind::Unsupported, "lock", NOUN, "", why)
@@ -352,8 +371,13 @@ impl<const LIST: bool> Raw<LIST> {
                 let why = format!("this thread holds {} mutexes already", robust::MOST_HELD);
                 return Err(Error::new(Kind::Limit, "lock", NOUN, "", why));
             }
+        }
+        if mode & INHERITS != 0 {
+            return self.wait_inheriting(me, mode, wait);
+        }
+        if mode == KERNEL {
             // SAFETY: it has a list; the link is that of this lock, which outlives the call.
-            unsafe { me.begin(&self.link) };
+            unsafe { me.begin(self.link.plain()) };
         }
         let mut waiter = Waiter {
             raw: self,
@@ -460,6 +484,9 @@ impl<const LIST: bool> Raw<LIST> {
     /// What the kernel does when the holder is killed.
     #[cfg(loom)]
     pub(in crate::gate) fn die(&self) {
+        if self.mode() & INHERITS != 0 {
+            return futex::bury_inheriting(&self.word);
+        }
         let word = self.word.load(Ordering::SeqCst);
         if self
             .word
@@ -562,6 +589,10 @@ impl<const LIST: bool> Raw<LIST> {
 
     /// How many wait or were killed waiting.
     pub(in crate::gate) fn waiters(&self) -> u32 {
+        if self.mode() & INHERITS != 0 {
+            // Only the kernel knows how many.
+            return u32::from(self.word.load(Ordering::Relaxed) & WAITERS != 0);
+        }
         self.waiters.load(Ordering::Relaxed) & COUNT
     }
 }

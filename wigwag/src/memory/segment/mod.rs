@@ -36,6 +36,8 @@ pub(crate) mod header;
 mod key;
 mod pages;
 mod place;
+#[cfg(not(loom))]
+pub(crate) mod probe;
 
 use self::file::{Value, Verb};
 use self::header::VALUE;

@@ -143,6 +143,11 @@ impl Roster {
     }
 
     fn joined(&self) {
+        self.stir();
+    }
+
+    /// Wakes all who listen to it: something happened that no peer of theirs tells them.
+    pub(crate) fn stir(&self) {
         self.joins.fetch_add(1, Ordering::SeqCst);
         futex::wake(&self.joins, u32::MAX);
     }

@@ -5,6 +5,7 @@
 //! | one sends, one receives, as fast as the memory | [`one_to_one`] |
 //! | one sends, and every receiver gets every value | [`broadcast`] |
 //! | only the newest value counts; nobody waits for anybody | [`latest`] |
+//! | many send, many receive, each value once | [`many_to_many`] |
 //!
 //! What all promise: a value is seen whole or not at all; the death of a process at any instruction loses nothing that
 //! was accepted, blocks nobody, and is told to those who wait for it at once ([`Kind::Disconnected`](crate::Kind::Disconnected));
@@ -15,15 +16,17 @@
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
 //! by name, or by the descriptor, and takes its own.
 
-mod bell;
+pub(crate) mod address;
+pub(crate) mod bell;
 pub mod broadcast;
 mod element;
 mod ends;
 mod full;
 pub mod latest;
+pub mod many_to_many;
 pub mod one_to_one;
 mod options;
-mod region;
+pub(crate) mod region;
 mod scratch;
 mod waiting;
 
@@ -39,7 +42,7 @@ use crate::limit;
 /// The facts.
 pub const FACILITY: Facility = Facility {
     id: "channel",
-    title: "channel",
+    title: "channel (zero-copy ring)",
     noun: "channel",
     family: Family::Pattern,
     naming: Naming::Slash,
@@ -50,7 +53,7 @@ pub const FACILITY: Facility = Facility {
     reach: Reach::Host,
     pollable: true,
     named_by: "/name, or a descriptor",
-    lives: "its memory",
+    lives: "unlink or reboot",
     carries: "typed values or byte messages",
     limits: &[limit::OPEN_FILES, limit::MACHINE_FILES, limit::MAPS],
     guarantees: Guarantees {

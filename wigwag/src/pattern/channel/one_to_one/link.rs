@@ -16,8 +16,8 @@ use crate::sys::keeper::State;
 use crate::wait::Deadline;
 
 /// The seats.
-const SENDER: usize = 0;
-const RECEIVER: usize = 1;
+pub(crate) const SENDER: usize = 0;
+pub(crate) const RECEIVER: usize = 1;
 
 /// One side of a channel.
 #[derive(Debug)]
@@ -207,7 +207,7 @@ impl Side {
     }
 
     #[cold]
-    fn disconnected(&self) -> Error {
+    pub(super) fn disconnected(&self) -> Error {
         let why = match self.cursor.role() {
             Role::Sender => "it is full, and its receiver has left or was killed",
             Role::Receiver => "it is empty, and its sender has left or was killed",

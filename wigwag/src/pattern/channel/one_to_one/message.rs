@@ -23,6 +23,12 @@ fn record(len: usize) -> u64 {
     (len as u64 + LENGTH as u64).next_multiple_of(RECORD)
 }
 
+/// The longest message that fits into a ring of so many bytes; more than 4 GiB have no length.
+#[inline(always)]
+pub(super) fn longest(capacity: u64) -> usize {
+    (capacity as usize - LENGTH).min(u32::MAX as usize - 8)
+}
+
 /// Where the record at a position begins; all of it lies behind this.
 #[inline(always)]
 fn place(side: &Side, position: u64) -> *mut u8 {
@@ -46,8 +52,7 @@ impl Sender<[u8]> {
     #[must_use]
     #[inline(always)]
     pub fn longest(&self) -> usize {
-        // More than 4 GiB have no length.
-        (self.side.capacity() as usize - LENGTH).min(u32::MAX as usize - 8)
+        longest(self.side.capacity())
     }
 
     /// Sends one message; waits for room, unless the channel was made otherwise ([`Full`]).

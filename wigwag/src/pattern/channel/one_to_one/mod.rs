@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+mod bytes;
 #[cfg(not(loom))]
 mod cursor;
 #[cfg(loom)]
@@ -35,6 +36,7 @@ mod value;
 
 use self::cursor::Words;
 use self::link::Side;
+pub(crate) use self::link::{RECEIVER, SENDER};
 pub use self::message::{Message, MessageLoan, Messages};
 pub use self::value::{Batch, Loan, LoanMany, Received};
 use super::FACILITY;
@@ -245,6 +247,11 @@ macro_rules! both {
             #[must_use]
             pub fn is_connected(&self) -> bool {
                 self.side.is_connected()
+            }
+
+            /// The memory of the channel: its ends can be slept on.
+            pub(crate) fn region(&self) -> &Arc<Region> {
+                self.side.region()
             }
 
             /// Leaves the channel, as dropping does.

@@ -1,0 +1,416 @@
+//! Patterns: mailboxes and channels by the command, between its own processes.
+#![allow(clippy::unwrap_used)] // what tests share is test too
+
+mod command;
+#[path = "../../wigwag/tests/process/mod.rs"]
+mod process;
+
+use command::{Object, eventually, every_byte, wigwag};
+use process::{Directory, unique};
+use rustix::process::Signal;
+
+/// One object of `ls` or `show`, as JSON.
+fn shown(address: &str) -> serde_json::Value {
+    let json = wigwag(["show", "--json", address]).ends().code(0).out;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    json["objects"][0].clone()
+}
+
+/// A mailbox in shared memory, and one in a file.
+fn mailboxes(options: &str) -> (Directory, [Object; 2]) {
+    let directory = Directory::new();
+    let file = directory.file("box");
+    let made = [
+        Object::new(format!("mailbox:/{}{options}", unique("cli"))),
+        Object::new(format!("mailbox:{}{options}", file.display())),
+    ];
+    (directory, made)
+}
+
+#[test]
+fn a_letter_waits_for_whoever_fetches_it() {
+    let (_directory, made) = mailboxes("");
+    for mailbox in &made {
+        let body = every_byte(3968);
+        wigwag(["send", mailbox]).input(&body).ends().code(0);
+        wigwag(["send", "--nonblock", mailbox, "second"])
+            .ends()
+            .code(1)
+            .one_line(&["a letter lies in it"]);
+        wigwag(["send", "--timeout", "0.1", mailbox, "second"])
+            .ends()
+            .code(124)
+            .one_line(&["nobody fetched within the time"]);
+        assert_eq!(wigwag(["recv", "--raw", mailbox]).prints(), body);
+        wigwag(["recv", "--nonblock", mailbox]).ends().code(1);
+        wigwag(["send", mailbox, &"x".repeat(3969)])
+            .ends()
+            .code(2)
+            .one_line(&["3969 bytes, the longest has 3968"]);
+    }
+}
+
+#[test]
+fn many_letters_go_through_one_after_the_other() {
+    let (_directory, made) = mailboxes("?max_len=16");
+    for mailbox in &made {
+        let lines: String = (0..2000).map(|n| format!("letter {n}\n")).collect();
+        let receiver = wigwag(["recv", "-n", "2000", mailbox]).start();
+        wigwag(["send", "--lines", mailbox])
+            .input(&lines)
+            .ends()
+            .code(0);
+        assert_eq!(receiver.ends().code(0).out, lines.into_bytes());
+    }
+}
+
+#[test]
+fn a_letter_has_a_kind_and_no_priority() {
+    let mailbox = Object::new(format!("mailbox:/{}", unique("cli")));
+    wigwag(["send", "--type", "4294967295", &mailbox, "x"])
+        .ends()
+        .code(0);
+    let json = wigwag(["recv", "--json", &mailbox]).says();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["type"], &json["body"]),
+        (&4_294_967_295_u32.into(), &"x".into())
+    );
+    for odd in [
+        ["--type", "4294967296"],
+        ["--type", "-1"],
+        ["--priority", "1"],
+    ] {
+        let [option, value] = odd;
+        wigwag(["send", option, value, &mailbox, "x"])
+            .ends()
+            .code(2);
+    }
+    wigwag(["recv", "--type", "1", &mailbox]).ends().code(2);
+}
+
+#[test]
+fn it_is_listed_with_its_letter_and_removed_when_nobody_uses_it() {
+    let (_directory, made) = mailboxes("?max_len=64");
+    for mailbox in &made {
+        let receiver = wigwag(["recv", "-n", "2", mailbox]).start();
+        eventually("the fetcher sleeps", || {
+            shown(mailbox)["details"]["fetcher_asleep"] == true
+        });
+        let object = shown(mailbox);
+        assert_eq!(object["facility"], "mailbox");
+        assert_eq!(object["details"]["message_size"], 64);
+        assert_eq!(object["details"]["fetcher"], receiver.pid());
+        assert_eq!(
+            object["fill"][0],
+            serde_json::json!({"level": 0, "capacity": 1, "unit": "messages"})
+        );
+        assert_eq!(object["holders"][0]["pid"], receiver.pid());
+        wigwag(["rm", mailbox])
+            .ends()
+            .code(1)
+            .one_line(&["in use by wigwag"]);
+        wigwag(["send", mailbox, "one", "two"]).ends().code(0);
+        assert_eq!(receiver.ends().code(0).out, b"one\ntwo\n");
+    }
+    let [shared, file] = made;
+    wigwag(["send", &shared, "three"]).ends().code(0);
+    let object = shown(&shared.replace("mailbox:", "shm:"));
+    assert_eq!(
+        object["facility"], "mailbox",
+        "by the address of its memory"
+    );
+    assert_eq!(
+        (
+            &object["fill"][0]["level"],
+            &object["details"]["letters_posted"]
+        ),
+        (&1.into(), &3.into())
+    );
+    let leaks = wigwag(["ls", "--leaked", "--json", "mailbox"]).ends().out;
+    let leaks = String::from_utf8(leaks).unwrap();
+    assert!(
+        leaks.contains(&*shared) && leaks.contains("a letter is in it"),
+        "{leaks}"
+    );
+    assert!(!leaks.contains(&*file), "a file is kept: {leaks}");
+    for mailbox in [shared, file] {
+        wigwag(["rm", &mailbox]).ends().code(0);
+        wigwag(["show", &mailbox]).ends().code(1);
+        wigwag(["recv", &mailbox])
+            .ends()
+            .code(1)
+            .one_line(&["no such file"]);
+    }
+}
+
+#[test]
+fn what_is_no_mailbox_is_refused() {
+    let memory = Object::new(format!("shm:/{}?size=4096", unique("cli")));
+    let address = memory.replace("shm:", "mailbox:");
+    wigwag(["recv", "--nonblock", &address])
+        .ends()
+        .code(2)
+        .one_line(&["it holds no mailbox"]);
+    wigwag(["create", &address])
+        .ends()
+        .code(1)
+        .one_line(&["exists"]);
+    for (address, why) in [
+        ("mailbox:", "the name is empty"),
+        ("mailbox:box", "begin with a slash"),
+        ("mailbox:/x?max_len=much", "max_len=much"),
+        ("mailbox:/x?depth=3", "no such option"),
+        ("mailbox:/x?max_len=8G", "32 bits"),
+    ] {
+        wigwag(["create", address]).ends().code(2).one_line(&[why]);
+    }
+}
+
+#[test]
+fn messages_of_a_channel_wait_for_whoever_receives_them() {
+    let channel = Object::new(format!("channel:/{}?capacity=1M", unique("cli")));
+    let body = every_byte(1 << 19);
+    wigwag(["send", &channel, "one", "", "two words"])
+        .ends()
+        .code(0);
+    wigwag(["send", &channel]).input(&body).ends().code(0);
+    assert_eq!(
+        wigwag(["recv", "-n", "3", &channel]).says(),
+        "one\n\ntwo words\n"
+    );
+    assert_eq!(wigwag(["recv", "--raw", &channel]).prints(), body);
+    wigwag(["recv", "--nonblock", &channel]).ends().code(1);
+    wigwag(["recv", "--timeout", "0.1", &channel])
+        .ends()
+        .code(124);
+    wigwag(["send", &channel])
+        .input(every_byte(1 << 20))
+        .ends()
+        .code(2)
+        .one_line(&["longer than 1048572 bytes"]);
+}
+
+#[test]
+fn a_receiver_waits_for_the_first_sender_and_ends_with_the_last() {
+    let channel = Object::new(format!("channel:/{}", unique("cli")));
+    // Somebody was there before and is gone: that is not the end.
+    wigwag(["send", &channel, "zero"]).ends().code(0);
+    wigwag(["recv", &channel]).ends().code(0);
+    let receiver = wigwag(["recv", "--follow", &channel]).start();
+    eventually("the receiver is there", || {
+        shown(&channel)["details"]["receivers"] == serde_json::json!([receiver.pid()])
+    });
+    let lines: String = (0..5000).map(|n| format!("message {n}\n")).collect();
+    wigwag(["send", "--lines", &channel])
+        .input(&lines)
+        .ends()
+        .code(0);
+    let ended = receiver.ends().code(0);
+    assert!(ended.out == lines.into_bytes(), "{} bytes", ended.out.len());
+}
+
+#[test]
+fn a_sender_that_is_killed_ends_it_and_one_seat_is_for_one() {
+    let channel = Object::new(format!("channel:/{}", unique("cli")));
+    let mut sender = wigwag(["send", "--lines", &channel])
+        .with(|command| {
+            command.stdin(std::process::Stdio::piped());
+        })
+        .start();
+    let mut input = sender.child().stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"before the end\n").unwrap();
+    let receiver = wigwag(["recv", "-n", "2", &channel]).start();
+    eventually("the first was received", || {
+        let shown = shown(&channel);
+        shown["fill"][0]["level"] == 0
+            && shown["details"]["receivers"] == serde_json::json!([receiver.pid()])
+    });
+    wigwag(["send", "--nonblock", &channel, "me too"])
+        .ends()
+        .code(2)
+        .one_line(&["no seat for another sender", &sender.pid().to_string()]);
+    sender.signal(Signal::KILL);
+    let ended = receiver.ends().code(1);
+    assert_eq!(ended.out, b"before the end\n");
+    assert!(
+        ended.err.contains("all senders are gone after 1 of 2"),
+        "{}",
+        ended.err
+    );
+    drop(input);
+}
+
+#[test]
+fn what_is_full_does_what_it_was_made_for() {
+    for (full, code, says) in [
+        ("wait", 1, "full"),
+        ("fail", 1, "full"),
+        ("drop-newest", 0, ""),
+    ] {
+        let address = format!("channel:/{}?capacity=4096&full={full}", unique("cli"));
+        let channel = Object::new(address);
+        let body = "x".repeat(2040);
+        wigwag(["send", &channel, &body, &body]).ends().code(0);
+        let third = wigwag(["send", "--nonblock", &channel, &body])
+            .ends()
+            .code(code);
+        assert!(third.err.contains(says), "{full}: {}", third.err);
+        let dropped = shown(&channel)["details"]["dropped"].clone();
+        assert_eq!(dropped, u32::from(code == 0), "{full}");
+        wigwag(["recv", "-n", "2", &channel]).ends().code(0);
+    }
+}
+
+#[test]
+fn a_channel_is_listed_with_its_ends_and_what_waits_and_removed_when_they_are_gone() {
+    let channel = Object::new(format!("channel:/{}?full=fail", unique("cli")));
+    wigwag(["send", &channel, "one", "two"]).ends().code(0);
+    let object = shown(&channel);
+    assert_eq!(object["facility"], "channel");
+    let facts = [
+        ("flavour", "one-to-one"),
+        ("carries", "messages"),
+        ("when_full", "fail"),
+    ];
+    for (fact, is) in facts {
+        assert_eq!(object["details"][fact], is, "{object:#}");
+    }
+    assert_eq!(
+        object["fill"][0],
+        serde_json::json!({"level": 16, "capacity": 65536, "unit": "bytes"})
+    );
+    assert_eq!(object["fill"][1]["level"], 2);
+    assert_eq!(object["leak"]["kind"], "unused");
+    let receiver = wigwag(["recv", "-n", "3", &channel]).start();
+    eventually("it is received", || {
+        shown(&channel)["fill"][1]["level"] == 0
+    });
+    wigwag(["rm", &channel])
+        .ends()
+        .code(1)
+        .one_line(&["in use by wigwag"]);
+    receiver.signal(Signal::KILL);
+    assert_eq!(receiver.ends().status.code(), None);
+    let object = shown(&channel);
+    assert_eq!(
+        object["details"]["killed"].as_array().map(Vec::len),
+        Some(1),
+        "{object:#}"
+    );
+    let listed = wigwag(["rm", "--leaked", "--dry-run"]).says();
+    assert!(listed.lines().any(|line| line == &*channel), "{listed}");
+    // The next one takes the place of the dead.
+    wigwag(["send", &channel, "three"]).ends().code(0);
+    assert_eq!(wigwag(["recv", &channel]).says(), "three\n");
+    wigwag(["rm", &channel]).ends().code(0);
+    wigwag(["recv", &channel])
+        .ends()
+        .code(1)
+        .one_line(&["no such file"]);
+}
+
+#[test]
+fn a_channel_for_programs_that_trust_nobody_is_used_like_any_other() {
+    let channel = Object::new(format!("channel:/{}?trust=nobody", unique("cli")));
+    let body = every_byte(5000);
+    wigwag(["send", &channel]).input(&body).ends().code(0);
+    assert_eq!(wigwag(["recv", "--raw", &channel]).prints(), body);
+}
+
+#[test]
+fn what_is_no_channel_of_bytes_is_refused() {
+    let memory = Object::new(format!("shm:/{}?size=65536", unique("cli")));
+    let address = memory.replace("shm:", "channel:");
+    wigwag(["recv", "--nonblock", &address])
+        .ends()
+        .code(2)
+        .one_line(&["/wigwag-cli"]);
+    for (address, why) in [
+        ("channel:", "the name is empty"),
+        ("channel:camera", "begin with a slash"),
+        ("channel:/x?flavour=odd", "the flavours are one-to-one"),
+        ("channel:/x?full=of-love", "full=of-love"),
+        ("channel:/x?trust=me", "peers or nobody"),
+        ("channel:/x?capacity=0", "at least one"),
+        ("channel:/x?capacity=9999999T", "capacity"),
+        ("channel:/x?full=overwrite-oldest", "cannot overwrite"),
+        ("channel:/x?depth=3", "no such option"),
+    ] {
+        wigwag(["create", address]).ends().code(2).one_line(&[why]);
+    }
+}
+
+/// Runs that are killed at any moment, some while they make the object.
+#[test]
+fn after_random_kills_nothing_is_left_that_create_or_rm_cannot_deal_with() {
+    let rounds: u64 = match std::env::var("WIGWAG_SOAK") {
+        Ok(seconds) => seconds.parse::<u64>().unwrap() * 20,
+        Err(_) => 120,
+    };
+    let stem = unique("kills");
+    let addresses: Vec<Object> = (0..6)
+        .map(|n| {
+            let scheme = if n % 3 == 2 { "mailbox" } else { "channel" };
+            Object::later(format!("{scheme}:/{stem}-{n}"))
+        })
+        .collect();
+    let mut random = 88_172_645_463_325_252_u64 ^ u64::from(std::process::id());
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let mut running = std::collections::VecDeque::new();
+    for _ in 0..rounds {
+        let address = &addresses[next(6) as usize];
+        let run = match next(4) {
+            0 => wigwag(["create", address]),
+            1 => wigwag(["send", "--lines", address]).input("line\n".repeat(20_000)),
+            2 => wigwag(["send", address, "one", "two"]),
+            _ => wigwag(["recv", "--follow", address]),
+        };
+        running.push_back(run.start());
+        std::thread::sleep(std::time::Duration::from_micros(next(12_000)));
+        if running.len() > 4 {
+            let victim: command::Running = running.remove(next(5) as usize).unwrap();
+            victim.signal(Signal::KILL);
+        }
+    }
+    for victim in &running {
+        victim.signal(Signal::KILL);
+    }
+    running.into_iter().for_each(|victim| drop(victim.ends()));
+    let left: Vec<String> = wigwag(["rm", "--leaked", "--dry-run"])
+        .says()
+        .lines()
+        .filter(|line| line.contains(&stem))
+        .map(str::to_owned)
+        .collect();
+    let files = std::fs::read_dir("/dev/shm").unwrap();
+    let files = files.filter(|file| {
+        let name = file.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains(&stem)
+    });
+    assert_eq!(files.count(), left.len(), "each is found: {left:?}");
+    for (number, address) in addresses.iter().enumerate() {
+        // A new one takes the place of a channel whose ends are dead; a mailbox is whole, and goes on as it is.
+        if number % 2 == 0 {
+            wigwag(["create", "--exist-ok", address]).ends().code(0);
+            wigwag(["recv", "--nonblock", address]).ends();
+            wigwag(["send", "--nonblock", address, "after all"])
+                .ends()
+                .code(0);
+            let received = wigwag(["recv", "--nonblock", address]).says();
+            assert_eq!(received, "after all\n");
+        }
+        wigwag(["rm", "--force", address]).ends().code(0);
+    }
+    let left = wigwag(["ls", "--name", &format!("*{stem}*")]).says();
+    assert_eq!(
+        left.lines().filter(|line| line.contains(&stem)).count(),
+        0,
+        "{left}"
+    );
+}

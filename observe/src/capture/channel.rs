@@ -1,0 +1,211 @@
+//! Channel: who sends and receives through a channel of wigwag's, and how full it is, as its memory says.
+//!
+//! It is a segment whose type name says so. On the page behind the header lies the setup, then the seats of the ends:
+//!
+//! | offset | what |
+//! |---|---|
+//! | 4096 | capacity, policy, number of seats, creator; each 8 bytes |
+//! | 4352.. | seats of 128 bytes: at 8 the life word, at 16 the holder, whose highest bits are its role |
+//! | then | the words of the flavour; of one-to-one: position of the sender, how much was dropped; at 128 position of the receiver |
+//! | next page | the ring; of messages: length in 4 bytes, bytes, up to a multiple of 8 |
+
+use super::segments::Segment;
+use crate::object::{Fill, Object, Unit, Value};
+use crate::proc::{ProcFs, Scratch};
+
+/// Where the setup is, and the first seat.
+const SETUP: u64 = 4096;
+const SEATS: u64 = 4352;
+const SEAT: usize = 128;
+/// More are not looked at.
+const MOST: u64 = 512;
+/// What goes through a channel of bytes, in words.
+const MESSAGES: &str = "messages";
+/// How a policy is called.
+const POLICIES: [&str; 4] = ["wait", "fail", "drop-newest", "overwrite-oldest"];
+/// Bits of a holder's word: thread or process id, then the lower bits of its start; at last the role.
+const ID: u64 = (1 << 22) - 1;
+const ROLE: u32 = 62;
+/// Of a life word: its owner was killed.
+const DIED: u32 = 1 << 30;
+
+/// What a channel says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Channel {
+    segment: Segment,
+    flavour: String,
+    element: String,
+    capacity: u64,
+    full: u64,
+    seats: Vec<Seat>,
+    inside: Option<Inside>,
+}
+
+/// What waits in the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Inside {
+    /// Values, or bytes of messages with their lengths.
+    level: u64,
+    /// Messages, where the level is bytes and they could be counted.
+    messages: Option<u64>,
+    /// Values or messages that were dropped.
+    lost: u64,
+}
+
+/// One end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seat {
+    pid: u32,
+    sends: bool,
+    killed: bool,
+}
+
+impl Channel {
+    /// The channel that a segment is; `read` reads bytes at an offset of its memory.
+    pub(super) fn of(
+        segment: &Segment,
+        read: impl Fn(u64, &mut [u8]) -> Option<()>,
+    ) -> Option<Channel> {
+        let (flavour, element) = segment.type_name().split_once(" channel of ")?;
+        let mut setup = [0; 32];
+        read(SETUP, &mut setup)?;
+        let [capacity, full, count, _] = words(&setup)?;
+        let count = count.min(MOST);
+        let mut bytes = vec![0; count as usize * SEAT];
+        read(SEATS, &mut bytes)?;
+        let words = SEATS + count * SEAT as u64;
+        let inside = match flavour {
+            "one-to-one" => Inside::one_to_one(words, capacity, element == MESSAGES, &read),
+            _ => None,
+        };
+        Some(Channel {
+            segment: segment.clone(),
+            flavour: flavour.into(),
+            element: element.into(),
+            capacity,
+            full,
+            seats: bytes.chunks_exact(SEAT).filter_map(Seat::parse).collect(),
+            inside,
+        })
+    }
+
+    /// Adds what it says to the object it is in.
+    pub(super) fn describe(&self, object: &mut Object, proc: &ProcFs, scratch: &mut Scratch) {
+        if !super::patterns::become_pattern(object, "channel") {
+            return;
+        }
+        if let Some(inside) = self.inside {
+            let level = inside.level;
+            let unit = match self.element == MESSAGES {
+                true => Unit::Bytes,
+                false => Unit::Messages,
+            };
+            object.fill.insert(0, Fill::of(level, self.capacity, unit));
+            if let Some(messages) = inside.messages {
+                object.fill.insert(1, Fill::new(messages, Unit::Messages));
+            }
+            let lost = i64::try_from(inside.lost).unwrap_or(i64::MAX);
+            object.detail("dropped", Value::Number(lost));
+        }
+        object.detail("flavour", Value::Text(self.flavour.clone()));
+        object.detail("carries", Value::Text(self.element.clone()));
+        let capacity = i64::try_from(self.capacity).unwrap_or(i64::MAX);
+        object.detail("capacity", Value::Number(capacity));
+        let policy = usize::try_from(self.full)
+            .ok()
+            .and_then(|full| POLICIES.get(full));
+        object.detail("when_full", Value::Text((*policy.unwrap_or(&"?")).into()));
+        let of = |sends: bool, killed: bool| {
+            let seats = self.seats.iter().filter(move |seat| seat.sends == sends);
+            let pids = seats.filter(move |seat| seat.killed == killed);
+            Value::Numbers(pids.map(|seat| seat.pid.into()).collect())
+        };
+        // Their numbers mean nothing in another pid namespace.
+        if self.segment.means_here(proc, scratch) {
+            object.detail("senders", of(true, false));
+            object.detail("receivers", of(false, false));
+            if self.seats.iter().any(|seat| seat.killed) {
+                let dead = self.seats.iter().filter(|seat| seat.killed);
+                let dead = dead.map(|seat| seat.pid.into()).collect();
+                object.detail("killed", Value::Numbers(dead));
+            }
+        }
+    }
+}
+
+impl Inside {
+    fn one_to_one(
+        at: u64,
+        capacity: u64,
+        of_messages: bool,
+        read: impl Fn(u64, &mut [u8]) -> Option<()>,
+    ) -> Option<Inside> {
+        let mut lines = [0; 256];
+        read(at, &mut lines)?;
+        let [tail, lost] = words(&lines)?;
+        let [head] = words(&lines[128..])?;
+        let level = tail.wrapping_sub(head);
+        if level > capacity || !capacity.is_power_of_two() {
+            return None;
+        }
+        let messages = of_messages.then(|| {
+            let page = rustix::param::page_size() as u64;
+            let ring = (at + lines.len() as u64).next_multiple_of(page);
+            count_messages(head, tail, |position, length| {
+                read(ring + (position & (capacity - 1)), length)
+            })
+        });
+        Some(Inside {
+            level,
+            messages: messages.flatten(),
+            lost,
+        })
+    }
+}
+
+/// How many records lie between two positions, unless they are too many to count or not what they should be.
+fn count_messages(
+    head: u64,
+    tail: u64,
+    length: impl Fn(u64, &mut [u8]) -> Option<()>,
+) -> Option<u64> {
+    const ENOUGH: u64 = 10_000;
+    let (mut position, mut count) = (head, 0);
+    while position != tail {
+        let mut bytes = [0; 4];
+        length(position, &mut bytes)?;
+        let record = (u64::from(u32::from_ne_bytes(bytes)) + 4).next_multiple_of(8);
+        if record > tail.wrapping_sub(position) || count == ENOUGH {
+            return None;
+        }
+        position = position.wrapping_add(record);
+        count += 1;
+    }
+    Some(count)
+}
+
+impl Seat {
+    fn parse(bytes: &[u8]) -> Option<Seat> {
+        let [_, life, holder] = words::<3>(bytes)?;
+        let sends = match holder >> ROLE {
+            1 => true,
+            2 => false,
+            // Free, or not yet sat down, or given up.
+            _ => return None,
+        };
+        Some(Seat {
+            pid: (holder & ID) as u32,
+            sends,
+            killed: life as u32 & DIED != 0,
+        })
+    }
+}
+
+/// The first words of 8 bytes.
+fn words<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_ne_bytes(bytes.try_into().ok()?);
+    }
+    (bytes.len() >= 8 * N).then_some(words)
+}

@@ -1,0 +1,81 @@
+//! Channels: an end that sleeps waits for the process at the other end. The victim is this test program, run again.
+
+use super::rust::{again, role, victim_of};
+use wigwag::pattern::channel::Options;
+use wigwag::pattern::channel::one_to_one::Channel;
+use wigwag_observe::graph::Verdict;
+
+/// Not a test by itself: the victims.
+#[test]
+fn cases() {
+    let Ok(case) = std::env::var("WIGWAG_RUST_CASE") else {
+        return;
+    };
+    let name = std::env::var("WIGWAG_CHANNEL").expect("its name");
+    let [there, back] = [1, 2].map(|n| {
+        let channel = Options::new()
+            .capacity(1)
+            .open_or_create(format!("{name}-{n}"));
+        channel.expect("open")
+    });
+    let (there, back): (Channel<u64>, Channel<u64>) = (there, back);
+    match case.as_str() {
+        "asks" => {
+            let mut sender = there.sender().expect("ours");
+            let mut receiver = back.receiver().expect("ours");
+            let mut other = again("channel::cases", "answers")
+                .env("WIGWAG_CHANNEL", name)
+                .spawn()
+                .expect("second process");
+            sender.send(1).expect("room");
+            role("A");
+            // Nobody receives the first.
+            let _ = sender.send(2);
+            let _ = receiver.recv();
+            let _ = other.wait();
+        }
+        "answers" => {
+            let mut receiver = there.receiver().expect("ours");
+            let mut sender = back.sender().expect("ours");
+            sender.send(1).expect("room");
+            role("B");
+            // Nor the answer.
+            let _ = sender.send(2);
+            let _ = receiver.recv();
+        }
+        _ => panic!("no case {case}"),
+    }
+    panic!("it went on");
+}
+
+#[test]
+fn two_that_wait_for_room_wait_for_each_other() {
+    let name = format!("/wigwag-waits-chan-{}", std::process::id());
+    let victim =
+        victim_of("channel::cases", "asks", &[("WIGWAG_CHANNEL", &name)]).settled(&["A", "B"]);
+    let graph = victim.look();
+    let findings = graph.findings();
+    for n in [1, 2] {
+        let _ = std::fs::remove_file(format!("/dev/shm{name}-{n}"));
+    }
+    for (who, other) in [("A", "B"), ("B", "A")] {
+        let wait = graph
+            .thread(victim.tid(who))
+            .and_then(|thread| thread.wait())
+            .unwrap_or_else(|| panic!("{who} waits: {}", graph.to_json()));
+        assert_eq!(wait.facility, "channel", "{}", graph.to_json());
+        let wakers: Vec<u32> = wait.clauses[0]
+            .wakers
+            .iter()
+            .flat_map(|waker| graph.members(waker, victim.tid(who)))
+            .map(|thread| thread.tid)
+            .collect();
+        assert!(wakers.contains(&victim.tid(other)), "{wakers:?}: {wait:?}");
+    }
+    assert_eq!(findings.len(), 1, "{}", graph.to_json());
+    assert_eq!(findings[0].verdict, Verdict::Deadlock);
+    for who in ["A", "B"] {
+        assert!(findings[0].core.contains(&victim.tid(who)), "{findings:?}");
+    }
+    assert!(findings[0].facilities.contains(&"channel"));
+}
