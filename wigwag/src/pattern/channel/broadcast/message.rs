@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::record::{self, HEADER, Header, need, place, record};
+use super::record::{self, HEADER, Header, need, record};
 use super::subscribed::ATTEMPTS;
 use super::{Full, Receiver, Sender};
 use crate::error::{Error, Kind, Result};
@@ -120,8 +120,8 @@ impl Sender<[u8]> {
     #[inline(never)]
     fn room(&mut self, len: usize, deadline: Deadline) -> Result<bool> {
         self.fits(len)?;
-        let region = self.side.region().clone();
-        let boundary = |floor, needed| record::boundary(&region, floor, needed);
+        let ring = self.ring;
+        let boundary = |floor, needed| record::boundary(ring, floor, needed);
         self.side.room(need(len), deadline, boundary)
     }
 
@@ -159,7 +159,7 @@ impl Sender<[u8]> {
     /// Writes the bytes of the record at `at`, for which there is room.
     #[inline(always)]
     fn fill(&mut self, at: u64, message: &[u8]) {
-        let to = place(self.side.region(), at + HEADER);
+        let to = self.ring.place(at + HEADER);
         // SAFETY: a free part of the ring, at least as long as the message, which is no part of it.
         unsafe {
             if self.side.overwrites || self.side.wary {
@@ -173,25 +173,13 @@ impl Sender<[u8]> {
     /// Writes the header of the record at `at`, and begins that of the next.
     #[inline(always)]
     fn finish(&mut self, at: u64, len: usize) {
-        let region = self.side.region();
         let size = record(len);
-        let next = Header {
-            sequence: self.sequence.wrapping_add(1),
-            back: size as u32,
-            len: 0,
-        };
-        let len = len as u32;
-        // SAFETY: both lie in the free part of the ring, which has room for the next header too; by copies, because a
-        // receiver that is being overtaken may be reading there.
-        unsafe {
-            copy(place(region, at + 12), (&raw const len).cast(), 4);
-            copy(
-                place(region, at + size),
-                (&raw const next).cast(),
-                size_of::<Header>(),
-            );
-        }
-        self.sequence = next.sequence;
+        self.ring.set_sizes(at, self.back, len as u32);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.back = size as u32;
+        // There is room for it, see `need`.
+        self.ring.set_sequence(at + size, self.sequence);
+        self.ring.set_sizes(at + size, self.back, 0);
     }
 
     #[inline(always)]
@@ -200,7 +188,7 @@ impl Sender<[u8]> {
         let bytes = if self.side.overwrites || self.side.wary {
             self.scratch.bytes(len)
         } else {
-            place(self.side.region(), self.side.tail() + HEADER)
+            self.ring.place(self.side.tail() + HEADER)
         };
         MessageLoan {
             sender: self,
@@ -226,7 +214,7 @@ impl MessageLoan<'_> {
         let sender = self.sender;
         let at = sender.side.tail();
         if sender.side.overwrites || sender.side.wary {
-            let to = place(sender.side.region(), at + HEADER);
+            let to = sender.ring.place(at + HEADER);
             // SAFETY: the free record that was lent, and private memory.
             unsafe { copy(to, self.bytes, self.len) };
         }
@@ -330,7 +318,7 @@ impl Receiver<[u8]> {
                 return Ok(None);
             }
             let at = self.side.at();
-            let header = record::header(self.side.region(), at);
+            let header = self.ring.header(at);
             if let Some(floor) = self.side.overtaken_to() {
                 self.catch_up(floor, attempt)?;
                 continue;
@@ -343,7 +331,7 @@ impl Receiver<[u8]> {
             if record(len) > most || missed > 1 << 62 || missed != 0 && !self.side.overtaken {
                 return Err(self.torn(header, published));
             }
-            let mut bytes = place(self.side.region(), at + HEADER).cast_const();
+            let mut bytes = self.ring.place(at + HEADER).cast_const();
             if self.side.copies {
                 let private = self.scratch.bytes(len);
                 // SAFETY: a published record, and private memory.

@@ -54,11 +54,12 @@ mod value;
 use self::course::Front;
 pub use self::message::{Message, MessageLoan};
 use self::publishing::Publishing;
+use self::record::{Header, Ring};
 use self::subscribed::Subscribed;
 pub use self::value::{Batch, Loan, Received};
 use super::FACILITY;
 use super::element::Element;
-use super::ends::Role;
+use super::ends::{End, Role};
 use super::full::Full;
 use super::options::{Options, sealed};
 use super::region::{Plan, Region};
@@ -67,7 +68,7 @@ use super::waiting::Waiting;
 use crate::error::{Kind, Result};
 use crate::memory::mapping::page;
 use crate::shared::{Layout, layout};
-use crate::sys::atomic::AtomicU64;
+use crate::sys::atomic::{AtomicU64, Ordering};
 
 /// A channel with one sender and many receivers, of which none need be in this process.
 #[derive(Debug)]
@@ -81,8 +82,10 @@ pub struct Channel<T: Element + ?Sized> {
 #[derive(Debug)]
 pub struct Sender<T: Element + ?Sized> {
     side: Publishing,
-    /// Of messages: the number of the next one.
+    ring: Ring,
+    /// Of messages: the number of the next one, and the size of the record before it.
     sequence: u64,
+    back: u32,
     /// What is being filled where others may look meanwhile.
     scratch: Scratch,
     of: PhantomData<fn(&T)>,
@@ -92,6 +95,7 @@ pub struct Sender<T: Element + ?Sized> {
 #[derive(Debug)]
 pub struct Receiver<T: Element + ?Sized> {
     side: Subscribed,
+    ring: Ring,
     /// Of messages: the number of the next one.
     sequence: u64,
     /// What is being looked at where it might change meanwhile.
@@ -105,6 +109,17 @@ struct Words {
     front: Front,
     /// How many values were dropped.
     lost: Line,
+    /// How many seats were ever taken: the sender looks at no more cursors. Raised before the cursor is set.
+    seats: Line,
+}
+
+impl Words {
+    /// The seats that were ever taken.
+    fn seats<'a>(&self, region: &'a Region) -> &'a [End] {
+        let seats = self.seats.0.load(Ordering::Acquire);
+        let ends = region.ends();
+        &ends[..ends.len().min(seats as usize)]
+    }
 }
 
 #[repr(C, align(64))]
@@ -129,13 +144,15 @@ impl<T: Element + ?Sized> Channel<T> {
     /// `Limit` while another process or thread has it; `Removed` when a new channel has the name by now; `Corrupt`.
     pub fn sender(&self) -> Result<Sender<T>> {
         let side = Publishing::take(&self.region, self.waiting)?;
-        let sequence = match T::SIZE {
-            Some(_) => 0,
-            None => record::next_sequence(&side)?,
+        let next = match T::SIZE {
+            Some(_) => Header::default(),
+            None => record::next(&side)?,
         };
         Ok(Sender {
             side,
-            sequence,
+            ring: Ring::of(&self.region),
+            sequence: next.sequence,
+            back: next.back,
             scratch: Scratch::default(),
             of: PhantomData,
         })
@@ -165,6 +182,7 @@ impl<T: Element + ?Sized> Channel<T> {
         };
         Ok(Receiver {
             side: Subscribed::new(seat, start, self.waiting),
+            ring: Ring::of(&self.region),
             sequence,
             scratch: Scratch::default(),
             of: PhantomData,
@@ -216,7 +234,7 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
     const TWICE: bool = true;
 
     fn layout() -> Layout {
-        layout::<Words>("broadcast channel 1").with(T::LAYOUT)
+        layout::<Words>("broadcast channel 2").with(T::LAYOUT)
     }
 
     fn element() -> &'static str {

@@ -13,17 +13,20 @@ use super::course::{ABSENT, Cursor, Front, Publisher};
 use super::{SENDER, Words};
 use crate::error::{Error, Kind, Result};
 use crate::memory::segment::Trust;
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{Ordering, relax};
 use crate::sys::keeper::State;
 use crate::wait::Deadline;
 
 /// How long the last threads of a killed process may take to stop.
 const LAST_BREATH: Duration = Duration::from_millis(1);
+/// Looks, of some 10 ns, until one that reads has made more room.
+const A_WHILE: u32 = 100;
 
 /// The sender's side.
 #[derive(Debug)]
 pub(super) struct Publishing {
     publisher: Publisher,
+    capacity: u64,
     ring: NonNull<u8>,
     front: NonNull<Front>,
     end: NonNull<End>,
@@ -61,6 +64,7 @@ impl Publishing {
         let publisher = Publisher::resume(&words.front, region.plan().capacity);
         Ok(Publishing {
             publisher: publisher.ok_or_else(|| impossible(region, "send to"))?,
+            capacity: region.plan().capacity,
             ring: region.ring(),
             front: NonNull::from(&words.front),
             end: NonNull::from(seat.end()),
@@ -76,7 +80,7 @@ impl Publishing {
     /// The size of the ring in the units of the positions; a power of two.
     #[inline(always)]
     pub(super) fn capacity(&self) -> u64 {
-        self.seat.region().plan().capacity
+        self.capacity
     }
 
     /// Where the next record begins.
@@ -143,10 +147,10 @@ impl Publishing {
             return Err(0);
         }
         let region = self.seat.region();
-        let (graves, ends) = (&mut self.graves, region.ends());
         let words: &Words = region.control();
+        let graves = &mut self.graves;
         let least = || {
-            let protected = ends.iter().enumerate().map(|(seat, end)| {
+            let protected = words.seats(region).iter().enumerate().map(|(seat, end)| {
                 if end.life.state() == State::Nobody || graves.is_dead(seat, end) {
                     return ABSENT;
                 }
@@ -161,24 +165,37 @@ impl Publishing {
     fn wait(&mut self, needed: u64, deadline: Deadline) -> Result<()> {
         self.seat.check_owner()?;
         let region = self.seat.region().clone();
+        let words: &Words = region.control();
+        // As far as they all can get without anything new, at most a step: not to come here for each value.
+        let goal = (needed + self.capacity() / 8).min(self.tail());
         // All of them must get there, so it does not matter for whom we wait first.
-        for (seat, end) in region.ends().iter().enumerate() {
-            let behind = || cursor(end).get() < needed;
-            while end.life.state() != State::Nobody && behind() {
+        for (seat, end) in words.seats(&region).iter().enumerate() {
+            let behind = |at| cursor(end).get() < at;
+            if !behind(needed) {
+                continue;
+            }
+            while end.life.state() != State::Nobody && behind(needed) {
                 if self.graves.is_dead(seat, end) {
                     break;
                 }
                 if end.life.state() == State::Killed {
                     std::thread::sleep(LAST_BREATH);
                 }
-                let there = || (!behind()).then_some(());
+                let there = || (!behind(needed)).then_some(());
                 match self.waiter.wait(self.seat.end(), end, deadline, there) {
                     Wake::Found(()) | Wake::Gone => {}
                     Wake::TimedOut => return Err(self.in_vain(deadline)),
                 }
-                if deadline.passed() && behind() {
+                if deadline.passed() && behind(needed) {
                     return Err(self.in_vain(deadline));
                 }
+            }
+            // It is reading now. No longer than this: it may stop for something that we send next.
+            for _ in 0..A_WHILE {
+                if !behind(goal) {
+                    break;
+                }
+                relax();
             }
         }
         Ok(())

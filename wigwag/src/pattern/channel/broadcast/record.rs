@@ -9,11 +9,13 @@
 //! So behind the last record its successor's header stands half-finished: a new sender learns from it how to go on, whoever joins late walks
 //! back from it, and whoever was overtaken learns how much he missed.
 
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::super::region::Region;
 use super::Words;
 use super::publishing::{Publishing, impossible};
 use crate::error::Result;
-use crate::sys::copy::copy;
 
 /// Bytes of a header.
 pub(super) const HEADER: u64 = 16;
@@ -21,12 +23,74 @@ pub(super) const HEADER: u64 = 16;
 const UNIT: u64 = 8;
 
 /// The header of a record.
-#[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Header {
     pub(super) sequence: u64,
     pub(super) back: u32,
     pub(super) len: u32,
+}
+
+/// The bytes of the ring, mapped twice in a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ring {
+    base: NonNull<u8>,
+    mask: u64,
+}
+
+// SAFETY: it is used by one end, which keeps the region, and leads to atomics or to what the course guards.
+unsafe impl Send for Ring {}
+// SAFETY: as above.
+unsafe impl Sync for Ring {}
+
+impl Ring {
+    /// That of a channel, valid as long as its region.
+    pub(super) fn of(region: &Region) -> Self {
+        Ring {
+            base: region.ring(),
+            mask: region.plan().capacity - 1,
+        }
+    }
+
+    /// Where a position lies; as many bytes as the ring has lie behind it.
+    #[inline(always)]
+    pub(super) fn place(self, position: u64) -> *mut u8 {
+        // SAFETY: inside the ring.
+        unsafe { self.base.as_ptr().add((position & self.mask) as usize) }
+    }
+
+    /// A half of the header at a position: an aligned word that sender and receivers only ever access as this.
+    #[inline(always)]
+    fn word(&self, position: u64) -> &AtomicU64 {
+        // Records begin at multiples of eight; what claims to begin elsewhere is taken for one that does.
+        let place = self.place(position & !7);
+        // SAFETY: inside the ring and aligned; atomic, because others may read or write it meanwhile.
+        unsafe { AtomicU64::from_ptr(place.cast()) }
+    }
+
+    /// The header at a position, which may be anything.
+    #[inline(always)]
+    pub(super) fn header(self, position: u64) -> Header {
+        let sequence = self.word(position).load(Ordering::Relaxed);
+        let sizes = self.word(position + 8).load(Ordering::Relaxed);
+        Header {
+            sequence,
+            back: sizes as u32,
+            len: (sizes >> 32) as u32,
+        }
+    }
+
+    /// Writes the sizes of the header at a position.
+    #[inline(always)]
+    pub(super) fn set_sizes(self, position: u64, back: u32, len: u32) {
+        let sizes = u64::from(back) | u64::from(len) << 32;
+        self.word(position + 8).store(sizes, Ordering::Relaxed);
+    }
+
+    /// Writes the number of the record at a position.
+    #[inline(always)]
+    pub(super) fn set_sequence(self, position: u64, sequence: u64) {
+        self.word(position).store(sequence, Ordering::Relaxed);
+    }
 }
 
 /// The bytes that a message of `len` takes in the ring.
@@ -47,43 +111,20 @@ pub(super) fn longest(capacity: u64) -> usize {
     (capacity - 2 * HEADER).min(u64::from(u32::MAX) - 64) as usize
 }
 
-/// Where a position of the ring lies; as many bytes as the ring has lie behind it.
-#[inline(always)]
-pub(super) fn place(region: &Region, position: u64) -> *mut u8 {
-    let offset = position & (region.plan().capacity - 1);
-    // SAFETY: inside the ring, which is mapped twice in a row.
-    unsafe { region.ring().as_ptr().add(offset as usize) }
-}
-
-/// A copy of the header at a position, which may be anything.
-#[inline(always)]
-pub(super) fn header(region: &Region, position: u64) -> Header {
-    let mut header = Header::default();
-    // SAFETY: inside the ring; any bytes are a header.
-    unsafe {
-        copy(
-            (&raw mut header).cast(),
-            place(region, position),
-            size_of::<Header>(),
-        )
-    };
-    header
-}
-
-/// The number of the message that is sent next.
-pub(super) fn next_sequence(side: &Publishing) -> Result<u64> {
+/// The half-finished header of the message that is sent next.
+pub(super) fn next(side: &Publishing) -> Result<Header> {
     if !side.tail().is_multiple_of(UNIT) {
         return Err(impossible(side.region(), "send to"));
     }
-    Ok(header(side.region(), side.tail()).sequence)
+    Ok(Ring::of(side.region()).header(side.tail()))
 }
 
 /// The first record that begins at `needed` or behind it, given that one begins at `floor`.
-pub(super) fn boundary(region: &Region, floor: u64, needed: u64) -> u64 {
+pub(super) fn boundary(ring: Ring, floor: u64, needed: u64) -> u64 {
     let mut at = floor;
     while at < needed {
         // Also when it is nonsense it gets on; who reads checks for himself.
-        at += record(header(region, at).len as usize);
+        at += record(ring.header(at).len as usize);
     }
     at
 }
@@ -91,14 +132,15 @@ pub(super) fn boundary(region: &Region, floor: u64, needed: u64) -> u64 {
 /// The position and the number of the message `count` before the tail, or of the oldest that is there.
 pub(super) fn walk_back(region: &Region, tail: u64, floor: u64, count: u64) -> (u64, u64) {
     let front = &region.control::<Words>().front;
-    let (mut at, mut last) = (tail, header(region, tail));
+    let ring = Ring::of(region);
+    let (mut at, mut last) = (tail, ring.header(tail));
     for _ in 0..count {
         let back = u64::from(last.back);
         let whole = front.floor_after_reading() <= at;
         if !whole || back < HEADER || !back.is_multiple_of(UNIT) || back > at - floor.min(at) {
             break;
         }
-        let before = header(region, at - back);
+        let before = ring.header(at - back);
         if front.floor_after_reading() > at - back {
             break;
         }

@@ -28,6 +28,8 @@ const JOINS: u32 = 10_000;
 #[derive(Debug)]
 pub(super) struct Subscribed {
     follower: Follower,
+    capacity: u64,
+    ring: NonNull<u8>,
     front: NonNull<Front>,
     end: NonNull<End>,
     ringer: Ringer,
@@ -68,7 +70,10 @@ impl Subscribed {
     /// what was not overwritten counts.
     pub(super) fn join(seat: &Seat, choose: impl Fn(u64, u64) -> (u64, u64)) -> Result<(u64, u64)> {
         let region = seat.region();
-        let front = &region.control::<Words>().front;
+        let words: &Words = region.control();
+        let front = &words.front;
+        let seats = seat.index() as u64 + 1;
+        words.seats.0.fetch_max(seats, Ordering::AcqRel);
         let (capacity, more) = (region.plan().capacity, Cell::new(0));
         let choose = |tail: u64, floor: u64| {
             let (start, of) = choose(tail, floor.max(tail.saturating_sub(capacity)));
@@ -101,6 +106,8 @@ impl Subscribed {
         let overtaken = region.plan().full == Full::OverwriteOldest;
         Subscribed {
             follower: Follower::new(start),
+            capacity: region.plan().capacity,
+            ring: alias(region),
             front: NonNull::from(&region.control::<Words>().front),
             end: NonNull::from(seat.end()),
             ringer: Ringer::default(),
@@ -116,7 +123,7 @@ impl Subscribed {
     /// The size of the ring in the units of the positions; a power of two.
     #[inline(always)]
     pub(super) fn capacity(&self) -> u64 {
-        self.seat.region().plan().capacity
+        self.capacity
     }
 
     /// The channel.
@@ -128,7 +135,7 @@ impl Subscribed {
     /// that a receiver may be copying, writes to an object of its own as far as the compiler can know.
     #[inline(always)]
     pub(super) fn ring(&self) -> NonNull<u8> {
-        alias(self.seat.region())
+        self.ring
     }
 
     /// Where the next record begins.
@@ -263,7 +270,6 @@ impl Subscribed {
 }
 
 /// The first byte of the ring in its second mapping.
-#[inline(always)]
 fn alias(region: &Region) -> NonNull<u8> {
     let len = (region.plan().ring as usize).next_multiple_of(page());
     // SAFETY: the ring is the last of the object's pages, and is mapped again behind them.
