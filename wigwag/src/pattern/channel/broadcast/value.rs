@@ -216,8 +216,7 @@ impl<T: Plain> Receiver<T> {
     /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Received<'_, T>> {
-        let taken = self.take_waiting(1, Deadline::Never)?;
-        Ok(self.received(taken))
+        self.next(Deadline::Never)
     }
 
     /// Receives one value if there is one.
@@ -226,8 +225,13 @@ impl<T: Plain> Receiver<T> {
     /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        let taken = self.take(1)?;
-        Ok(taken.map(|taken| self.received(taken)))
+        if self.side.published()? == 0 {
+            return Ok(None);
+        }
+        if self.side.copies {
+            return Ok(self.copy_out(1)?.map(|taken| self.copied(&taken)));
+        }
+        Ok(Some(self.in_place()))
     }
 
     /// Receives one value, waiting no longer than `limit`.
@@ -235,8 +239,7 @@ impl<T: Plain> Receiver<T> {
     /// # Errors
     /// As for [`recv`](Self::recv), and `TimedOut`.
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Received<'_, T>> {
-        let taken = self.take_waiting(1, Wait::For(limit).into())?;
-        Ok(self.received(taken))
+        self.next(Wait::For(limit).into())
     }
 
     /// Receives all values that are there and lie side by side; waits for the first.
@@ -253,14 +256,36 @@ impl<T: Plain> Receiver<T> {
     }
 
     #[inline(always)]
-    fn received(&mut self, taken: Taken<T>) -> Received<'_, T> {
+    fn next(&mut self, deadline: Deadline) -> Result<Received<'_, T>> {
+        if self.side.copies {
+            let taken = self.take_waiting(1, deadline)?;
+            return Ok(self.copied(&taken));
+        }
+        if self.side.published()? == 0 {
+            self.side.wait(deadline)?;
+        }
+        Ok(self.in_place())
+    }
+
+    /// The next value where it lies.
+    #[inline(always)]
+    fn in_place(&mut self) -> Received<'_, T> {
         Received {
+            place: self.slot().0,
+            missed: 0,
             receiver: self,
-            taken,
         }
     }
 
     #[inline(always)]
+    fn copied(&mut self, taken: &Taken<T>) -> Received<'_, T> {
+        Received {
+            place: taken.place,
+            missed: taken.missed,
+            receiver: self,
+        }
+    }
+
     fn take_waiting(&mut self, most: u64, deadline: Deadline) -> Result<Taken<T>> {
         loop {
             if let Some(taken) = self.take(most)? {
@@ -274,7 +299,6 @@ impl<T: Plain> Receiver<T> {
     }
 
     /// Takes up to `most`, where they lie or as a copy.
-    #[inline(always)]
     fn take(&mut self, most: u64) -> Result<Option<Taken<T>>> {
         let published = self.side.published()?;
         if published == 0 {
@@ -352,7 +376,8 @@ impl<T: Plain> Receiver<T> {
 /// A value in the ring, or a copy of it where it might be overwritten; given back when this is dropped.
 pub struct Received<'a, T: Plain> {
     receiver: &'a mut Receiver<T>,
-    taken: Taken<T>,
+    place: *const T,
+    missed: u64,
 }
 
 impl<T: Plain> Received<'_, T> {
@@ -360,7 +385,7 @@ impl<T: Plain> Received<'_, T> {
     #[must_use]
     #[doc(alias = "lagged")]
     pub fn missed(&self) -> u64 {
-        self.taken.missed
+        self.missed
     }
 }
 
@@ -370,7 +395,7 @@ impl<T: Plain> Deref for Received<'_, T> {
     #[inline(always)]
     fn deref(&self) -> &T {
         // SAFETY: a published slot that the sender leaves alone until it is given back, or private memory; any bytes are a `T`.
-        unsafe { &*self.taken.place }
+        unsafe { &*self.place }
     }
 }
 
