@@ -43,10 +43,8 @@ fn most_at_once(address: &str, workers: usize) -> usize {
 
 #[test]
 fn iterative_is_one_at_a_time_and_concurrent_is_as_many_as_was_said() {
-    each(|address| {
-        assert_eq!(most_at_once(address, 1), 1);
-        assert_eq!(most_at_once(address, 3), 3);
-    });
+    each(|address| assert_eq!(most_at_once(address, 1), 1));
+    each(|address| assert_eq!(most_at_once(address, 3), 3));
 }
 
 #[test]
