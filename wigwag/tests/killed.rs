@@ -7,6 +7,7 @@
 mod process;
 
 mod killed {
+    pub mod broadcast;
     pub mod channel;
     pub mod gates;
     pub mod glibc;
@@ -19,7 +20,7 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{channel, gates, glibc, mailbox, mutex, once, segment};
+use killed::{broadcast, channel, gates, glibc, mailbox, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -28,6 +29,8 @@ const SCENES: &[&[Scene]] = &[
     segment::SCENES,
     once::SCENES,
     channel::SCENES,
+    broadcast::BROADCAST,
+    broadcast::LATEST,
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
@@ -80,6 +83,16 @@ fn the_once_cell_survives() {
 #[test]
 fn the_channel_survives() {
     survives(channel::SCENES);
+}
+
+#[test]
+fn the_broadcast_channel_survives() {
+    survives(broadcast::BROADCAST);
+}
+
+#[test]
+fn the_channel_of_the_latest_value_survives() {
+    survives(broadcast::LATEST);
 }
 
 #[test]
