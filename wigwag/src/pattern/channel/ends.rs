@@ -72,7 +72,10 @@ pub(crate) struct End {
     pub(crate) generation: AtomicU32,
     /// On which processor its thread was when it last had to wait or ring; plus one.
     pub(crate) cpu: AtomicU32,
-    line: [AtomicU64; 4],
+    /// How often its owner rang: what tells a ring from none where several sleep.
+    pub(crate) rings: AtomicU32,
+    spare: AtomicU32,
+    line: [AtomicU64; 3],
     /// For the flavour: alone in a cache line, zero when the seat has never been taken.
     pub(crate) own: [AtomicU64; 8],
 }
@@ -90,6 +93,8 @@ impl End {
             holder: word(),
             generation: AtomicU32::new(0),
             cpu: AtomicU32::new(0),
+            rings: AtomicU32::new(0),
+            spare: AtomicU32::new(0),
             line: std::array::from_fn(|_| word()),
             own: std::array::from_fn(|_| word()),
         }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | one sends, one receives, as fast as the memory | [`one_to_one`] |
 //! | many send, many receive, each value once | [`many_to_many`] |
+//! | one sends, and every receiver gets every value | [`broadcast`] |
+//! | only the newest value counts; nobody waits for anybody | [`latest`] |
 //!
 //! What all promise: a value is seen whole or not at all; the death of a process at any instruction loses nothing that
 //! was accepted, blocks nobody, and is told to those who wait for it at once ([`Kind::Disconnected`](crate::Kind::Disconnected));
@@ -16,13 +18,16 @@
 
 pub(crate) mod address;
 pub(crate) mod bell;
+pub mod broadcast;
 mod element;
 mod ends;
 mod full;
+pub mod latest;
 pub mod many_to_many;
 pub mod one_to_one;
 mod options;
 pub(crate) mod region;
+mod scratch;
 mod waiting;
 
 pub use self::element::Element;
