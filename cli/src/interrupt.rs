@@ -19,19 +19,11 @@ const ENDING: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUI
 #[derive(Debug)]
 pub(crate) struct Interrupts(Set);
 
-/// A signal that was held back.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrived {
-    pub(crate) signal: Signal,
-    /// Sent to us by a process; not by the terminal, which sends it to our children too.
-    pub(crate) by_process: bool,
-}
-
 impl Interrupts {
-    /// Holds back the signals that ask us to end, and `also` these. To be called before any thread is started.
-    pub(crate) fn hold(also: &[Signal]) -> Result<Self> {
+    /// Holds back the signals that ask us to end. To be called before any thread is started.
+    pub(crate) fn hold() -> Result<Self> {
         let mut set = Set::new();
-        for signal in ENDING.iter().chain(also) {
+        for signal in &ENDING {
             set.insert(*signal);
         }
         // For good: this process ends when the command has.
@@ -54,14 +46,26 @@ impl Interrupts {
         }
     }
 
+    /// Which they are.
+    pub(crate) fn signals(&self) -> Set {
+        self.0
+    }
+
+    /// Lets them through, to handlers that are there.
+    pub(crate) fn let_in(&self) -> Result<()> {
+        Mask::unblock(self.0)?.keep();
+        Ok(())
+    }
+
+    /// Holds them back again.
+    pub(crate) fn hold_again(&self) -> Result<()> {
+        Mask::block(self.0)?.keep();
+        Ok(())
+    }
+
     /// Waits for one as long as told.
-    pub(crate) fn next(&self, within: Duration) -> Option<Arrived> {
-        let received = signal::wait_timeout(self.0, within).ok()?;
-        Some(Arrived {
-            signal: received.signal,
-            // The kernel's own have positive codes (`sigaction(2)`).
-            by_process: received.code <= 0,
-        })
+    pub(crate) fn next(&self, within: Duration) -> Option<Signal> {
+        Some(signal::wait_timeout(self.0, within).ok()?.signal)
     }
 
     /// A failure when one has arrived.

@@ -10,6 +10,7 @@ mod exit;
 mod failure;
 mod interrupt;
 mod patience;
+mod relay;
 mod render;
 mod report;
 

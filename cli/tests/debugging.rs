@@ -287,6 +287,53 @@ fn the_graph_is_drawn_for_graphviz_and_as_a_picture() {
 }
 
 #[test]
+fn two_commands_that_hold_locks_around_each_other_are_a_deadlock() {
+    let directory = Directory::new();
+    let [a, b] = ["a", "b"].map(|name| format!("flock:{}", directory.file(name).display()));
+    let holder = |first: &str, second: &str| {
+        let inner = "echo ready; read go; exec \"$0\" lock \"$1\" -- true";
+        let script = ["lock", first, "--", "sh", "-c", inner, WIGWAG, second];
+        Victim::start(Command::new(WIGWAG).args(script))
+    };
+    let mut victims = [holder(&a, &b), holder(&b, &a)];
+    victims.iter_mut().for_each(Victim::go);
+    victims.iter().for_each(is_stuck);
+
+    let json: Value = serde_json::from_slice(&deadlocks(&["--json"]).out).unwrap();
+    let found = findings(&json, &[victims[0].pid()]);
+    let [finding] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(finding["verdict"], "deadlock");
+    assert_eq!(finding["certainty"], "proven");
+    assert_eq!(
+        finding["facilities"],
+        serde_json::json!(["flock", "waitpid"])
+    );
+    assert_eq!(finding["core"].as_array().unwrap().len(), 4, "{finding}");
+}
+
+#[test]
+fn who_reads_a_terminal_waits_for_input() {
+    let script = "import pty, select, time\npid, master = pty.fork()\n\
+                  if pid == 0: os.execvp('cat', ['cat'])\n\
+                  time.sleep(0.5)\nready()\n\
+                  while True: select.select([master, sys.stdin], [], [])";
+    let victim = Victim::python(script, &[]);
+    let children = format!("/proc/{0}/task/{0}/children", victim.pid());
+    let cat: u32 = std::fs::read_to_string(children)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    eventually("it is told to wait for input", || {
+        let ended = why(cat);
+        ended.status.code() == Some(0)
+            && text(&ended).starts_with("WAITING FOR INPUT: what is typed at /dev/pts/")
+    });
+}
+
+#[test]
 fn a_mutex_locked_twice_by_one_thread_is_its_own_deadlock() {
     let directory = Directory::new();
     let victim = relocked(&directory);

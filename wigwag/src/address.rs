@@ -111,6 +111,9 @@ impl FromStr for Address {
                     .map_err(|_| bad(text, "an option is not UTF-8 text"))
             };
             let key = decoded(key)?;
+            if key.is_empty() {
+                return Err(bad(text, "an option has no name: write ?option=value"));
+            }
             if address.options.get(&key).is_some() {
                 return Err(bad(text, &format!("the option {key} is given twice")));
             }

@@ -505,6 +505,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: Some(gate::address::unlink_sysv),
         probe: gate::address::probe::sysv,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::semaphore::FACILITY,
         options: &[],
@@ -513,6 +514,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::semaphore,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::mutex::FACILITY,
         options: &[],
@@ -521,6 +523,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::mutex,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::rwlock::FACILITY,
         options: &[],
@@ -529,6 +532,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::rwlock,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::condvar::FACILITY,
         options: &[],
@@ -537,6 +541,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::condvar,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::barrier::FACILITY,
         options: &[],
@@ -545,6 +550,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::barrier,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::monitor::FACILITY,
         options: &[],
@@ -553,6 +559,7 @@ pub const CATALOG: &[Entry] = &[
         unlink: None,
         probe: memory::segment::probe::monitor,
     },
+    #[cfg(not(loom))]
     Entry {
         facility: &gate::spin::FACILITY,
         options: &[],
@@ -711,7 +718,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: Some(stream::unix::unlink_name),
-        probe: rpc::probe::unix,
+        probe: rpc::probe_unix,
     },
     Entry {
         facility: &rpc::TCP,
@@ -729,7 +736,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: None,
-        probe: rpc::probe::tcp,
+        probe: rpc::probe_tcp,
     },
     Entry {
         facility: &rpc::CHANNEL,
@@ -745,7 +752,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: Some(rpc::unlink_channel),
-        probe: rpc::probe::channel,
+        probe: rpc::probe_channel,
     },
     Entry {
         facility: &rpc::MQ,
@@ -771,7 +778,7 @@ pub const CATALOG: &[Entry] = &[
         open: Some(Open::Calls),
         create: None,
         unlink: Some(rpc::unlink_queue),
-        probe: rpc::probe::mq,
+        probe: rpc::probe_mq,
     },
 ];
 
@@ -865,19 +872,8 @@ pub fn open(address: &Address, opening: Opening) -> Result<Endpoint> {
         Some(Open::Region(open)) => Endpoint::Region(open(&target, opening)?),
         Some(Open::Gate(open)) => Endpoint::Gate(open(&target, opening)?),
         Some(Open::Calls) => match opening.role {
-            Role::Join => {
-                let options = rpc::Options::new();
-                Endpoint::Client(rpc::connect_to(
-                    entry.facility,
-                    &target,
-                    options,
-                    opening.wait,
-                )?)
-            }
-            Role::Serve => {
-                let options = rpc::Options::new();
-                Endpoint::Server(rpc::listen_at(entry.facility, &target, options)?)
-            }
+            Role::Join => Endpoint::Client(rpc::connect_to(entry.facility, &target, opening.wait)?),
+            Role::Serve => Endpoint::Server(rpc::listen_at(entry.facility, &target)?),
         },
         None => {
             return Err(entry.facility.error(

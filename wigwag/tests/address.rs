@@ -118,3 +118,14 @@ fn the_same_object_can_be_written_in_several_ways() {
         assert_eq!(name(one), name(other), "{one} {other}");
     }
 }
+
+#[test]
+fn an_option_without_a_name_is_refused() {
+    for address in ["mq:/jobs?=", "mq:/jobs?=5", "mq:/jobs?depth=5&=x"] {
+        let error = address.parse::<Address>().expect_err(address);
+        assert!(
+            error.to_string().contains("an option has no name"),
+            "{error}"
+        );
+    }
+}

@@ -100,12 +100,12 @@ impl Scene {
 
     fn watch(&self, interrupts: &Interrupts) {
         loop {
-            if let Some(arrived) = interrupts.next(Duration::from_millis(200)) {
+            if let Some(signal) = interrupts.next(Duration::from_millis(200)) {
                 // Locked until we are gone: the other thread, set free by this, must not make the next meeting.
                 let mut props = self.props();
                 // What cannot be removed now cannot be told to anybody who waits.
                 let _ = props.clear();
-                let code = exit::SIGNALLED.wrapping_add(arrived.signal.number() as u8);
+                let code = exit::SIGNALLED.wrapping_add(signal.number() as u8);
                 std::process::exit(code.into());
             }
             let mut props = self.props();

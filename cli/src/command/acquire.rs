@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<Report> {
     let object = permits(&args.address, "acquire")?;
-    let interrupts = Interrupts::hold(&[])?;
+    let interrupts = Interrupts::hold()?;
     let wait = args.limit.wait();
     let gate = open(&object, Role::Join, wait)?;
     patience::patiently(

@@ -117,7 +117,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     if !args.watch {
         return look().map(report);
     }
-    let interrupts = Interrupts::hold(&[])?;
+    let interrupts = Interrupts::hold()?;
     let mut before = None;
     loop {
         let found = look()?;

@@ -3,19 +3,20 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use wigwag::facility::Naming;
 use wigwag::gate::Mode;
 use wigwag::guarantees::PeerDeath;
-use wigwag::{Kind, Role, Wait, signal};
+use wigwag::{Kind, Role, Wait};
 
 use super::acquire;
 use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupts;
 use crate::patience;
+use crate::relay;
 use crate::report::Report;
 
 /// Hold a file lock or semaphore while a command runs, and pass on its exit status
@@ -74,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     if in_one_piece {
         gate.acquire_with(mode, wait)?;
     }
-    let interrupts = Interrupts::hold(&[signal::Signal::CHLD])?;
+    let interrupts = Interrupts::hold()?;
     if !in_one_piece {
         patience::patiently(
             wait,
@@ -102,30 +103,7 @@ fn attend(command: &[OsString], interrupts: &Interrupts) -> Result<u8> {
         Ok(child) => child,
         Err(error) => return Err(cannot_run(program, &error)),
     };
-    loop {
-        if let Some(status) = ended(&mut child)? {
-            return Ok(passed_on(status));
-        }
-        // SIGCHLD ends the wait early; the time is for one that came before we held it back.
-        let Some(arrived) = interrupts.next(Duration::from_secs(1)) else {
-            continue;
-        };
-        // What the terminal sent us it has sent to the command too.
-        if arrived.signal != signal::Signal::CHLD && arrived.by_process {
-            pass_on(&child, arrived.signal);
-        }
-    }
-}
-
-fn ended(child: &mut Child) -> Result<Option<ExitStatus>> {
-    child
-        .try_wait()
-        .map_err(|error| Failure::io("wait for the command", &error))
-}
-
-fn pass_on(child: &Child, signal: signal::Signal) {
-    // Not yet waited for, so its pid is its own; it may just have ended.
-    let _ = signal::send(child.id().cast_signed(), signal);
+    relay::attend(&mut child, interrupts).map(passed_on)
 }
 
 fn passed_on(status: ExitStatus) -> u8 {

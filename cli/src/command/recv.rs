@@ -84,7 +84,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
     let object = arguments::resolve(&args.address)?;
     check_options(&args, &object)?;
-    let interrupts = Interrupts::hold(&[])?;
+    let interrupts = Interrupts::hold()?;
     let worth_it = || {
         interrupts.check()?;
         reader_is_there()

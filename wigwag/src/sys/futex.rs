@@ -395,6 +395,7 @@ mod model {
         for (word, _) in words {
             let sleeper = Sleeper {
                 thread: current(),
+                id: 0,
                 woken: woken.clone(),
             };
             queues.entry(key(word)).or_default().push(sleeper);

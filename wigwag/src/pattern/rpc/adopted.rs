@@ -16,8 +16,7 @@
 //! # Ok::<(), wigwag::Error>(())
 //! ```
 
-use super::address::streams;
-use super::stream::{Entrance, StreamLink};
+use super::stream::{Entrance, StreamLink, server};
 use super::{Client, Options, Server, TCP, UNIX};
 use crate::error::{Error, Result};
 use crate::stream::{tcp, unix};
@@ -41,7 +40,7 @@ impl TryFrom<unix::Listener> for Server {
     type Error = Error;
 
     fn try_from(listener: unix::Listener) -> Result<Self> {
-        streams(Entrance::Unix(listener), &Options::new(), None)
+        server(Entrance::Unix(listener), &Options::new(), None)
     }
 }
 
@@ -49,7 +48,7 @@ impl TryFrom<tcp::Listener> for Server {
     type Error = Error;
 
     fn try_from(listener: tcp::Listener) -> Result<Self> {
-        streams(Entrance::Tcp(listener), &Options::new(), None)
+        server(Entrance::Tcp(listener), &Options::new(), None)
     }
 }
 
@@ -58,6 +57,6 @@ impl TryFrom<unix::Stream> for Server {
 
     /// The server of one client, which ends with it.
     fn try_from(stream: unix::Stream) -> Result<Self> {
-        streams(Entrance::None, &Options::new(), Some(stream))
+        server(Entrance::None, &Options::new(), Some(stream))
     }
 }

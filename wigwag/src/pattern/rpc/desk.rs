@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use super::frame::{Code, Head, Kind, Malformed};
 use super::outbox::{Outbox, Sent};
 use super::request::{Cancellation, Refusal, Request};
 use crate::message::Credentials;
+use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::futex;
 
 /// How long calls go on before another thread looks what else has come: a cancellation, for instance.
@@ -331,10 +332,16 @@ impl Desk {
         let cancellation = client.running.remove(&id);
         let outbox = client.outbox.clone();
         drop(state);
-        if cancellation.is_some_and(|cancellation| cancellation.by_caller()) {
+        let Some(cancellation) = cancellation.filter(|cancellation| !cancellation.by_caller())
+        else {
             return;
-        }
+        };
         let sent = match outcome {
+            // Whatever it is: the caller must not depend on whose clock is ahead.
+            _ if cancellation.is_set() => {
+                let why = "its time was over before it was answered";
+                self.refuse(&outbox, id, Code::TooLate, why)
+            }
             Outcome::Done(Ok(answer)) if u32::try_from(answer.len()).is_ok() => {
                 outbox.send(Head::bare(Kind::Answer, id), &answer)
             }

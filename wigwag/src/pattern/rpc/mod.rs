@@ -7,7 +7,7 @@
 //! | Unix stream socket | `rpc+unix:/run/app.sock`, `rpc+unix:@app` | one machine | 4 GiB, as the options say | at once |
 //! | TCP socket | `rpc+tcp:host:port` | any machine | 4 GiB, as the options say | at once; a machine that vanished by keep-alive |
 //! | channels | `rpc+channel:/app` | one user of one machine | the capacity the server gives, less 36 bytes | at once |
-//! | POSIX message queue | `rpc+mq:/app` | one machine | `fs.mqueue.msgsize_max` less 32 bytes | within 50 ms by a client, 200 ms by the server |
+//! | POSIX message queue | `rpc+mq:/app` | one machine | `fs.mqueue.msgsize_max` less 32 bytes | at once; within 200 ms from another pid namespace |
 //!
 //! ```
 //! use std::time::Duration;
@@ -49,6 +49,7 @@
 
 mod address;
 mod adopted;
+mod carrier;
 mod channel;
 mod client;
 mod desk;
@@ -60,87 +61,27 @@ mod options;
 mod outbox;
 mod pending;
 mod plain;
+mod probe;
 mod queue;
 mod request;
 mod server;
 mod stream;
 
 pub use address::carrier;
+pub use channel::FACILITY as CHANNEL;
 pub use client::Client;
 pub use options::Options;
 pub use pending::Pending;
 pub use plain::bytes;
+pub use queue::FACILITY as MQ;
 pub use request::{Cancellation, Refusal, Request};
 pub use server::{Answer, Server, Stopper};
+pub use stream::tcp::FACILITY as TCP;
+pub use stream::unix::FACILITY as UNIX;
 
-pub(crate) use address::{connect_to, listen_at, probe, unlink_channel, unlink_queue};
-
-use crate::facility::{Facility, Family, Naming, Persistence, Reach};
-use crate::guarantees::{Accepted, Guarantees, Order};
-use crate::message::posix;
-use crate::stream::{tcp, unix};
-
-/// The facts of calls over a Unix stream socket.
-pub const UNIX: Facility = Facility {
-    id: "rpc+unix",
-    title: "request/response over a Unix socket",
-    noun: "server",
-    family: Family::Pattern,
-    naming: Naming::Socket,
-    unnamed_form: true,
-    persistence: Persistence::Process,
-    boundary: None,
-    direction: None,
-    reach: Reach::Host,
-    pollable: true,
-    named_by: "path, @abstract, or pair",
-    lives: "its server",
-    carries: "calls",
-    limits: unix::FACILITY.limits,
-    guarantees: Guarantees {
-        accepted: Accepted::Processed,
-        order: Order::PerSender,
-        ..Guarantees::STREAM
-    },
-    man: "unix(7)",
+pub(crate) use address::{connect_to, listen_at};
+pub(crate) use channel::unlink as unlink_channel;
+pub(crate) use probe::{
+    channel as probe_channel, mq as probe_mq, tcp as probe_tcp, unix as probe_unix,
 };
-
-/// The facts of calls over TCP.
-pub const TCP: Facility = Facility {
-    id: "rpc+tcp",
-    title: "request/response over TCP",
-    naming: Naming::HostPort,
-    unnamed_form: false,
-    reach: Reach::Network,
-    named_by: "host:port",
-    carries: "calls, across machines",
-    limits: tcp::FACILITY.limits,
-    man: "tcp(7)",
-    ..UNIX
-};
-
-/// The facts of calls through channels.
-pub const CHANNEL: Facility = Facility {
-    id: "rpc+channel",
-    title: "request/response through channels",
-    naming: Naming::Slash,
-    unnamed_form: false,
-    pollable: false,
-    named_by: "/name",
-    carries: "calls, in shared memory",
-    limits: crate::pattern::channel::FACILITY.limits,
-    man: "shm_overview(7)",
-    ..UNIX
-};
-
-/// The facts of calls over POSIX message queues.
-pub const MQ: Facility = Facility {
-    id: "rpc+mq",
-    title: "request/response over POSIX message queues",
-    naming: Naming::Slash,
-    unnamed_form: false,
-    named_by: "/name",
-    limits: posix::FACILITY.limits,
-    man: "mq_overview(7)",
-    ..UNIX
-};
+pub(crate) use queue::unlink as unlink_queue;

@@ -27,7 +27,11 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+#[cfg(not(loom))]
 mod claim;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod claim;
 mod message;
 mod side;
 mod value;

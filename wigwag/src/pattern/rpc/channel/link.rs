@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::event::EventfdFlags;
 
 use super::{
-    Bytes, LONGEST, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options, pair,
+    Bytes, FACILITY, LONGEST, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options,
+    pair,
 };
 use crate::error::{Error, Kind, Result};
-use crate::facility::Facility;
 use crate::name::Name;
 use crate::pattern::rpc::frame::{self, HEAD, Head, Kind as What};
 use crate::pattern::rpc::inbox::Got;
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const NAP: Duration = Duration::from_millis(20);
 
 /// A client's end of a pair of channels.
-pub(in crate::pattern::rpc) struct ChannelLink {
+pub(super) struct ChannelLink {
     requests: Mutex<Sender>,
     answers: Mutex<Receiver>,
     patience: Mutex<Patience>,
@@ -42,19 +42,15 @@ pub(in crate::pattern::rpc) struct ChannelLink {
 }
 
 impl ChannelLink {
-    pub(in crate::pattern::rpc) fn connect(
-        facility: &'static Facility,
-        name: &Name,
-        wait: Wait,
-    ) -> Result<Self> {
-        let failed = |errno| facility.failed("connect to", name, errno);
-        let error = |kind, why: &str| facility.error(kind, "connect to", name, why);
+    pub(super) fn connect(name: &Name, wait: Wait) -> Result<Self> {
+        let failed = |errno| FACILITY.failed("connect to", name, errno);
+        let error = |kind, why: &str| FACILITY.error(kind, "connect to", name, why);
         let deadline = Deadline::from(wait);
         let late = || match deadline {
             Deadline::Now => error(Kind::WouldBlock, "the server has to answer first"),
             _ => error(Kind::TimedOut, "the server did not answer in time"),
         };
-        let (lobby, mut hello) = enter(facility, name, deadline)?.ok_or_else(late)?;
+        let (lobby, mut hello) = enter(name, deadline)?.ok_or_else(late)?;
         let [_, random] = number::randoms().map_err(failed)?;
         let frame = Head {
             word: random,
@@ -120,13 +116,9 @@ impl ChannelLink {
 }
 
 /// Takes the seat of the one who comes in: `None` when the time is over first.
-fn enter(
-    facility: &'static Facility,
-    name: &Name,
-    deadline: Deadline,
-) -> Result<Option<(Bytes, Sender)>> {
+fn enter(name: &Name, deadline: Deadline) -> Result<Option<(Bytes, Sender)>> {
     let start = Deadline::from(Wait::For(START));
-    let error = |kind, why: &str| Err(facility.error(kind, "connect to", name, why));
+    let error = |kind, why: &str| Err(FACILITY.error(kind, "connect to", name, why));
     loop {
         let lobby: Bytes = match options().open(lobby(name)) {
             Ok(lobby) => lobby,

@@ -15,22 +15,58 @@
 mod link;
 mod reactor;
 
-pub(super) use link::ChannelLink;
-pub(super) use reactor::Channels;
-
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use self::link::ChannelLink;
+use self::reactor::Channels;
+use super::carrier::Carrier;
+use super::desk::Desk;
 use super::frame::HEAD;
+use super::link::Link;
+use super::{Server, UNIX};
 use crate::error::{Kind, Result};
-use crate::facility::Facility;
+use crate::facility::{Facility, Naming};
 use crate::memory::posix::SharedMemory;
 use crate::memory::segment::Trust;
 use crate::name::Name;
 use crate::pattern::channel::one_to_one::{self, RECEIVER, SENDER};
-use crate::pattern::channel::{Options, bell, region::Region};
+use crate::pattern::channel::{self, Options, bell, region::Region};
+use crate::sys::atomic::AtomicU32;
 use crate::sys::keeper::{Mark, State};
+use crate::wait::Wait;
+
+/// The facts of calls through channels.
+pub const FACILITY: Facility = Facility {
+    id: "rpc+channel",
+    title: "request/response through channels",
+    naming: Naming::Slash,
+    unnamed_form: false,
+    pollable: false,
+    named_by: "/name",
+    carries: "calls, in shared memory",
+    limits: channel::FACILITY.limits,
+    man: "shm_overview(7)",
+    ..UNIX
+};
+
+pub(super) const CARRIER: Carrier = Carrier {
+    facility: &FACILITY,
+    options: &["capacity"],
+    connect,
+    listen,
+};
+
+fn connect(name: &Name, _: &super::Options, wait: Wait) -> Result<Box<dyn Link>> {
+    Ok(Box::new(ChannelLink::connect(name, wait)?))
+}
+
+fn listen(name: &Name, options: &super::Options) -> Result<Server> {
+    let desk = Desk::new(options.waiting, u32::MAX as usize)
+        .map_err(|errno| FACILITY.failed("listen at", name, errno))?;
+    let channels = Channels::new(name, options.capacity, options.clients)?;
+    Ok(Server::new(channels, desk, &FACILITY, &name.to_string()))
+}
 
 type Bytes = one_to_one::Channel<[u8]>;
 type Sender = one_to_one::Sender<[u8]>;
@@ -58,12 +94,12 @@ fn longest(capacity: u64) -> usize {
 }
 
 /// Removes what a server that was killed has left.
-pub(super) fn unlink(facility: &'static Facility, name: &Name) -> Result<()> {
+pub(crate) fn unlink(name: &Name) -> Result<()> {
     let path = lobby(name);
     let found: Bytes = options().open(&path)?;
     if found.receivers() > 0 {
         let why = "a server that lives has it";
-        return Err(facility.error(Kind::AlreadyExists, "remove", name, why));
+        return Err(FACILITY.error(Kind::AlreadyExists, "remove", name, why));
     }
     SharedMemory::unlink(&path)
 }

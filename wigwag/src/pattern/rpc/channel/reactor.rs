@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::{
-    Bytes, LONGEST, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options, pair,
+    Bytes, FACILITY, LONGEST, Marked, Patience, Peer, Receiver, Sender, lobby, longest, options,
+    pair,
 };
 use crate::error::{Kind, Result};
-use crate::facility::Facility;
 use crate::memory::posix::SharedMemory;
 use crate::name::{NAME_MAX, Name};
 use crate::pattern::rpc::desk::Desk;
@@ -28,8 +28,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_millis(5);
 
 /// The channels of a server.
-pub(in crate::pattern::rpc) struct Channels {
-    facility: &'static Facility,
+pub(super) struct Channels {
     name: Name,
     capacity: u64,
     /// The channel is kept for its name.
@@ -103,22 +102,16 @@ fn too_long(frame: &[u8], longest: usize) -> Vec<u8> {
 }
 
 impl Channels {
-    pub(in crate::pattern::rpc) fn new(
-        facility: &'static Facility,
-        name: &Name,
-        capacity: u64,
-        most: usize,
-    ) -> Result<Self> {
+    pub(super) fn new(name: &Name, capacity: u64, most: usize) -> Result<Self> {
         let [path, _] = pair(name, 0);
         if path.len() - 1 > NAME_MAX {
             let why = format!(
                 "the names of its channels would have {} bytes, the longest has {NAME_MAX}",
                 path.len() - 1
             );
-            return Err(facility.error(Kind::BadName, "listen at", name, why));
+            return Err(FACILITY.error(Kind::BadName, "listen at", name, why));
         }
         let mut channels = Channels {
-            facility,
             name: name.clone(),
             capacity,
             lobby: None,
@@ -141,8 +134,7 @@ impl Channels {
                 return error;
             }
             let why = "a server that lives has the name";
-            self.facility
-                .error(Kind::AlreadyExists, "listen at", &self.name, why)
+            FACILITY.error(Kind::AlreadyExists, "listen at", &self.name, why)
         })?;
         let receiver = channel.receiver()?;
         self.lobby = Some((channel, receiver));

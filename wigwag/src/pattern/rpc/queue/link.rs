@@ -1,14 +1,13 @@
 //! QueueLink: a client's end of a pair of queues.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{OWNER, SERVER, answer_queue, request_queue};
+use super::{FACILITY, OWNER, SERVER, answer_queue, request_queue};
 use crate::error::{Error, Kind, Result};
-use crate::facility::Facility;
 use crate::message::posix::{Options, Queue};
 use crate::name::Name;
 use crate::opening::Way;
@@ -19,8 +18,10 @@ use crate::pattern::rpc::number;
 use crate::sys::{mq, patience};
 use crate::wait::{Deadline, Wait};
 
-/// How long the death of the server may stay unnoticed.
+/// How long the end of the server may stay unnoticed where its process is not known.
 const LOOK: Duration = Duration::from_millis(50);
+/// The same where it is: how long it may stay unnoticed that a server that lives has ended the connection.
+const RARELY: Duration = Duration::from_secs(1);
 /// How long a server that lives may take to say hello; another thread of it does that while calls go on.
 const HELLO: Duration = Duration::from_secs(10);
 /// How long a server may be between making its queue and taking its seat.
@@ -29,19 +30,17 @@ const START: Duration = Duration::from_millis(500);
 const DEPTH: usize = 4;
 
 /// A client's end of a pair of queues.
-pub(in crate::pattern::rpc) struct QueueLink {
+pub(super) struct QueueLink {
     requests: Queue,
     replies: Queue,
     key: u64,
+    /// The process of the server.
+    server: Option<OwnedFd>,
 }
 
 impl QueueLink {
-    pub(in crate::pattern::rpc) fn connect(
-        facility: &'static Facility,
-        name: &Name,
-        wait: Wait,
-    ) -> Result<Self> {
-        let failed = |errno| facility.failed("connect to", name, errno);
+    pub(super) fn connect(name: &Name, wait: Wait) -> Result<Self> {
+        let failed = |errno| FACILITY.failed("connect to", name, errno);
         let path = request_queue(name);
         let requests =
             Options::new()
@@ -49,7 +48,7 @@ impl QueueLink {
                 .open(&path)
                 .map_err(|error| match error.kind() {
                     Kind::NotFound => {
-                        facility.error(Kind::NotFound, "connect to", name, "nobody serves it")
+                        FACILITY.error(Kind::NotFound, "connect to", name, "nobody serves it")
                     }
                     _ => error,
                 })?;
@@ -58,7 +57,7 @@ impl QueueLink {
         while !OWNER.is_taken(requests.as_fd()).map_err(failed)? {
             if start.passed() || deadline.passed() {
                 let why = "its server is gone";
-                return Err(facility.error(Kind::Disconnected, "connect to", name, why));
+                return Err(FACILITY.error(Kind::Disconnected, "connect to", name, why));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -68,7 +67,7 @@ impl QueueLink {
             client: key,
             ..Head::bare(What::Hello, 0)
         };
-        let unwelcome = |why: Unwelcome| why.error(facility, name, deadline);
+        let unwelcome = |why: Unwelcome| why.error(name, deadline);
         // First so that the server knows what to remove if we are killed in the middle.
         say(&requests, hello, deadline).map_err(unwelcome)?;
         let replies = Options::new()
@@ -78,15 +77,17 @@ impl QueueLink {
             .temporary(true)
             .create(answer_queue(name, random))?;
         OWNER.take(replies.as_fd()).map_err(failed)?;
-        let link = QueueLink {
+        let mut link = QueueLink {
             requests,
             replies,
             key,
+            server: None,
         };
         say(&link.requests, hello, deadline).map_err(unwelcome)?;
         link.welcome(deadline).map_err(unwelcome)?;
         // The server has it open. It has done so itself, unless it may not.
         let _ = Queue::unlink(answer_queue(name, random));
+        link.server = SERVER.process(link.replies.as_fd());
         Ok(link)
     }
 
@@ -117,20 +118,26 @@ impl QueueLink {
         }
     }
 
-    /// Sleeps until something comes or there is room; whether that is so.
+    /// Sleeps until something comes or there is room: whether that is so. The end of the server wakes too.
     fn sleep(&self, comes: bool, room: bool, deadline: Deadline) -> Result<bool, Errno> {
-        let mut fds = Vec::with_capacity(2);
+        let mut fds = Vec::with_capacity(3);
         if comes {
             fds.push(PollFd::new(&self.replies, PollFlags::IN));
         }
         if room {
             fds.push(PollFd::new(&self.requests, PollFlags::OUT));
         }
+        let wanted = fds.len();
+        fds.extend(
+            self.server
+                .iter()
+                .map(|server| PollFd::new(server, PollFlags::IN)),
+        );
         let left = deadline
             .remaining()
             .and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut fds, left.as_ref()) {
-            Ok(count) => Ok(count > 0),
+            Ok(_) => Ok(fds[..wanted].iter().any(|fd| !fd.revents().is_empty())),
             Err(Errno::INTR) => Ok(false),
             Err(errno) => Err(errno),
         }
@@ -179,15 +186,15 @@ impl From<Errno> for Unwelcome {
 
 impl Unwelcome {
     #[cold]
-    fn error(self, facility: &'static Facility, name: &Name, deadline: Deadline) -> Error {
-        let error = |kind, why: String| facility.error(kind, "connect to", name, why);
+    fn error(self, name: &Name, deadline: Deadline) -> Error {
+        let error = |kind, why: String| FACILITY.error(kind, "connect to", name, why);
         match self {
             Unwelcome::Late if matches!(deadline, Deadline::Now) => {
                 error(Kind::WouldBlock, "the server has to answer first".into())
             }
             Unwelcome::Late => error(Kind::TimedOut, "the server did not answer in time".into())
                 .with_hint("it may lack the permission to open our queue, or be stopped"),
-            Unwelcome::End(End::Failed(errno)) => facility.failed("connect to", name, errno),
+            Unwelcome::End(End::Failed(errno)) => FACILITY.failed("connect to", name, errno),
             Unwelcome::End(End::Malformed(why)) => error(Kind::Limit, why),
             Unwelcome::End(end) => error(Kind::Disconnected, end.to_string()),
         }
@@ -234,11 +241,20 @@ impl Link for QueueLink {
     }
 
     fn wait(&self, comes: bool, room: bool, deadline: Deadline) -> Result<(), End> {
+        let most = if self.server.is_some() { RARELY } else { LOOK };
         let slice = match deadline.remaining() {
-            Some(left) if left < LOOK => deadline,
-            _ => Deadline::from(Wait::For(LOOK)),
+            Some(left) if left < most => deadline,
+            _ => Deadline::from(Wait::For(most)),
         };
-        if self.sleep(comes, room, slice)? || SERVER.is_taken(self.replies.as_fd())? {
+        if self.sleep(comes, room, slice)? {
+            return Ok(());
+        }
+        if SERVER.is_taken(self.replies.as_fd())? {
+            let ended = |process: &OwnedFd| patience::is_ready(process.as_fd(), PollFlags::IN);
+            if self.server.as_ref().map(ended) == Some(Ok(true)) {
+                // A child that it forked lives on with its seat: that is seen by looking only.
+                std::thread::sleep(slice.remaining().unwrap_or(LOOK).min(LOOK));
+            }
             return Ok(());
         }
         // What it said before it went is in our queue.

@@ -9,9 +9,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::{OWNER, SERVER, answer_queue, make, request_queue};
+use super::{FACILITY, OWNER, SERVER, answer_queue, make, request_queue};
 use crate::error::Result;
-use crate::facility::Facility;
 use crate::message::posix::{Options, Queue};
 use crate::name::Name;
 use crate::opening::Way as Open;
@@ -23,8 +22,12 @@ use crate::sys::mq;
 
 const WAKE: u64 = 0;
 const REQUESTS: u64 = 1;
-/// How long the death of a client may stay unnoticed.
+/// How long the end of a client may stay unnoticed where its process is not known; how long it may where it is, and it
+/// lives. Also how often those are looked for that do not come in.
 const LOOK: Duration = Duration::from_millis(200);
+const RARELY: Duration = Duration::from_secs(1);
+/// In the number of an event: it is the client's process, not its queue.
+const PROCESS: u64 = 1 << 63;
 /// Requests read at one time.
 const AT_ONCE: usize = 64;
 /// Calls of all clients that may wait; then they wait in the queue.
@@ -39,8 +42,7 @@ const COMING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The queues of a server.
-pub(in crate::pattern::rpc) struct Queues {
-    facility: &'static Facility,
+pub(super) struct Queues {
     name: Name,
     requests: Option<Queue>,
     epoll: OwnedFd,
@@ -61,6 +63,7 @@ struct Member {
     replies: Arc<Queue>,
     outbox: Arc<Outbox>,
     behind: bool,
+    process: Option<OwnedFd>,
 }
 
 /// The answer queue of a client, with the number by which it knows that a frame is ours.
@@ -100,14 +103,8 @@ impl Way for Replies {
 }
 
 impl Queues {
-    pub(in crate::pattern::rpc) fn new(
-        facility: &'static Facility,
-        name: &Name,
-        options: &Options,
-        most: usize,
-        desk: &Desk,
-    ) -> Result<Self> {
-        let requests = make(facility, name, options)?;
+    pub(super) fn new(name: &Name, options: &Options, most: usize, desk: &Desk) -> Result<Self> {
+        let requests = make(name, options)?;
         let watched = || {
             let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
             let data = epoll::EventData::new_u64;
@@ -115,9 +112,8 @@ impl Queues {
             epoll::add(&epoll, &requests, data(REQUESTS), epoll::EventFlags::IN)?;
             Ok::<_, Errno>(epoll)
         };
-        let watched = watched().map_err(|errno| facility.failed("listen at", name, errno));
+        let watched = watched().map_err(|errno| FACILITY.failed("listen at", name, errno));
         Ok(Queues {
-            facility,
             name: name.clone(),
             epoll: watched.inspect_err(|_| {
                 let _ = Queue::unlink(request_queue(name));
@@ -146,7 +142,7 @@ impl Queues {
             match mq::receive_into(requests.as_fd(), &mut message, requests.max_len(), false) {
                 Ok(_) => {}
                 Err(Errno::AGAIN) => break,
-                Err(errno) => return Err(self.facility.failed("receive at", &self.name, errno)),
+                Err(errno) => return Err(FACILITY.failed("receive at", &self.name, errno)),
             }
             // Nobody can be told of what is no frame: it says from whom it is.
             let Ok((head, body)) = frame::split(&message) else {
@@ -238,6 +234,10 @@ impl Queues {
         if epoll::add(&self.epoll, &replies, data, epoll::EventFlags::empty()).is_err() {
             return;
         }
+        let process = OWNER.process(replies.as_fd()).filter(|process| {
+            let data = epoll::EventData::new_u64(key | PROCESS);
+            epoll::add(&self.epoll, process, data, epoll::EventFlags::IN).is_ok()
+        });
         desk.enter(key, outbox.clone(), None);
         outbox.send(Head::bare(What::Answer, 0), &[]);
         let member = Member {
@@ -245,6 +245,7 @@ impl Queues {
             replies,
             outbox,
             behind: false,
+            process,
         };
         self.clients.insert(hello.client, member);
         self.numbers.insert(key, hello.client);
@@ -258,6 +259,9 @@ impl Queues {
         self.numbers.remove(&member.key);
         desk.leave(member.key);
         let _ = epoll::delete(&self.epoll, &member.replies);
+        if let Some(process) = &member.process {
+            let _ = epoll::delete(&self.epoll, process);
+        }
         SERVER.leave(member.replies.as_fd());
     }
 
@@ -283,6 +287,22 @@ impl Queues {
         }
     }
 
+    /// The process of a client has ended: so has the client, unless a child that it forked lives on with its seat.
+    fn bury(&mut self, key: u64, desk: &Desk) {
+        let Some(number) = self.numbers.get(&key).copied() else {
+            return;
+        };
+        let Some(member) = self.clients.get_mut(&number) else {
+            return;
+        };
+        if OWNER.is_taken(member.replies.as_fd()) == Ok(false) {
+            return self.end(number, desk);
+        }
+        if let Some(process) = member.process.take() {
+            let _ = epoll::delete(&self.epoll, &process);
+        }
+    }
+
     fn watch_requests(&mut self, reading: bool) {
         if let Some(requests) = &self.requests
             && reading != self.reading
@@ -297,7 +317,9 @@ impl Queues {
 
     /// Ends the connections of clients that are gone.
     fn look(&mut self, desk: &Desk) {
-        self.look = Instant::now() + LOOK;
+        let known = self.clients.values().all(|member| member.process.is_some());
+        let rarely = known && self.coming.is_empty();
+        self.look = Instant::now() + if rarely { RARELY } else { LOOK };
         self.give_up(COMING.0);
         let gone = |member: &Member| OWNER.is_taken(member.replies.as_fd()) == Ok(false);
         let gone: Vec<u64> = self
@@ -323,7 +345,7 @@ impl Reactor for Queues {
         let mut events = Vec::with_capacity(64);
         match epoll::wait(&self.epoll, spare_capacity(&mut events), limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(self.facility.failed("wait at", &self.name, errno)),
+            Err(errno) => return Err(FACILITY.failed("wait at", &self.name, errno)),
         }
         for event in events {
             match event.data.u64() {
@@ -332,6 +354,7 @@ impl Reactor for Queues {
                     .into_iter()
                     .for_each(|key| self.review(key, desk)),
                 REQUESTS => self.read(desk)?,
+                key if key & PROCESS != 0 => self.bury(key & !PROCESS, desk),
                 key => self.review(key, desk),
             }
         }
