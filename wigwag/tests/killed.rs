@@ -12,6 +12,7 @@ mod killed {
     pub mod gates;
     pub mod glibc;
     pub mod mailbox;
+    pub mod many;
     pub mod mutex;
     pub mod once;
     pub mod scene;
@@ -20,7 +21,7 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{broadcast, channel, gates, glibc, mailbox, mutex, once, segment};
+use killed::{broadcast, channel, gates, glibc, mailbox, many, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -29,6 +30,7 @@ const SCENES: &[&[Scene]] = &[
     segment::SCENES,
     once::SCENES,
     channel::SCENES,
+    many::SCENES,
     broadcast::BROADCAST,
     broadcast::LATEST,
     gates::SEMAPHORE,
@@ -83,6 +85,11 @@ fn the_once_cell_survives() {
 #[test]
 fn the_channel_survives() {
     survives(channel::SCENES);
+}
+
+#[test]
+fn the_many_to_many_channel_survives() {
+    survives(many::SCENES);
 }
 
 #[test]
