@@ -274,3 +274,21 @@ fn a_negative_time_is_told_as_what_it_is() {
         ended.err
     );
 }
+
+#[test]
+fn objects_of_a_user_who_does_not_exist_are_not_looked_for() {
+    let ended = wigwag(["ls", "--user", "nobody-of-that-name"]).ends();
+    ended
+        .code(2)
+        .one_line(&["no user nobody-of-that-name", "id -u"]);
+    wigwag(["ls", "--user", "4711"]).ends().code(0);
+}
+
+#[test]
+fn a_check_without_enough_descriptors_says_which_limit_to_raise() {
+    let check = "ulimit -n 20; exec \"$0\" check pipe";
+    let ended = command::run("sh", ["-c", check, command::WIGWAG]).ends();
+    ended
+        .code(2)
+        .one_line(&["RLIMIT_NOFILE is 20", "ulimit -n"]);
+}

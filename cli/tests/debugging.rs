@@ -314,6 +314,26 @@ fn two_commands_that_hold_locks_around_each_other_are_a_deadlock() {
 }
 
 #[test]
+fn who_reads_a_terminal_waits_for_input() {
+    let script = "import pty, select, time\npid, master = pty.fork()\n\
+                  if pid == 0: os.execvp('cat', ['cat'])\n\
+                  time.sleep(0.5)\nready()\n\
+                  while True: select.select([master, sys.stdin], [], [])";
+    let victim = Victim::python(script, &[]);
+    let children = format!("/proc/{0}/task/{0}/children", victim.pid());
+    let cat: u32 = std::fs::read_to_string(children)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    eventually("it is told to wait for input", || {
+        let ended = why(cat);
+        ended.status.code() == Some(0)
+            && text(&ended).starts_with("WAITING FOR INPUT: what is typed at /dev/pts/")
+    });
+}
+
+#[test]
 fn a_mutex_locked_twice_by_one_thread_is_its_own_deadlock() {
     let directory = Directory::new();
     let victim = relocked(&directory);

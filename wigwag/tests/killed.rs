@@ -8,10 +8,12 @@
 mod process;
 
 mod killed {
+    pub mod broadcast;
     pub mod channel;
     pub mod gates;
     pub mod glibc;
     pub mod mailbox;
+    pub mod many;
     pub mod mutex;
     pub mod once;
     pub mod scene;
@@ -20,7 +22,7 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{channel, gates, glibc, mailbox, mutex, once, segment};
+use killed::{broadcast, channel, gates, glibc, mailbox, many, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -29,6 +31,9 @@ const SCENES: &[&[Scene]] = &[
     segment::SCENES,
     once::SCENES,
     channel::SCENES,
+    many::SCENES,
+    broadcast::BROADCAST,
+    broadcast::LATEST,
     gates::SEMAPHORE,
     gates::ROBUST_SEMAPHORE,
     gates::SPIN,
@@ -81,6 +86,21 @@ fn the_once_cell_survives() {
 #[test]
 fn the_channel_survives() {
     survives(channel::SCENES);
+}
+
+#[test]
+fn the_many_to_many_channel_survives() {
+    survives(many::SCENES);
+}
+
+#[test]
+fn the_broadcast_channel_survives() {
+    survives(broadcast::BROADCAST);
+}
+
+#[test]
+fn the_channel_of_the_latest_value_survives() {
+    survives(broadcast::LATEST);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use rustix::process::{Resource, getrlimit};
+
 use crate::arguments;
 use crate::check::verdict::Checks;
 use crate::check::{self, Scene};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupts;
 use crate::render::Output;
 use crate::report::Report;
@@ -28,8 +30,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
+    enough_descriptors()?;
     let start = Instant::now();
-    let scene = Scene::watched(Interrupts::hold()?);
+    let scene = Scene::watched(Interrupts::hold()?)?;
     let progress = output.progress();
     let entries = super::facilities::chosen(&args.facility);
     let mut checks = Vec::new();
@@ -42,4 +45,16 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
         checks,
         took_seconds: start.elapsed().as_secs_f64(),
     }))
+}
+
+/// With fewer a working facility would be said to fail.
+fn enough_descriptors() -> Result<()> {
+    /// What a meeting of two processes has open at a time, twice.
+    const NEEDED: u64 = 48;
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < NEEDED => Err(Failure::Other(format!(
+            "cannot check: it needs {NEEDED} descriptors, and RLIMIT_NOFILE is {limit}; raise it: ulimit -n {NEEDED}"
+        ))),
+        _ => Ok(()),
+    }
 }

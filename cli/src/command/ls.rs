@@ -110,6 +110,11 @@ pub(crate) struct Listing {
 }
 
 pub(crate) fn run(args: Args) -> Result<Report> {
+    if let Some(user) = args.user.as_deref().filter(|user| !exists(user)) {
+        return Err(Failure::Usage(format!(
+            "there is no user {user} in /etc/passwd; of a user from elsewhere give the number (id -u NAME)"
+        )));
+    }
     let waiters =
         args.waiting || args.leaked || args.json || args.columns.contains(&Column::Waiters);
     let mut builder = Snapshot::builder().waiters(waiters);
@@ -149,6 +154,17 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         columns: args.columns,
         taken: snapshot.taken,
     }))
+}
+
+/// Whether objects could be said to be of this user: names are those of the file, numbers are anybody's.
+fn exists(user: &str) -> bool {
+    let known = || {
+        let users = std::fs::read("/etc/passwd").unwrap_or_default();
+        users
+            .split(|byte| *byte == b'\n')
+            .any(|line| line.split(|byte| *byte == b':').next() == Some(user.as_bytes()))
+    };
+    user.parse::<u32>().is_ok() || (!user.is_empty() && known())
 }
 
 impl Args {

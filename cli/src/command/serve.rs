@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,15 +18,15 @@ use wigwag::pattern::rpc::{Refusal, Request};
 use wigwag::stream::{Input, Output as _, pipe};
 use wigwag::{Endpoint, Opening, Role, Wait, Way};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{self, Failure, Result};
 use crate::interrupt::Interrupts;
 use crate::render::Output;
 use crate::report::Report;
 
 /// Bytes of an error that are kept of what a command says.
 const WORDS: usize = 4096;
-/// How late it may be noticed that nobody waits for a command any more, or that we are to end.
-const SLICE: Duration = Duration::from_millis(50);
+/// Signals are waited for so long at a time: for ever.
+const LONG: Duration = Duration::from_secs(1 << 30);
 
 /// Answer calls with what a command prints
 ///
@@ -77,7 +77,21 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
         )));
     };
     output.say(format_args!("serving {}", server.address()));
-    let (stopper, over) = (server.stopper(), AtomicBool::new(false));
+    let stopper = server.stopper();
+    let interrupts = Arc::new(interrupts);
+    let heard = interrupts.clone();
+    // Not waited for: it ends with this process.
+    failure::thread(move || {
+        loop {
+            if let Some(signal) = heard.next(LONG) {
+                if stopper.is_stopping() {
+                    let code = crate::exit::SIGNALLED;
+                    std::process::exit(code.wrapping_add(signal.number() as u8).into());
+                }
+                stopper.stop();
+            }
+        }
+    })?;
     let handle = |request: Request| match &args.command[..] {
         [] => Ok(request.into_bytes()),
         [program, arguments @ ..] => {
@@ -87,25 +101,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
             answer(command, request, args.timeout)
         }
     };
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Acquire) {
-                if let Some(signal) = interrupts.next(SLICE) {
-                    if stopper.is_stopping() {
-                        let code = crate::exit::SIGNALLED;
-                        std::process::exit(code.wrapping_add(signal.number() as u8).into());
-                    }
-                    stopper.stop();
-                }
-            }
-        });
-        let served = match args.concurrent {
-            1 => server.serve(handle),
-            more => server.serve_concurrent(more.into(), handle),
-        };
-        over.store(true, Ordering::Release);
-        served
-    })?;
+    match args.concurrent {
+        1 => server.serve(handle)?,
+        more => server.serve_concurrent(more.into(), handle)?,
+    }
     Ok(Report::Done)
 }
 
@@ -128,12 +127,19 @@ fn answer(
             crate::failure::words(&error)
         ))
     })?;
-    let cancellation = request.cancellation();
+    let cancelled = request.cancellation().descriptor()?;
     let until = timeout.and_then(|limit| Instant::now().checked_add(limit));
     let mut late = false;
-    while !run.step(request.bytes())? {
+    loop {
+        let ours = until.map(|until| until.saturating_duration_since(Instant::now()));
+        // Once killed it ends soon, and nothing else is to be waited for.
+        let left = [ours, request.remaining()].into_iter().flatten().min();
+        let left = left.filter(|_| !run.killed);
+        if run.step(request.bytes(), &cancelled, left)? {
+            break;
+        }
         late = until.is_some_and(|until| until <= Instant::now());
-        if late || cancellation.is_set() {
+        if late || request.is_cancelled() {
             run.kill();
         }
     }
@@ -197,8 +203,14 @@ impl Run {
         })
     }
 
-    /// Moves what can be moved, or waits for a while; whether it has ended, and all of its answer is here.
-    fn step(&mut self, request: &[u8]) -> io::Result<bool> {
+    /// Moves what can be moved, or waits for that, for the caller to cancel, or so long; whether it has ended, and all
+    /// of its answer is here.
+    fn step(
+        &mut self,
+        request: &[u8],
+        cancelled: &OwnedFd,
+        left: Option<Duration>,
+    ) -> io::Result<bool> {
         // Once it has ended, there is only its output to wait for.
         let way = if self.ended {
             PollFlags::empty()
@@ -214,8 +226,11 @@ impl Run {
         for (fd, way) in ends.into_iter().flatten() {
             fds.push(PollFd::from_borrowed_fd(fd, way));
         }
-        let slice = Timespec::try_from(SLICE).ok();
-        match poll(&mut fds, slice.as_ref()) {
+        if !self.killed {
+            fds.push(PollFd::new(cancelled, PollFlags::IN));
+        }
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut fds, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -178,10 +178,18 @@ impl Why {
                 format!("{word} {by}{stuck}{root}")
             }
             Standing::WaitingForInput => {
-                let whom = first
-                    .and_then(|link| link.awaits.clone())
-                    .unwrap_or_else(|| "waits for somebody to come".to_owned());
-                format!("{word}: {whom}")
+                let whom = first.map(|link| match &link.awaits {
+                    Some(whom) => whom.clone(),
+                    None if link.facility == Some("pty") => {
+                        let by = link.held_by();
+                        format!(
+                            "what is typed at {}, whose other end is {by}",
+                            link.resource
+                        )
+                    }
+                    None => "waits for somebody to come".to_owned(),
+                });
+                format!("{word}: {}", whom.unwrap_or_default())
             }
             Standing::Stopped => format!("{word}: it goes on with SIGCONT"),
             Standing::Frozen => format!("{word}: its control group is frozen"),

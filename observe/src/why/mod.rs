@@ -209,6 +209,13 @@ fn representatives<'g>(
     }
 }
 
+/// Whether it waits for what is typed: who has the other end of the terminal only passes it on.
+fn reads_a_terminal(wait: &crate::graph::Wait) -> bool {
+    wait.facility == "pty"
+        && wait.resource.starts_with("/dev/pts/")
+        && wait.why.starts_with("reads")
+}
+
 fn standing(graph: &WaitGraph, finding: Option<&Finding>, tid: u32) -> Standing {
     let Some(thread) = graph.thread(tid) else {
         return Standing::Unknown;
@@ -246,7 +253,7 @@ fn standing(graph: &WaitGraph, finding: Option<&Finding>, tid: u32) -> Standing 
         }
         _ => {
             let nobody = wait.clauses.iter().all(|clause| clause.wakers.is_empty());
-            if nobody {
+            if nobody || reads_a_terminal(wait) {
                 Standing::WaitingForInput
             } else {
                 Standing::Blocked

@@ -181,7 +181,7 @@ const CONTESTS: &[Contest] = &[
     Contest {
         name: "many to many, 2 and 2",
         sport: Sport::ManyToMany,
-        ours: ours::ADAPTIVE,
+        ours: ours::MANY,
         others: &[(threads::CROSSBEAM, AtLeast(1.0)), (kernel::PIPE, Shown)],
     },
     Contest {

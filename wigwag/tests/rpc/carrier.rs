@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::process::{self, Child, argument, hear, play, say, unique};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use wigwag::pattern::rpc::{Refusal, Request, Server};
 
 /// An address of its own for each carrier.
@@ -108,6 +109,22 @@ pub fn handle(request: Request) -> Result<Vec<u8>, Refusal> {
             // Later than its caller gives up by its own clock.
             std::thread::sleep(Duration::from_millis(20));
             Ok(rest.into())
+        }
+        // The same by a descriptor, asked for before and after.
+        "watch" => {
+            say("waits");
+            for _ in 0..2 {
+                let cancelled = request.cancellation().descriptor()?;
+                let mut fds = [PollFd::new(&cancelled, PollFlags::IN)];
+                let limit = Timespec::try_from(process::PATIENCE)?;
+                let count = rustix::event::poll(&mut fds, Some(&limit))?;
+                say(if count == 1 {
+                    "cancelled"
+                } else {
+                    "not cancelled"
+                });
+            }
+            Ok(Vec::new())
         }
         "left" => Ok(format!("{:?}", request.remaining()).into()),
         "caller" => Ok(format!("{:?}", request.caller()).into()),

@@ -59,6 +59,14 @@ fn the_handler_knows_how_much_time_is_left() {
             .parse()
             .unwrap_or_else(|_| panic!("{left}"));
         assert!(seconds > 5.0 && seconds <= LONG.as_secs_f64(), "{left}");
+        // Nor is one of a thousand years cut, which no frame can say.
+        let ages = Duration::from_secs(1000 * 365 * 86_400);
+        let left = client.call_timeout(b"left", ages).expect("call");
+        assert!(
+            left.starts_with(b"Some(1844674407"),
+            "{}",
+            String::from_utf8_lossy(&left)
+        );
         // Beyond the end of every clock is no deadline.
         let left = client.call_timeout(b"left", Duration::MAX).expect("call");
         assert_eq!(left, b"None");
@@ -114,6 +122,35 @@ fn a_cancelled_call_is_known_to_its_handler_also_where_only_one_is_handled_at_a_
             child.tell("enough");
             child.says("served");
         }
+    });
+}
+
+#[test]
+fn a_handler_can_poll_for_the_cancellation_and_the_death_of_its_caller() {
+    let test = "patience::a_handler_can_poll_for_the_cancellation_and_the_death_of_its_caller";
+    match part().as_deref() {
+        Some("server") => return serve(),
+        Some(_) => {
+            let client = Client::connect(&crate::process::argument("at")).expect("connect");
+            return drop(client.call(b"watch "));
+        }
+        None => {}
+    }
+    each(|address| {
+        let (mut child, at) = server(test, address, 1);
+        let client = Client::connect(&at).expect("connect");
+        let pending = client.start(b"watch ").expect("start");
+        child.says("waits");
+        pending.cancel();
+        child.says("cancelled");
+        child.says("cancelled");
+        let mut other = crate::process::play(test, "client", &[("at", &at)]).start();
+        child.says("waits");
+        other.kill();
+        child.says("cancelled");
+        child.says("cancelled");
+        child.tell("enough");
+        child.says("served");
     });
 }
 

@@ -1,7 +1,7 @@
 //! Serving: one at a time or so many at once, fair between clients, and an end that loses nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::carrier::{Left, addresses, each, handle, serve, server, with};
 use crate::process::{self, Directory, argument, eventually, part, play, say, unique};
@@ -43,10 +43,8 @@ fn most_at_once(address: &str, workers: usize) -> usize {
 
 #[test]
 fn iterative_is_one_at_a_time_and_concurrent_is_as_many_as_was_said() {
-    each(|address| {
-        assert_eq!(most_at_once(address, 1), 1);
-        assert_eq!(most_at_once(address, 3), 3);
-    });
+    each(|address| assert_eq!(most_at_once(address, 1), 1));
+    each(|address| assert_eq!(most_at_once(address, 3), 3));
 }
 
 #[test]
@@ -85,16 +83,13 @@ fn a_client_with_many_calls_waiting_does_not_keep_out_one_with_one() {
             Client::connect(&at).expect("connect"),
             Client::connect(&at).expect("connect"),
         );
-        let many: Vec<_> = (0..50)
+        let mut many: Vec<_> = (0..50)
             .map(|_| greedy.start(b"sleep 20000 x").expect("start"))
             .collect();
-        let start = Instant::now();
         modest.call(b"echo x").expect("call");
-        let took = start.elapsed();
-        assert!(
-            took < Duration::from_millis(600),
-            "{took:?} of about a second"
-        );
+        // It was not the last.
+        let last = many.last_mut().expect("the last of many");
+        assert!(last.try_wait().expect("it goes on").is_none());
         drop(many);
     });
 }
@@ -274,13 +269,13 @@ fn another_user_calls_where_the_mode_lets_him_and_is_known() {
     let directory = Directory::new();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(directory.file(""), open).expect("let others in");
-    let unix = format!("rpc+unix:{}", directory.file("socket").display());
-    let mq = format!("rpc+mq:/{}?depth=2&max_len=128", unique("user"));
+    let unix = |name| format!("rpc+unix:{}", directory.file(name).display());
+    let mq = || format!("rpc+mq:/{}?depth=2&max_len=128", unique("user"));
     for (address, mode, lets) in [
-        (&unix, "0600", false),
-        (&unix, "0666", true),
-        (&mq, "0600", false),
-        (&mq, "0622", true),
+        (&unix("closed"), "0600", false),
+        (&unix("open"), "0666", true),
+        (&mq(), "0600", false),
+        (&mq(), "0622", true),
     ] {
         let server = Server::listen(&with(address, &format!("mode={mode}"))).expect("a server");
         let stopper = server.stopper();
@@ -291,7 +286,7 @@ fn another_user_calls_where_the_mode_lets_him_and_is_known() {
                 .start();
             let said = other.line();
             assert_eq!(said.starts_with("PermissionDenied"), !lets, "{said}");
-            if lets && address == &unix {
+            if lets && address.starts_with("rpc+unix") {
                 assert!(said.contains("uid: 65534"), "{said}");
             }
             other.succeeds();

@@ -4,10 +4,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use wigwag::pattern::channel::one_to_one::{Channel, Receiver, Sender};
-use wigwag::pattern::channel::{Element, Options, Waiting};
+use wigwag::pattern::channel::{Element, Options, Waiting, many_to_many};
 
 use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Messages, Sport, Work};
-use crate::channel::sport::{expect, fill, message_receiver, read, receiver, round_trip, sender};
+use crate::channel::sport::{
+    expect, fill, message_receiver, read, receiver, round_trip, sender, taker,
+};
 use crate::channel::team::{Contestant, How, Place, nothing};
 
 /// Its receiver spins.
@@ -23,6 +25,9 @@ pub const BLOCK: Contestant = ours("wigwag", |place| join(place, Waiting::Block)
 pub const SMALL: Contestant = ours("wigwag, 64 KiB", |place| {
     two_ways::<8192>(place, Waiting::Spin)
 });
+
+/// The one for many at both sides.
+pub const MANY: Contestant = ours("wigwag", many);
 
 /// With a name, in a process that had no channel before.
 pub const NAMED: Contestant = Contestant {
@@ -127,6 +132,18 @@ fn numbers(place: &Place, batch: bool) -> io::Result<Work> {
                 Ok(())
             })
         }
+    })
+}
+
+fn many(place: &mut Place) -> io::Result<Work> {
+    let options = Options::new().capacity(DEPTH as u64).temporary(true);
+    let channel: many_to_many::Channel<u64> = options.open_or_create(format!("/{}", place.name))?;
+    Ok(if place.sport.sends(place.part) {
+        let mut to = channel.sender()?;
+        sender(move |number| Ok(to.send(number)?))
+    } else {
+        let mut from = channel.receiver()?;
+        taker(move || Ok(*from.recv()?))
     })
 }
 

@@ -9,6 +9,10 @@
 //! pays nothing while [`careful`](Life::careful) is 0: whoever wants to sleep sets it first and lets all processors go through a barrier
 //! (`membarrier(2)`). The owner, once it has been careful often and in vain, becomes careless again.
 //!
+//! Where several wait for one end, the mark is not enough: between the last look of one and his sleep the owner may ring, which
+//! takes the mark away, and another may set it again; then the word is what the first left, and he would sleep although
+//! it was rung. So they ([`Waiter::among_many`]) sleep on the number of rings too.
+//!
 //! | careful | owner after a change | who wants to sleep |
 //! |---|---|---|
 //! | 0 | looks at `careful` only | sets 1, then a barrier on all processors |
@@ -22,7 +26,7 @@ use super::ends::{ALWAYS, CAREFUL, CARELESS, End};
 use super::region::Region;
 use super::waiting::Waiting;
 use crate::sys::atomic::{Ordering, fence, model_fence, mutated, relax};
-use crate::sys::futex::Sleep;
+use crate::sys::futex::{Sleep, wait_any};
 use crate::sys::keeper::{Life, Mark, State};
 use crate::sys::membarrier;
 use crate::wait::Deadline;
@@ -31,6 +35,8 @@ use crate::wait::Deadline;
 const IN_VAIN: u32 = 4096;
 /// How long one sleeps who could not make the others careful in time.
 const NAP: Duration = Duration::from_millis(20);
+/// How long one of many sleeps: he whom the kernel woke at the owner's death may be killed before he tells the others.
+const ROUND: Duration = Duration::from_millis(500);
 
 /// One who changes what others wait for.
 #[derive(Debug, Default)]
@@ -75,6 +81,10 @@ impl Ringer {
         if own.is_marked() {
             self.in_vain = 0;
             end.cpu.store(cpu(), Ordering::Relaxed);
+            // Before the mark goes: another may set it anew before who slept here last looks at the word.
+            if !mutated("bell-rings") {
+                end.rings.fetch_add(1, Ordering::SeqCst);
+            }
             if !mutated("bell-ring") {
                 own.ring();
             }
@@ -137,6 +147,8 @@ pub(crate) struct Waiter {
     /// After how many waits it tries a long look, and how many of them are over.
     patience: u32,
     waits: u32,
+    /// Whether others wait for the same end.
+    many: bool,
 }
 
 /// Looks, of some 10 ns: what a hand-over between two running threads takes.
@@ -158,7 +170,21 @@ impl Waiter {
             worth: MOST,
             patience: SOON,
             waits: 0,
+            many: false,
         }
+    }
+
+    /// One that does not wait alone for its peer.
+    pub(crate) fn among_many(how: Waiting) -> Self {
+        Waiter {
+            many: true,
+            ..Waiter::new(how)
+        }
+    }
+
+    /// It does not wait alone for its peer any more.
+    pub(crate) fn join_many(&mut self) {
+        self.many = true;
     }
 
     /// Waits until `found` finds something that the owner of `peer` makes; `own` is the seat of who waits.
@@ -176,6 +202,7 @@ impl Waiter {
             if deadline.passed() {
                 return Wake::TimedOut;
             }
+            let rings = peer.rings.load(Ordering::SeqCst);
             let (state, mark, sure) = mark(&peer.life);
             // The last look: for what came before the mark, or before the death.
             if !mutated("bell-recheck")
@@ -190,11 +217,26 @@ impl Waiter {
             if self.how == Waiting::Spin {
                 continue;
             }
-            let until = match deadline.remaining() {
-                left if !sure && left.is_none_or(|left| left > NAP) => crate::Wait::For(NAP).into(),
+            let nap = match (sure, self.many) {
+                (false, _) => Some(NAP),
+                (true, true) => Some(ROUND),
+                (true, false) => None,
+            };
+            let until = match (deadline.remaining(), nap) {
+                (left, Some(nap)) if left.is_none_or(|left| left > nap) => {
+                    crate::Wait::For(nap).into()
+                }
                 _ => deadline,
             };
-            if peer.life.sleep(mark, until) == Sleep::Gone {
+            let slept = match self.many {
+                true => wait_any(&[peer.life.watched(mark), (&peer.rings, rings)], until),
+                false => peer.life.sleep(mark, until),
+            };
+            if self.many && peer.life.state() != State::Alive {
+                // The kernel woke one of us. Whatever he finds, the others must be told.
+                peer.life.pass_on();
+            }
+            if slept == Sleep::Gone {
                 return Wake::Gone;
             }
             if let Some(found) = found() {

@@ -72,7 +72,10 @@ pub(crate) struct End {
     pub(crate) generation: AtomicU32,
     /// On which processor its thread was when it last had to wait or ring; plus one.
     pub(crate) cpu: AtomicU32,
-    line: [AtomicU64; 4],
+    /// How often its owner rang: what tells a ring from none where several sleep.
+    pub(crate) rings: AtomicU32,
+    spare: AtomicU32,
+    line: [AtomicU64; 3],
     /// For the flavour: alone in a cache line, zero when the seat has never been taken.
     pub(crate) own: [AtomicU64; 8],
 }
@@ -90,6 +93,8 @@ impl End {
             holder: word(),
             generation: AtomicU32::new(0),
             cpu: AtomicU32::new(0),
+            rings: AtomicU32::new(0),
+            spare: AtomicU32::new(0),
             line: std::array::from_fn(|_| word()),
             own: std::array::from_fn(|_| word()),
         }
@@ -106,7 +111,7 @@ impl End {
 
     /// Whether somebody lives there in this role.
     pub(crate) fn is(&self, role: Role) -> bool {
-        self.role() == Some(role) && self.life.state() == State::Alive
+        self.role() == Some(role) && self.life.state_in_doubt() == State::Alive
     }
 
     /// Whether its holder is dead: nothing of that process runs any more, so what it held may be taken.
@@ -138,6 +143,11 @@ impl Roster {
     }
 
     fn joined(&self) {
+        self.stir();
+    }
+
+    /// Wakes all who listen to it: something happened that no peer of theirs tells them.
+    pub(crate) fn stir(&self) {
         self.joins.fetch_add(1, Ordering::SeqCst);
         futex::wake(&self.joins, u32::MAX);
     }
@@ -229,6 +239,7 @@ impl Seat {
     }
 
     /// Which seat it is.
+    #[allow(dead_code)] // for the flavours with many ends
     pub(crate) fn index(&self) -> usize {
         self.index
     }

@@ -280,7 +280,7 @@ impl Line {
                 return Err(self.error(Kind::TimedOut, why));
             }
             let head = Head {
-                word: left.map_or(0, |left| u64::try_from(left.as_nanos()).unwrap_or(0).max(1)),
+                word: left.map_or(0, |left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)),
                 ..Head::bare(What::Call, id)
             };
             match self.link.try_send(head, request) {
@@ -296,8 +296,11 @@ impl Line {
                     self.over(end);
                 }
             }
-            if let Some(end) = &self.calls().end {
-                return Err(self.ended(end, "it was not sent whole"));
+            let mut calls = self.calls();
+            if let Some(end) = &calls.end {
+                let error = self.ended(end, "it was not sent whole");
+                calls.open.remove(&id);
+                return Err(error);
             }
         }
         while self.link.is_behind() && !deadline.passed() && self.calls().end.is_none() {

@@ -332,10 +332,16 @@ impl Desk {
         let cancellation = client.running.remove(&id);
         let outbox = client.outbox.clone();
         drop(state);
-        if cancellation.is_some_and(|cancellation| cancellation.by_caller()) {
+        let Some(cancellation) = cancellation.filter(|cancellation| !cancellation.by_caller())
+        else {
             return;
-        }
+        };
         let sent = match outcome {
+            // Whatever it is: the caller must not depend on whose clock is ahead.
+            _ if cancellation.is_set() => {
+                let why = "its time was over before it was answered";
+                self.refuse(&outbox, id, Code::TooLate, why)
+            }
             Outcome::Done(Ok(answer)) if u32::try_from(answer.len()).is_ok() => {
                 outbox.send(Head::bare(Kind::Answer, id), &answer)
             }

@@ -7,7 +7,7 @@
 //! | Unix stream socket | `rpc+unix:/run/app.sock`, `rpc+unix:@app` | one machine | 4 GiB, as the options say | at once |
 //! | TCP socket | `rpc+tcp:host:port` | any machine | 4 GiB, as the options say | at once; a machine that vanished by keep-alive |
 //! | channels | `rpc+channel:/app` | one user of one machine | the capacity the server gives, less 36 bytes | at once |
-//! | POSIX message queue | `rpc+mq:/app` | one machine | `fs.mqueue.msgsize_max` less 32 bytes | within 50 ms by a client, 200 ms by the server |
+//! | POSIX message queue | `rpc+mq:/app` | one machine | `fs.mqueue.msgsize_max` less 32 bytes | at once; within 200 ms from another pid namespace |
 //!
 //! ```
 //! use std::time::Duration;

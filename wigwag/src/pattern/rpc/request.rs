@@ -1,9 +1,14 @@
 //! Request: what a handler gets, and how it learns that nobody waits for its answer any more.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+
+use crate::error::Error;
 use crate::message::Credentials;
 use crate::shared::Plain;
 use crate::wait::{Deadline, Wait};
@@ -77,27 +82,61 @@ pub struct Cancellation(Arc<State>);
 
 struct State {
     deadline: Option<Instant>,
-    set: Mutex<bool>,
+    set: Mutex<Flag>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Flag {
+    set: bool,
+    /// Made when somebody asks for it.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Cancellation {
     pub(super) fn new(deadline: Option<Instant>) -> Self {
         Cancellation(Arc::new(State {
             deadline,
-            set: Mutex::new(false),
+            set: Mutex::default(),
             changed: Condvar::new(),
         }))
     }
 
     pub(super) fn set(&self) {
-        *self.0.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        let mut flag = self.flag();
+        flag.set = true;
+        if let Some(descriptor) = &flag.descriptor {
+            // Room is there for 2⁶⁴ of them.
+            let _ = rustix::io::write(descriptor, &1_u64.to_ne_bytes());
+        }
+        drop(flag);
         self.0.changed.notify_all();
+    }
+
+    fn flag(&self) -> MutexGuard<'_, Flag> {
+        self.0.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A descriptor that is readable when the caller cancels or is gone, to be polled beside others; of the deadline it
+    /// tells nothing ([`Request::remaining`]).
+    ///
+    /// # Errors
+    /// `Limit` when this process has too many descriptors.
+    pub fn descriptor(&self) -> Result<OwnedFd, Error> {
+        let failed = |errno: Errno| Error::os("watch", "call", "", &errno.into());
+        let mut flag = self.flag();
+        let made = match flag.descriptor.take() {
+            Some(made) => made,
+            None => eventfd(u32::from(flag.set), EventfdFlags::CLOEXEC).map_err(failed)?,
+        };
+        let twin = made.try_clone();
+        flag.descriptor = Some(made);
+        twin.map_err(|cause| Error::os("watch", "call", "", &cause))
     }
 
     /// Whether the caller said so or is gone.
     pub(super) fn by_caller(&self) -> bool {
-        *self.0.set.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flag().set
     }
 
     fn remaining(&self) -> Option<Duration> {
@@ -115,9 +154,9 @@ impl Cancellation {
     /// Waits so long at most until nobody waits any more: whether that is so.
     pub fn wait_timeout(&self, limit: Duration) -> bool {
         let ours = Deadline::from(Wait::For(limit));
-        let mut set = self.0.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flag = self.flag();
         loop {
-            if *set || self.remaining() == Some(Duration::ZERO) {
+            if flag.set || self.remaining() == Some(Duration::ZERO) {
                 return true;
             }
             let left = ours.remaining().unwrap_or(Duration::MAX);
@@ -125,8 +164,8 @@ impl Cancellation {
                 return false;
             }
             let left = left.min(self.remaining().unwrap_or(Duration::MAX));
-            let waited = self.0.changed.wait_timeout(set, left);
-            set = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.0.changed.wait_timeout(flag, left);
+            flag = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

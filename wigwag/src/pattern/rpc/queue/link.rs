@@ -1,6 +1,6 @@
 //! QueueLink: a client's end of a pair of queues.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,8 +18,10 @@ use crate::pattern::rpc::number;
 use crate::sys::{mq, patience};
 use crate::wait::{Deadline, Wait};
 
-/// How long the death of the server may stay unnoticed.
+/// How long the end of the server may stay unnoticed where its process is not known.
 const LOOK: Duration = Duration::from_millis(50);
+/// The same where it is: how long it may stay unnoticed that a server that lives has ended the connection.
+const RARELY: Duration = Duration::from_secs(1);
 /// How long a server that lives may take to say hello; another thread of it does that while calls go on.
 const HELLO: Duration = Duration::from_secs(10);
 /// How long a server may be between making its queue and taking its seat.
@@ -32,6 +34,8 @@ pub(super) struct QueueLink {
     requests: Queue,
     replies: Queue,
     key: u64,
+    /// The process of the server.
+    server: Option<OwnedFd>,
 }
 
 impl QueueLink {
@@ -73,15 +77,17 @@ impl QueueLink {
             .temporary(true)
             .create(answer_queue(name, random))?;
         OWNER.take(replies.as_fd()).map_err(failed)?;
-        let link = QueueLink {
+        let mut link = QueueLink {
             requests,
             replies,
             key,
+            server: None,
         };
         say(&link.requests, hello, deadline).map_err(unwelcome)?;
         link.welcome(deadline).map_err(unwelcome)?;
         // The server has it open. It has done so itself, unless it may not.
         let _ = Queue::unlink(answer_queue(name, random));
+        link.server = SERVER.process(link.replies.as_fd());
         Ok(link)
     }
 
@@ -112,20 +118,26 @@ impl QueueLink {
         }
     }
 
-    /// Sleeps until something comes or there is room; whether that is so.
+    /// Sleeps until something comes or there is room: whether that is so. The end of the server wakes too.
     fn sleep(&self, comes: bool, room: bool, deadline: Deadline) -> Result<bool, Errno> {
-        let mut fds = Vec::with_capacity(2);
+        let mut fds = Vec::with_capacity(3);
         if comes {
             fds.push(PollFd::new(&self.replies, PollFlags::IN));
         }
         if room {
             fds.push(PollFd::new(&self.requests, PollFlags::OUT));
         }
+        let wanted = fds.len();
+        fds.extend(
+            self.server
+                .iter()
+                .map(|server| PollFd::new(server, PollFlags::IN)),
+        );
         let left = deadline
             .remaining()
             .and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut fds, left.as_ref()) {
-            Ok(count) => Ok(count > 0),
+            Ok(_) => Ok(fds[..wanted].iter().any(|fd| !fd.revents().is_empty())),
             Err(Errno::INTR) => Ok(false),
             Err(errno) => Err(errno),
         }
@@ -229,11 +241,20 @@ impl Link for QueueLink {
     }
 
     fn wait(&self, comes: bool, room: bool, deadline: Deadline) -> Result<(), End> {
+        let most = if self.server.is_some() { RARELY } else { LOOK };
         let slice = match deadline.remaining() {
-            Some(left) if left < LOOK => deadline,
-            _ => Deadline::from(Wait::For(LOOK)),
+            Some(left) if left < most => deadline,
+            _ => Deadline::from(Wait::For(most)),
         };
-        if self.sleep(comes, room, slice)? || SERVER.is_taken(self.replies.as_fd())? {
+        if self.sleep(comes, room, slice)? {
+            return Ok(());
+        }
+        if SERVER.is_taken(self.replies.as_fd())? {
+            let ended = |process: &OwnedFd| patience::is_ready(process.as_fd(), PollFlags::IN);
+            if self.server.as_ref().map(ended) == Some(Ok(true)) {
+                // A child that it forked lives on with its seat: that is seen by looking only.
+                std::thread::sleep(slice.remaining().unwrap_or(LOOK).min(LOOK));
+            }
             return Ok(());
         }
         // What it said before it went is in our queue.

@@ -3,7 +3,9 @@
 //! A queue outlives its processes and tells nobody that they are gone. So each has *seats*: bytes that the process
 //! which must live locks in the open file of the queue (`fcntl(2)`, "Open file description locks"). The kernel gives a seat
 //! free when its process dies, at whatever instruction, and nobody else can; whoever waits looks at the seat from time
-//! to time. No process id is trusted, and no namespace in the way.
+//! to time. No process id is trusted, and no namespace in the way. So that a death is noticed at once all the same, the
+//! process locks a second byte as its own, which tells others its id, and they wait for that to end too
+//! (`pidfd_open(2)`); where this fails, because a descriptor was closed or it is in another namespace, the seat still tells.
 //!
 //! | queue | seat | taken by | free means |
 //! |---|---|---|---|
@@ -19,9 +21,10 @@
 mod link;
 mod reactor;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use self::link::QueueLink;
 use self::reactor::Queues;
@@ -92,10 +95,33 @@ impl Seat {
         }
     }
 
+    /// Where the process that has it says who it is.
+    fn sign(self) -> Span {
+        Span {
+            start: self.0 + 16,
+            len: 1,
+        }
+    }
+
+    /// Which process has it, to wait for its end; `None` when that cannot be known, or is ourselves.
+    pub(super) fn process(self, queue: BorrowedFd<'_>) -> Option<OwnedFd> {
+        let pid = || {
+            let found = fcntl::get(queue, Owner::Process, Type::Exclusive, self.sign());
+            Pid::from_raw(found.ok()??.pid).filter(|pid| pid.as_raw_nonzero().get() > 0)
+        };
+        let before = pid()?;
+        let process = pidfd_open(before, PidfdFlags::empty()).ok()?;
+        // Still its own: so it was its own when it was opened.
+        (pid() == Some(before)).then_some(process)
+    }
+
     /// Takes it for as long as this open queue lives; `false` when another has it.
     pub(super) fn take(self, queue: BorrowedFd<'_>) -> Result<bool, Errno> {
         match fcntl::set(queue, Owner::OpenFile, Type::Exclusive, self.span(), false) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                let _ = fcntl::set(queue, Owner::Process, Type::Exclusive, self.sign(), false);
+                Ok(true)
+            }
             Err(Errno::AGAIN) => Ok(false),
             Err(errno) => Err(errno),
         }

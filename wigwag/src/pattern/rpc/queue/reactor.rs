@@ -22,8 +22,12 @@ use crate::sys::mq;
 
 const WAKE: u64 = 0;
 const REQUESTS: u64 = 1;
-/// How long the death of a client may stay unnoticed.
+/// How long the end of a client may stay unnoticed where its process is not known; how long it may where it is, and it
+/// lives. Also how often those are looked for that do not come in.
 const LOOK: Duration = Duration::from_millis(200);
+const RARELY: Duration = Duration::from_secs(1);
+/// In the number of an event: it is the client's process, not its queue.
+const PROCESS: u64 = 1 << 63;
 /// Requests read at one time.
 const AT_ONCE: usize = 64;
 /// Calls of all clients that may wait; then they wait in the queue.
@@ -59,6 +63,7 @@ struct Member {
     replies: Arc<Queue>,
     outbox: Arc<Outbox>,
     behind: bool,
+    process: Option<OwnedFd>,
 }
 
 /// The answer queue of a client, with the number by which it knows that a frame is ours.
@@ -229,6 +234,10 @@ impl Queues {
         if epoll::add(&self.epoll, &replies, data, epoll::EventFlags::empty()).is_err() {
             return;
         }
+        let process = OWNER.process(replies.as_fd()).filter(|process| {
+            let data = epoll::EventData::new_u64(key | PROCESS);
+            epoll::add(&self.epoll, process, data, epoll::EventFlags::IN).is_ok()
+        });
         desk.enter(key, outbox.clone(), None);
         outbox.send(Head::bare(What::Answer, 0), &[]);
         let member = Member {
@@ -236,6 +245,7 @@ impl Queues {
             replies,
             outbox,
             behind: false,
+            process,
         };
         self.clients.insert(hello.client, member);
         self.numbers.insert(key, hello.client);
@@ -249,6 +259,9 @@ impl Queues {
         self.numbers.remove(&member.key);
         desk.leave(member.key);
         let _ = epoll::delete(&self.epoll, &member.replies);
+        if let Some(process) = &member.process {
+            let _ = epoll::delete(&self.epoll, process);
+        }
         SERVER.leave(member.replies.as_fd());
     }
 
@@ -274,6 +287,22 @@ impl Queues {
         }
     }
 
+    /// The process of a client has ended: so has the client, unless a child that it forked lives on with its seat.
+    fn bury(&mut self, key: u64, desk: &Desk) {
+        let Some(number) = self.numbers.get(&key).copied() else {
+            return;
+        };
+        let Some(member) = self.clients.get_mut(&number) else {
+            return;
+        };
+        if OWNER.is_taken(member.replies.as_fd()) == Ok(false) {
+            return self.end(number, desk);
+        }
+        if let Some(process) = member.process.take() {
+            let _ = epoll::delete(&self.epoll, &process);
+        }
+    }
+
     fn watch_requests(&mut self, reading: bool) {
         if let Some(requests) = &self.requests
             && reading != self.reading
@@ -288,7 +317,9 @@ impl Queues {
 
     /// Ends the connections of clients that are gone.
     fn look(&mut self, desk: &Desk) {
-        self.look = Instant::now() + LOOK;
+        let known = self.clients.values().all(|member| member.process.is_some());
+        let rarely = known && self.coming.is_empty();
+        self.look = Instant::now() + if rarely { RARELY } else { LOOK };
         self.give_up(COMING.0);
         let gone = |member: &Member| OWNER.is_taken(member.replies.as_fd()) == Ok(false);
         let gone: Vec<u64> = self
@@ -323,6 +354,7 @@ impl Reactor for Queues {
                     .into_iter()
                     .for_each(|key| self.review(key, desk)),
                 REQUESTS => self.read(desk)?,
+                key if key & PROCESS != 0 => self.bury(key & !PROCESS, desk),
                 key => self.review(key, desk),
             }
         }

@@ -1,0 +1,426 @@
+//! Message: byte messages of any length up to the ring's, each in one piece because the ring is mapped twice in a row.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::record::{self, HEADER, Header, need, place, record};
+use super::subscribed::ATTEMPTS;
+use super::{Full, Receiver, Sender};
+use crate::error::{Error, Kind, Result};
+use crate::sys::copy::copy;
+use crate::wait::{Deadline, Wait};
+
+impl Sender<[u8]> {
+    /// The longest message that fits.
+    #[must_use]
+    #[inline(always)]
+    pub fn longest(&self) -> usize {
+        record::longest(self.side.capacity())
+    }
+
+    /// Sends one message to all; waits for room, unless the channel was made otherwise ([`Full`]).
+    ///
+    /// # Errors
+    /// `TooBig` for one longer than [`longest`](Self::longest); `WouldBlock` when it is full and was made to fail.
+    #[inline(always)]
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        if !self.side.has_room(need(message.len())) && !self.room(message.len(), Deadline::Never)? {
+            return Ok(());
+        }
+        self.put(message);
+        Ok(())
+    }
+
+    /// Sends one message if there is room, and says whether.
+    ///
+    /// # Errors
+    /// `TooBig`.
+    #[inline(always)]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
+        if !self.side.has_room(need(message.len())) && !self.try_room(message.len())? {
+            return Ok(false);
+        }
+        self.put(message);
+        Ok(true)
+    }
+
+    /// The same as [`send`](Self::send), waiting no longer than `limit`.
+    ///
+    /// # Errors
+    /// As there, and `TimedOut`.
+    pub fn send_timeout(&mut self, message: &[u8], limit: Duration) -> Result<()> {
+        let deadline = Wait::For(limit).into();
+        if !self.side.has_room(need(message.len())) && !self.room(message.len(), deadline)? {
+            return Ok(());
+        }
+        self.put(message);
+        Ok(())
+    }
+
+    /// A place for a message of `len` bytes, to be filled and sent; they are anything before. Waits like [`send`](Self::send).
+    ///
+    /// It lies in the ring, except in a channel that overwrites the oldest.
+    ///
+    /// # Errors
+    /// As there; a channel that drops the newest counts it as dropped and says `WouldBlock`.
+    #[inline(always)]
+    pub fn loan(&mut self, len: usize) -> Result<MessageLoan<'_>> {
+        if !self.side.has_room(need(len)) && !self.room(len, Deadline::Never)? {
+            return Err(self.side.in_vain(Deadline::Now));
+        }
+        Ok(self.lend(len))
+    }
+
+    /// The same if there is room.
+    ///
+    /// # Errors
+    /// `TooBig`.
+    pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
+        if !self.side.has_room(need(len)) && !self.try_room(len)? {
+            return Ok(None);
+        }
+        Ok(Some(self.lend(len)))
+    }
+
+    /// Sends many. How many were sent: all, unless the channel was made to drop.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send); some of them may have been sent.
+    pub fn send_many<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize> {
+        let (mut sent, mut filled) = (0, 0);
+        for message in messages {
+            let message = message.as_ref();
+            if !self.side.has_room(filled + need(message.len())) {
+                // Before waiting, and before an error, what is there goes.
+                self.flush(&mut filled);
+                if !self.side.has_room(need(message.len()))
+                    && !self.room(message.len(), Deadline::Never)?
+                {
+                    continue;
+                }
+            }
+            let at = self.side.tail() + filled;
+            self.fill(at, message);
+            self.finish(at, message.len());
+            filled += record(message.len());
+            sent += 1;
+        }
+        self.flush(&mut filled);
+        Ok(sent)
+    }
+
+    fn flush(&mut self, filled: &mut u64) {
+        if *filled > 0 {
+            self.side.publish(self.side.tail() + std::mem::take(filled));
+        }
+    }
+
+    /// Room, as the channel was made: `false` when the message was dropped.
+    #[cold]
+    #[inline(never)]
+    fn room(&mut self, len: usize, deadline: Deadline) -> Result<bool> {
+        self.fits(len)?;
+        let region = self.side.region().clone();
+        let boundary = |floor, needed| record::boundary(&region, floor, needed);
+        self.side.room(need(len), deadline, boundary)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_room(&mut self, len: usize) -> Result<bool> {
+        match self.side.full() {
+            Full::Wait | Full::Fail => {
+                self.fits(len)?;
+                Ok(self.side.look(need(len)).is_ok())
+            }
+            Full::DropNewest | Full::OverwriteOldest => self.room(len, Deadline::Now),
+        }
+    }
+
+    fn fits(&self, len: usize) -> Result<()> {
+        if len <= self.longest() {
+            return Ok(());
+        }
+        let why = format!("{len} bytes do not fit, at most {} do", self.longest());
+        Err(self
+            .side
+            .error(Kind::TooBig, why)
+            .with_hint("make the channel with more capacity"))
+    }
+
+    #[inline(always)]
+    fn put(&mut self, message: &[u8]) {
+        let at = self.side.tail();
+        self.fill(at, message);
+        self.finish(at, message.len());
+        self.side.publish(at + record(message.len()));
+    }
+
+    /// Writes the bytes of the record at `at`, for which there is room.
+    #[inline(always)]
+    fn fill(&mut self, at: u64, message: &[u8]) {
+        let to = place(self.side.region(), at + HEADER);
+        // SAFETY: a free part of the ring, at least as long as the message, which is no part of it.
+        unsafe {
+            if self.side.overwrites || self.side.wary {
+                copy(to, message.as_ptr(), message.len());
+            } else {
+                to.copy_from_nonoverlapping(message.as_ptr(), message.len());
+            }
+        }
+    }
+
+    /// Writes the header of the record at `at`, and begins that of the next.
+    #[inline(always)]
+    fn finish(&mut self, at: u64, len: usize) {
+        let region = self.side.region();
+        let size = record(len);
+        let next = Header {
+            sequence: self.sequence.wrapping_add(1),
+            back: size as u32,
+            len: 0,
+        };
+        let len = len as u32;
+        // SAFETY: both lie in the free part of the ring, which has room for the next header too; by copies, because a
+        // receiver that is being overtaken may be reading there.
+        unsafe {
+            copy(place(region, at + 12), (&raw const len).cast(), 4);
+            copy(
+                place(region, at + size),
+                (&raw const next).cast(),
+                size_of::<Header>(),
+            );
+        }
+        self.sequence = next.sequence;
+    }
+
+    #[inline(always)]
+    fn lend(&mut self, len: usize) -> MessageLoan<'_> {
+        // Where a receiver may be copying, a reference would be one too many.
+        let bytes = if self.side.overwrites || self.side.wary {
+            self.scratch.bytes(len)
+        } else {
+            place(self.side.region(), self.side.tail() + HEADER)
+        };
+        MessageLoan {
+            sender: self,
+            bytes,
+            len,
+        }
+    }
+}
+
+/// A place for one message, not yet sent; given up when dropped.
+#[must_use = "a loan that is not sent is given up"]
+#[derive(Debug)]
+pub struct MessageLoan<'a> {
+    sender: &'a mut Sender<[u8]>,
+    bytes: *mut u8,
+    len: usize,
+}
+
+impl MessageLoan<'_> {
+    /// Sends what was filled in.
+    #[inline(always)]
+    pub fn send(self) {
+        let sender = self.sender;
+        let at = sender.side.tail();
+        if sender.side.overwrites || sender.side.wary {
+            let to = place(sender.side.region(), at + HEADER);
+            // SAFETY: the free record that was lent, and private memory.
+            unsafe { copy(to, self.bytes, self.len) };
+        }
+        sender.finish(at, self.len);
+        sender.side.publish(at + record(self.len));
+    }
+
+    /// Makes it shorter: the length may turn out while it is filled.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
+
+impl Deref for MessageLoan<'_> {
+    type Target = [u8];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: a free part of the ring that all others leave alone, or private memory.
+        unsafe { std::slice::from_raw_parts(self.bytes, self.len) }
+    }
+}
+
+impl DerefMut for MessageLoan<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and exclusively borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.bytes, self.len) }
+    }
+}
+
+/// What was taken, not yet given back.
+struct Taken {
+    bytes: *const u8,
+    len: usize,
+    missed: u64,
+}
+
+impl Receiver<[u8]> {
+    /// The longest message that can come.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        record::longest(self.side.capacity())
+    }
+
+    /// Receives one message; waits for it.
+    ///
+    /// # Errors
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
+    #[inline(always)]
+    pub fn recv(&mut self) -> Result<Message<'_>> {
+        let taken = self.take_waiting(Deadline::Never)?;
+        Ok(self.received(taken))
+    }
+
+    /// Receives one message if there is one.
+    ///
+    /// # Errors
+    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    #[inline(always)]
+    pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
+        let taken = self.take()?;
+        Ok(taken.map(|taken| self.received(taken)))
+    }
+
+    /// Receives one message, waiting no longer than `limit`.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv), and `TimedOut`.
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Message<'_>> {
+        let taken = self.take_waiting(Wait::For(limit).into())?;
+        Ok(self.received(taken))
+    }
+
+    #[inline(always)]
+    fn received(&mut self, taken: Taken) -> Message<'_> {
+        Message {
+            receiver: self,
+            taken,
+        }
+    }
+
+    #[inline(always)]
+    fn take_waiting(&mut self, deadline: Deadline) -> Result<Taken> {
+        loop {
+            if let Some(taken) = self.take()? {
+                return Ok(taken);
+            }
+            self.side.wait(deadline)?;
+            if self.side.overtaken && deadline.passed() {
+                return Err(self.side.in_vain(deadline));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> Result<Option<Taken>> {
+        for attempt in 0..ATTEMPTS {
+            let published = self.side.published()?;
+            if published == 0 {
+                return Ok(None);
+            }
+            let at = self.side.at();
+            let header = record::header(self.side.region(), at);
+            if let Some(floor) = self.side.overtaken_to() {
+                self.catch_up(floor, attempt)?;
+                continue;
+            }
+            // What comes in order has the next number; behind a gap, a later one.
+            let missed = header.sequence.wrapping_sub(self.sequence);
+            let len = header.len as usize;
+            // One that was overtaken may see more published than the ring has.
+            let most = published.min(self.side.capacity());
+            if record(len) > most || missed > 1 << 62 || missed != 0 && !self.side.overtaken {
+                return Err(self.torn(header, published));
+            }
+            let mut bytes = place(self.side.region(), at + HEADER).cast_const();
+            if self.side.copies {
+                let private = self.scratch.bytes(len);
+                // SAFETY: a published record, and private memory.
+                unsafe { copy(private, bytes, len) };
+                if let Some(floor) = self.side.overtaken_to() {
+                    self.catch_up(floor, attempt)?;
+                    continue;
+                }
+                bytes = private;
+            }
+            self.side.miss(missed);
+            self.sequence = header.sequence;
+            return Ok(Some(Taken {
+                bytes,
+                len,
+                missed: self.side.tell_missed(),
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Goes on behind what was overwritten; how many that were the next header says.
+    #[cold]
+    fn catch_up(&mut self, floor: u64, attempt: u32) -> Result<()> {
+        let (to, tail) = self.side.catch_up(floor, attempt)?;
+        // Records are found from the oldest on, or at the end.
+        self.side.skip(if attempt == 0 { to } else { tail });
+        Ok(())
+    }
+
+    #[cold]
+    fn torn(&self, header: Header, published: u64) -> Error {
+        let why = format!(
+            "a message claims to be number {} of {} bytes, where number {} is due and {published} bytes are in the ring",
+            header.sequence, header.len, self.sequence
+        );
+        self.side.error(Kind::Corrupt, why)
+    }
+}
+
+/// A message in the ring, or a copy of it where it might be overwritten; given back when this is dropped.
+pub struct Message<'a> {
+    receiver: &'a mut Receiver<[u8]>,
+    taken: Taken,
+}
+
+impl Message<'_> {
+    /// How many messages were overwritten before this receiver came to them, since the one that it received before this.
+    #[must_use]
+    #[doc(alias = "lagged")]
+    pub fn missed(&self) -> u64 {
+        self.taken.missed
+    }
+}
+
+impl Deref for Message<'_> {
+    type Target = [u8];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: a published part of the ring that the sender leaves alone until it is given back, or private memory.
+        unsafe { std::slice::from_raw_parts(self.taken.bytes, self.taken.len) }
+    }
+}
+
+impl Drop for Message<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let receiver = &mut *self.receiver;
+        receiver.sequence = receiver.sequence.wrapping_add(1);
+        let next = receiver.side.at() + record(self.taken.len);
+        receiver.side.advance(next);
+    }
+}
+
+impl std::fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}

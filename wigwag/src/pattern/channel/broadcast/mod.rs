@@ -1,0 +1,338 @@
+//! Broadcast: one sender, and each receiver sees each value, in order, from the moment it joined or from up to n values before.
+//!
+//! ```
+//! use wigwag::pattern::channel::{Options, broadcast::Channel};
+//!
+//! let channel: Channel<u64> = Options::new().capacity(16).anonymous()?;
+//! let (mut sender, mut early) = (channel.sender()?, channel.receiver()?);
+//! sender.send(1)?;
+//! sender.send(2)?;
+//! let mut late = channel.receiver_with_last(1)?; // and what comes
+//! assert_eq!((*early.recv()?, *early.recv()?), (1, 2));
+//! assert_eq!(*late.recv()?, 2);
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
+//! | [`Full`] | what the sender does when the slowest receiver is a whole ring behind | receivers read |
+//! |---|---|---|
+//! | [`Wait`](Full::Wait) | waits for it, as long as it lives | in place |
+//! | [`Fail`](Full::Fail) | says `WouldBlock` | in place |
+//! | [`DropNewest`](Full::DropNewest) | drops the new value for all, and counts it | in place |
+//! | [`OverwriteOldest`](Full::OverwriteOldest) | does not look | a copy, and how many they [missed](Received::missed) |
+//!
+//! A receiver that overwriting may overtake cannot be given a reference into the ring: the value could change while it is
+//! looked at. It gets a copy that is known to be whole.
+//!
+//! **Who is alone.** Without receivers, what is sent goes by; the newest values stay in the ring for who joins. Receivers are told
+//! `Disconnected` when the sender has left or was killed and they have read all; a new sender may come, and they go on.
+//!
+//! **What is lost or doubled by a kill.** Sender: what it had not yet sent. Receiver: it is waited for no longer, its seat is free; one that
+//! comes instead of it is a new receiver, which sees what is sent from then on (or the last n). So to each receiver that lives
+//! a value is delivered exactly once while nothing overtakes it.
+//!
+//! **Why one sender.** A value has one place in the order that all receivers see. Several processes that take turns guard the
+//! [`Sender`] as they would any single thing; or each has a channel, and the receiver listens to all.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+#[cfg(not(loom))]
+mod course;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod course;
+mod message;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod model;
+mod publishing;
+mod record;
+mod subscribed;
+mod value;
+
+use self::course::Front;
+pub use self::message::{Message, MessageLoan};
+use self::publishing::Publishing;
+use self::subscribed::Subscribed;
+pub use self::value::{Batch, Loan, Received};
+use super::FACILITY;
+use super::element::Element;
+use super::ends::Role;
+use super::full::Full;
+use super::options::{Options, sealed};
+use super::region::{Plan, Region};
+use super::scratch::Scratch;
+use super::waiting::Waiting;
+use crate::error::{Kind, Result};
+use crate::memory::mapping::page;
+use crate::shared::{Layout, layout};
+use crate::sys::atomic::AtomicU64;
+
+/// A channel with one sender and many receivers, of which none need be in this process.
+#[derive(Debug)]
+pub struct Channel<T: Element + ?Sized> {
+    region: Arc<Region>,
+    waiting: Waiting,
+    of: PhantomData<fn(&T)>,
+}
+
+/// The end that sends to all.
+#[derive(Debug)]
+pub struct Sender<T: Element + ?Sized> {
+    side: Publishing,
+    /// Of messages: the number of the next one.
+    sequence: u64,
+    /// What is being filled where others may look meanwhile.
+    scratch: Scratch,
+    of: PhantomData<fn(&T)>,
+}
+
+/// An end that receives all.
+#[derive(Debug)]
+pub struct Receiver<T: Element + ?Sized> {
+    side: Subscribed,
+    /// Of messages: the number of the next one.
+    sequence: u64,
+    /// What is being looked at where it might change meanwhile.
+    scratch: Scratch,
+    of: PhantomData<fn() -> Box<T>>,
+}
+
+/// The control words, in shared memory.
+#[repr(C, align(64))]
+struct Words {
+    front: Front,
+    /// How many values were dropped.
+    lost: Line,
+}
+
+#[repr(C, align(64))]
+struct Line(AtomicU64);
+
+/// The sender's seat; all others are receivers'.
+const SENDER: usize = 0;
+
+/// A new channel without a name, with its sender and one receiver.
+///
+/// # Errors
+/// `Limit` when there is no room.
+pub fn pair<T: Element + ?Sized>(capacity: u64) -> Result<(Sender<T>, Receiver<T>)> {
+    let channel: Channel<T> = Options::new().capacity(capacity).anonymous()?;
+    Ok((channel.sender()?, channel.receiver()?))
+}
+
+impl<T: Element + ?Sized> Channel<T> {
+    /// Takes the end that sends.
+    ///
+    /// # Errors
+    /// `Limit` while another process or thread has it; `Removed` when a new channel has the name by now; `Corrupt`.
+    pub fn sender(&self) -> Result<Sender<T>> {
+        let side = Publishing::take(&self.region, self.waiting)?;
+        let sequence = match T::SIZE {
+            Some(_) => 0,
+            None => record::next_sequence(&side)?,
+        };
+        Ok(Sender {
+            side,
+            sequence,
+            scratch: Scratch::default(),
+            of: PhantomData,
+        })
+    }
+
+    /// Joins as a receiver that sees what is sent from now on.
+    ///
+    /// # Errors
+    /// `Limit` when all seats are taken ([`Options::seats`]); `Removed` when a new channel has the name by now; `Corrupt`.
+    pub fn receiver(&self) -> Result<Receiver<T>> {
+        self.receiver_with_last(0)
+    }
+
+    /// The same, and before it the last `count` values: fewer when there were fewer, or when they have left the ring, which keeps at
+    /// least seven eighths of its capacity.
+    ///
+    /// # Errors
+    /// As for [`receiver`](Self::receiver).
+    #[doc(alias = "history")]
+    pub fn receiver_with_last(&self, count: u64) -> Result<Receiver<T>> {
+        let seat = Subscribed::sit(&self.region)?;
+        let (start, sequence) = match T::SIZE {
+            Some(_) => Subscribed::join(&seat, |tail, _| (tail.saturating_sub(count), 0))?,
+            None => Subscribed::join(&seat, |tail, floor| {
+                record::walk_back(&self.region, tail, floor, count)
+            })?,
+        };
+        Ok(Receiver {
+            side: Subscribed::new(seat, start, self.waiting),
+            sequence,
+            scratch: Scratch::default(),
+            of: PhantomData,
+        })
+    }
+
+    /// How many values, or bytes of messages, it holds.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.region.plan().capacity
+    }
+
+    /// What becomes of a value for which there is no room.
+    #[must_use]
+    pub fn full(&self) -> Full {
+        self.region.plan().full
+    }
+
+    /// How many senders it has: 0 or 1.
+    #[must_use]
+    pub fn senders(&self) -> usize {
+        self.region.count(Role::Sender)
+    }
+
+    /// How many receivers it has.
+    #[must_use]
+    pub fn receivers(&self) -> usize {
+        self.region.count(Role::Receiver)
+    }
+
+    /// What it is called; empty without a name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.region.name().to_string()
+    }
+}
+
+/// To be sent to another process, which opens it with [`Options::from_fd`].
+impl<T: Element + ?Sized> AsFd for Channel<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.region.fd()
+    }
+}
+
+impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
+    const NAME: &'static str = "broadcast";
+    const SEATS: u32 = 32;
+    // Messages, so that none wraps; values, so that who reads has addresses of its own, see `Subscribed::ring`.
+    const TWICE: bool = true;
+
+    fn layout() -> Layout {
+        layout::<Words>("broadcast channel 1").with(T::LAYOUT)
+    }
+
+    fn element() -> &'static str {
+        match T::SIZE {
+            Some(_) => std::any::type_name::<T>(),
+            None => "messages",
+        }
+    }
+
+    fn capacity() -> u64 {
+        match T::SIZE {
+            Some(_) => 1024,
+            None => 64 << 10,
+        }
+    }
+
+    fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
+        let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
+        if !(2..=1024).contains(&seats) {
+            return Err(refuse("a broadcast channel has 2 to 1024 seats"));
+        }
+        let least = if T::SIZE.is_some() { 1 } else { page() as u64 };
+        let capacity = capacity
+            .max(least)
+            .checked_next_power_of_two()
+            .filter(|capacity| *capacity <= 1 << 40)
+            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
+        let ring = capacity
+            .checked_mul(T::SIZE.unwrap_or(1) as u64)
+            .filter(|bytes| *bytes <= 1 << 46)
+            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
+        if T::ALIGN > page() {
+            return Err(refuse("a value in a channel is aligned to at most a page"));
+        }
+        Ok(Plan {
+            capacity,
+            full,
+            seats,
+            control: size_of::<Words>(),
+            // A type of no bytes has a ring nevertheless.
+            ring: ring.max(1),
+        })
+    }
+
+    fn of(region: Arc<Region>, waiting: Waiting) -> Self {
+        Channel {
+            region,
+            waiting,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T: Element + ?Sized> Sender<T> {
+    /// How many values, or bytes of messages, it holds.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.side.capacity()
+    }
+
+    /// How many values, or bytes of messages, the slowest receiver is behind.
+    #[must_use]
+    #[doc(alias = "len")]
+    pub fn level(&self) -> u64 {
+        self.side.level()
+    }
+
+    /// How many values were dropped because it was full, since it was made.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.side.lost()
+    }
+
+    /// How many receivers live.
+    #[must_use]
+    pub fn receivers(&self) -> usize {
+        self.side.region().count(Role::Receiver)
+    }
+
+    /// Whether any receiver lives.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.receivers() > 0
+    }
+
+    /// Leaves the channel, as dropping does.
+    pub fn close(self) {}
+}
+
+impl<T: Element + ?Sized> Receiver<T> {
+    /// How many values, or bytes of messages, it holds.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.side.capacity()
+    }
+
+    /// How many values, or bytes of messages, this receiver is behind.
+    #[must_use]
+    #[doc(alias = "len")]
+    pub fn level(&self) -> u64 {
+        self.side.level()
+    }
+
+    /// How many values never came to this receiver: those that it missed because they were overwritten, or, in a channel
+    /// that drops the newest, all that were dropped since the channel was made.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.side.lost()
+    }
+
+    /// Whether the sender lives.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.side.is_connected()
+    }
+
+    /// Leaves the channel, as dropping does.
+    pub fn close(self) {}
+}

@@ -1,0 +1,218 @@
+//! Message: the newest of byte messages of any length up to the capacity.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::board::{bytes, copy_out};
+use super::{Receiver, Sender};
+use crate::error::{Kind, Result};
+use crate::sys::copy::copy;
+use crate::wait::{Deadline, Wait};
+
+impl Sender<[u8]> {
+    /// The longest message that fits.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.side.region().plan().capacity as usize
+    }
+
+    /// Makes this the newest message. Never waits.
+    ///
+    /// # Errors
+    /// `TooBig`.
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.fits(message.len())?;
+        self.put(message.as_ptr(), message.len());
+        Ok(())
+    }
+
+    /// A place for the next message of `len` bytes, to be filled and sent; they are anything before. Never waits.
+    ///
+    /// # Errors
+    /// `TooBig`.
+    pub fn loan(&mut self, len: usize) -> Result<MessageLoan<'_>> {
+        self.fits(len)?;
+        let place = match self.side.wary {
+            true => self.scratch.bytes(len),
+            false => bytes(self.side.begin()).as_ptr(),
+        };
+        Ok(MessageLoan {
+            sender: self,
+            place,
+            len,
+        })
+    }
+
+    fn fits(&self, len: usize) -> Result<()> {
+        if len <= self.longest() {
+            return Ok(());
+        }
+        let why = format!("{len} bytes do not fit, at most {} do", self.longest());
+        let error = self.side.region().error(Kind::TooBig, "send to", why);
+        Err(error.with_hint("make the channel with more capacity"))
+    }
+
+    fn put(&mut self, from: *const u8, len: usize) {
+        let buffer = self.side.begin();
+        // SAFETY: it fits, as was checked; `from` is private memory, or the caller's.
+        unsafe { copy(bytes(buffer).as_ptr(), from, len) };
+        self.finish(buffer, len);
+    }
+
+    fn finish(&mut self, buffer: *mut u8, len: usize) {
+        let len = len as u64;
+        // SAFETY: a buffer begins with the length of its message.
+        unsafe { copy(buffer, (&raw const len).cast(), size_of::<u64>()) };
+        self.side.publish();
+    }
+}
+
+/// A place for the next message; given up when dropped.
+#[must_use = "a loan that is not sent is given up"]
+#[derive(Debug)]
+pub struct MessageLoan<'a> {
+    sender: &'a mut Sender<[u8]>,
+    place: *mut u8,
+    len: usize,
+}
+
+impl MessageLoan<'_> {
+    /// Makes what was filled in the newest message.
+    pub fn send(self) {
+        let sender = self.sender;
+        if sender.side.wary {
+            sender.put(self.place, self.len);
+        } else {
+            let buffer = sender.side.begin();
+            sender.finish(buffer, self.len);
+        }
+    }
+
+    /// Makes it shorter: the length may turn out while it is filled.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
+
+impl Deref for MessageLoan<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: private memory, or a buffer that nobody else writes, at an address that only the sender uses: receivers
+        // copy from the second mapping and discard what was written meanwhile.
+        unsafe { std::slice::from_raw_parts(self.place, self.len) }
+    }
+}
+
+impl DerefMut for MessageLoan<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and exclusively borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.place, self.len) }
+    }
+}
+
+impl Receiver<[u8]> {
+    /// The longest message that can come.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.side.region().plan().capacity as usize
+    }
+
+    /// The newest message, seen before or not; `None` when nothing was ever sent. Never waits, and needs no living sender.
+    ///
+    /// # Errors
+    /// `WouldBlock` when ten thousand copies in a row were overtaken; `Corrupt`.
+    pub fn latest(&mut self) -> Result<Option<Message<'_>>> {
+        Ok(self.copy()?.map(|copied| self.received(copied)))
+    }
+
+    /// Where the copy lies, how long it is, and how many were missed.
+    fn copy(&mut self) -> Result<Option<((*const u8, usize), u64)>> {
+        let longest = self.longest();
+        let scratch = &mut self.scratch;
+        self.side.copy(|buffer| {
+            let mut len = 0_u64;
+            // SAFETY: a buffer begins with the length of its message; any bytes are a number.
+            unsafe { copy_out((&raw mut len).cast(), buffer, size_of::<u64>()) };
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            if len > longest {
+                return Err(format!(
+                    "a message claims {len} bytes, at most {longest} fit"
+                ));
+            }
+            let private = scratch.bytes(len);
+            // SAFETY: no longer than a buffer, as was just checked of the copy; and the private memory is as long.
+            unsafe { copy_out(private, bytes(buffer.cast_mut()).as_ptr(), len) };
+            Ok((private.cast_const(), len))
+        })
+    }
+
+    fn received(&mut self, ((start, len), missed): ((*const u8, usize), u64)) -> Message<'_> {
+        Message {
+            // SAFETY: a whole copy, in memory that stays as it is while this receiver is borrowed.
+            bytes: unsafe { std::slice::from_raw_parts(start, len) },
+            missed,
+        }
+    }
+
+    /// The newest message, when it is newer than the last that was received; waits for one.
+    ///
+    /// # Errors
+    /// `Disconnected` when there is none and the sender has left or was killed; `WouldBlock` and `Corrupt` as for [`latest`](Self::latest).
+    #[doc(alias = "changed")]
+    pub fn recv(&mut self) -> Result<Message<'_>> {
+        self.newer(Deadline::Never)
+    }
+
+    /// The same if there is one.
+    ///
+    /// # Errors
+    /// As for [`latest`](Self::latest).
+    pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
+        if !self.side.has_newer() {
+            return Ok(None);
+        }
+        self.latest()
+    }
+
+    /// The same, waiting no longer than `limit`.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv), and `TimedOut`.
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Message<'_>> {
+        self.newer(Wait::For(limit).into())
+    }
+
+    fn newer(&mut self, deadline: Deadline) -> Result<Message<'_>> {
+        if !self.side.has_newer() {
+            self.side.wait(deadline)?;
+        }
+        match self.copy()? {
+            Some(copied) => Ok(self.received(copied)),
+            None => Err(self.side.emptied()),
+        }
+    }
+}
+
+/// A whole copy of a message.
+#[derive(Debug)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    missed: u64,
+}
+
+impl Message<'_> {
+    /// How many messages came and went since the one that this receiver received before.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+impl Deref for Message<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}

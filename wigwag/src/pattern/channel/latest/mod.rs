@@ -1,0 +1,284 @@
+//! Latest: the newest value of one writer, for any number of readers; nobody ever waits for anybody else to finish.
+//!
+//! ```
+//! use wigwag::pattern::channel::{Options, latest::Channel};
+//!
+//! let position: Channel<[f64; 3]> = Options::new().anonymous()?;
+//! let (mut sender, mut receiver) = (position.sender()?, position.receiver()?);
+//! sender.send([0.0, 0.0, 1.0]);
+//! let mut loan = sender.loan(); // filled in place
+//! *loan = [0.0, 0.0, 2.0];
+//! loan.send();
+//! assert_eq!(*receiver.recv()?, [0.0, 0.0, 2.0]); // one newer than it has seen: the first was missed
+//! assert_eq!(receiver.latest()?.as_deref(), Some(&[0.0, 0.0, 2.0])); // or just what there is
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
+//! The writer has several buffers (4 unless [`capacity`](Options::capacity) says otherwise, at least 2; for byte messages the capacity
+//! is the longest of them) and writes into one that does not hold the newest value. A reader copies the newest, and then looks whether
+//! the writer has come to that buffer again meanwhile. That is so only if he completed two more values (of 4 buffers) during
+//! one copy and has begun a third; then it copies again.
+//!
+//! **What is lost by a kill.** Sender: what he was writing; the value before stays, and a new sender may come at once. Receiver: nothing, it writes
+//! nothing that anybody reads. The policy [`Full`] has no meaning here: it is never full.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+mod board;
+mod message;
+mod value;
+#[cfg(not(loom))]
+mod version;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod version;
+
+use self::board::{Reading, Writing};
+pub use self::message::{Message, MessageLoan};
+pub use self::value::{Loan, Received};
+use self::version::Version;
+use super::FACILITY;
+use super::element::Element;
+use super::ends::Role;
+use super::full::Full;
+use super::options::{Options, sealed};
+use super::region::{Plan, Region};
+use super::scratch::Scratch;
+use super::waiting::Waiting;
+use crate::error::{Kind, Result};
+use crate::memory::mapping::page;
+use crate::shared::{Layout, layout};
+
+/// The newest value of one sender for many receivers, of which none need be in this process.
+#[derive(Debug)]
+pub struct Channel<T: Element + ?Sized> {
+    region: Arc<Region>,
+    waiting: Waiting,
+    of: PhantomData<fn(&T)>,
+}
+
+/// The end that sends.
+#[derive(Debug)]
+pub struct Sender<T: Element + ?Sized> {
+    side: Writing,
+    /// What is being filled where peers are not trusted.
+    scratch: Scratch,
+    of: PhantomData<fn(&T)>,
+}
+
+/// An end that receives.
+#[derive(Debug)]
+pub struct Receiver<T: Element + ?Sized> {
+    side: Reading,
+    /// The copy.
+    scratch: Scratch,
+    of: PhantomData<fn() -> Box<T>>,
+}
+
+/// The control words, in shared memory.
+#[repr(C)]
+struct Words {
+    version: Version,
+}
+
+/// The sender's seat; all others are receivers'.
+const SENDER: usize = 0;
+/// Buffers of a channel of byte messages, and of values unless told otherwise.
+const BUFFERS: u64 = 4;
+/// Before the bytes of a message: how many they are.
+const LENGTH: u64 = 8;
+/// Buffers begin at multiples of so many bytes, so that the writer of one does not disturb the readers of the other.
+const LINE: u64 = 64;
+
+/// A new channel without a name, with its sender and one receiver.
+///
+/// # Errors
+/// `Limit` when there is no room.
+pub fn pair<T: Element + ?Sized>() -> Result<(Sender<T>, Receiver<T>)> {
+    let channel: Channel<T> = Options::new().anonymous()?;
+    Ok((channel.sender()?, channel.receiver()?))
+}
+
+/// How many buffers there are, and how many bytes from one to the next.
+fn buffers<T: Element + ?Sized>(capacity: u64) -> Option<(u64, u64)> {
+    let (count, len) = match T::SIZE {
+        Some(size) => (capacity, size as u64),
+        None => (BUFFERS, capacity.checked_add(LENGTH)?),
+    };
+    let stride = len
+        .max(1)
+        .checked_next_multiple_of(LINE.max(T::ALIGN as u64))?;
+    count.checked_mul(stride)?;
+    Some((count, stride))
+}
+
+impl<T: Element + ?Sized> Channel<T> {
+    /// Takes the end that sends.
+    ///
+    /// # Errors
+    /// `Limit` while another process or thread has it; `Removed` when a new channel has the name by now; `Corrupt`.
+    pub fn sender(&self) -> Result<Sender<T>> {
+        Ok(Sender {
+            side: Writing::take(&self.region, self.shape())?,
+            scratch: Scratch::default(),
+            of: PhantomData,
+        })
+    }
+
+    /// Joins as a receiver.
+    ///
+    /// # Errors
+    /// `Limit` when all seats are taken ([`Options::seats`]); `Removed` when a new channel has the name by now.
+    pub fn receiver(&self) -> Result<Receiver<T>> {
+        Ok(Receiver {
+            side: Reading::take(&self.region, self.shape(), self.waiting)?,
+            scratch: Scratch::default(),
+            of: PhantomData,
+        })
+    }
+
+    fn shape(&self) -> (u64, u64) {
+        match buffers::<T>(self.region.plan().capacity) {
+            Some(shape) => shape,
+            None => unreachable!("the plan was checked when it was made or opened"),
+        }
+    }
+
+    /// How many buffers it has; of byte messages, how long the longest can be.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.region.plan().capacity
+    }
+
+    /// How many senders it has: 0 or 1.
+    #[must_use]
+    pub fn senders(&self) -> usize {
+        self.region.count(Role::Sender)
+    }
+
+    /// How many receivers it has.
+    #[must_use]
+    pub fn receivers(&self) -> usize {
+        self.region.count(Role::Receiver)
+    }
+
+    /// What it is called; empty without a name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.region.name().to_string()
+    }
+}
+
+/// To be sent to another process, which opens it with [`Options::from_fd`].
+impl<T: Element + ?Sized> AsFd for Channel<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.region.fd()
+    }
+}
+
+impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
+    const NAME: &'static str = "latest";
+    const SEATS: u32 = 64;
+    // So that who reads has addresses of its own, see `Reading`.
+    const TWICE: bool = true;
+
+    fn layout() -> Layout {
+        layout::<Words>("latest channel 1").with(T::LAYOUT)
+    }
+
+    fn element() -> &'static str {
+        match T::SIZE {
+            Some(_) => std::any::type_name::<T>(),
+            None => "messages",
+        }
+    }
+
+    fn capacity() -> u64 {
+        match T::SIZE {
+            Some(_) => BUFFERS,
+            None => 64 << 10,
+        }
+    }
+
+    fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
+        let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
+        if !(2..=1024).contains(&seats) {
+            return Err(refuse("a channel of the latest value has 2 to 1024 seats"));
+        }
+        if matches!(full, Full::Fail | Full::DropNewest) {
+            let why = "a channel of the latest value is never full: it keeps the newest only";
+            return Err(refuse(why).with_hint("leave the policy out"));
+        }
+        if T::ALIGN > page() {
+            return Err(refuse("a value in a channel is aligned to at most a page"));
+        }
+        let least = if T::SIZE.is_some() { 2 } else { 8 };
+        let planned = capacity
+            .max(least)
+            .checked_next_power_of_two()
+            .and_then(|capacity| Some((capacity, buffers::<T>(capacity)?)))
+            .map(|(capacity, (count, stride))| (capacity, count * stride))
+            .filter(|(_, ring)| *ring <= 1 << 46);
+        let Some((capacity, ring)) = planned else {
+            return Err(refuse("no memory is as large as its capacity"));
+        };
+        Ok(Plan {
+            capacity,
+            full,
+            seats,
+            control: size_of::<Words>(),
+            ring,
+        })
+    }
+
+    fn of(region: Arc<Region>, waiting: Waiting) -> Self {
+        Channel {
+            region,
+            waiting,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T: Element + ?Sized> Sender<T> {
+    /// How many values were ever sent, by all senders.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.side.version()
+    }
+
+    /// How many receivers live.
+    #[must_use]
+    pub fn receivers(&self) -> usize {
+        self.side.region().count(Role::Receiver)
+    }
+
+    /// Whether any receiver lives.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.receivers() > 0
+    }
+
+    /// Leaves the channel, as dropping does.
+    pub fn close(self) {}
+}
+
+impl<T: Element + ?Sized> Receiver<T> {
+    /// How many newer values than the last that it received were sent; only the newest of them can still be had.
+    #[must_use]
+    #[doc(alias = "len")]
+    pub fn level(&self) -> u64 {
+        self.side.level()
+    }
+
+    /// Whether the sender lives.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.side.is_connected()
+    }
+
+    /// Leaves the channel, as dropping does.
+    pub fn close(self) {}
+}

@@ -1,0 +1,172 @@
+//! Value: the newest value of one type.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::board::copy_out;
+use super::{Receiver, Sender};
+use crate::error::Result;
+use crate::shared::Plain;
+use crate::sys::copy::copy;
+use crate::wait::{Deadline, Wait};
+
+impl<T: Plain> Sender<T> {
+    /// Makes this the newest value. Never waits.
+    #[inline(always)]
+    pub fn send(&mut self, value: T) {
+        let buffer = self.side.begin();
+        // SAFETY: a buffer has room for a `T`; who looks at it meanwhile does so by such copies, and discards them.
+        unsafe { copy(buffer, (&raw const value).cast(), size_of::<T>()) };
+        self.side.publish();
+    }
+
+    /// A place for the next value, to be filled and sent; it holds anything before. Never waits.
+    #[inline(always)]
+    pub fn loan(&mut self) -> Loan<'_, T> {
+        let place = match self.side.wary {
+            true => self.scratch.values(1),
+            false => self.side.begin().cast(),
+        };
+        Loan {
+            sender: self,
+            place,
+        }
+    }
+}
+
+/// A place for the next value; given up when dropped.
+#[must_use = "a loan that is not sent is given up"]
+#[derive(Debug)]
+pub struct Loan<'a, T: Plain> {
+    sender: &'a mut Sender<T>,
+    place: *mut T,
+}
+
+impl<T: Plain> Loan<'_, T> {
+    /// Makes what was filled in the newest value.
+    #[inline(always)]
+    pub fn send(self) {
+        let side = &mut self.sender.side;
+        if side.wary {
+            // SAFETY: as for sending by value.
+            unsafe { copy(side.begin(), self.place.cast(), size_of::<T>()) };
+        }
+        side.publish();
+    }
+}
+
+impl<T: Plain> Deref for Loan<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: private memory, or a buffer that nobody else writes, at an address that only the sender uses: receivers
+        // copy from the second mapping and discard what was written meanwhile. Any bytes are a `T`.
+        unsafe { &*self.place }
+    }
+}
+
+impl<T: Plain> DerefMut for Loan<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and exclusively borrowed.
+        unsafe { &mut *self.place }
+    }
+}
+
+impl<T: Plain> Receiver<T> {
+    /// The newest value, seen before or not; `None` when nothing was ever sent. Never waits, and needs no living sender.
+    ///
+    /// # Errors
+    /// `WouldBlock` when ten thousand copies in a row were overtaken; `Corrupt`.
+    #[inline(always)]
+    pub fn latest(&mut self) -> Result<Option<Received<'_, T>>> {
+        Ok(self.copy()?.map(|copied| self.received(copied)))
+    }
+
+    /// Where the copy lies, and how many were missed.
+    #[inline(always)]
+    fn copy(&mut self) -> Result<Option<(*const T, u64)>> {
+        let private: *mut T = self.scratch.values(1);
+        let copied = self.side.copy(|buffer| {
+            // SAFETY: a buffer has room for a `T`, and so has the private memory.
+            unsafe { copy_out(private.cast(), buffer, size_of::<T>()) };
+            Ok(())
+        })?;
+        Ok(copied.map(|((), missed)| (private.cast_const(), missed)))
+    }
+
+    #[inline(always)]
+    fn received(&mut self, (copy, missed): (*const T, u64)) -> Received<'_, T> {
+        Received {
+            // SAFETY: a whole copy, in memory that stays as it is while this receiver is borrowed.
+            value: unsafe { &*copy },
+            missed,
+        }
+    }
+
+    /// The newest value, when it is newer than the last that was received; waits for one.
+    ///
+    /// # Errors
+    /// `Disconnected` when there is none and the sender has left or was killed; `WouldBlock` and `Corrupt` as for [`latest`](Self::latest).
+    #[inline(always)]
+    #[doc(alias = "changed")]
+    pub fn recv(&mut self) -> Result<Received<'_, T>> {
+        self.newer(Deadline::Never)
+    }
+
+    /// The same if there is one.
+    ///
+    /// # Errors
+    /// As for [`latest`](Self::latest).
+    #[inline(always)]
+    pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
+        if !self.side.has_newer() {
+            return Ok(None);
+        }
+        self.latest()
+    }
+
+    /// The same, waiting no longer than `limit`.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv), and `TimedOut`.
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Received<'_, T>> {
+        self.newer(Wait::For(limit).into())
+    }
+
+    #[inline(always)]
+    fn newer(&mut self, deadline: Deadline) -> Result<Received<'_, T>> {
+        if !self.side.has_newer() {
+            self.side.wait(deadline)?;
+        }
+        match self.copy()? {
+            Some(copied) => Ok(self.received(copied)),
+            None => Err(self.side.emptied()),
+        }
+    }
+}
+
+/// A whole copy of a value.
+#[derive(Debug)]
+pub struct Received<'a, T> {
+    value: &'a T,
+    missed: u64,
+}
+
+impl<T> Received<'_, T> {
+    /// How many values came and went since the one that this receiver received before.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+impl<T> Deref for Received<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        self.value
+    }
+}

@@ -1,0 +1,274 @@
+//! Many-to-many: any number of senders and receivers share one queue, and a process killed in it holds up nobody.
+//!
+//! Each value goes to one receiver, in the order in which the senders took their places.
+//!
+//! ```
+//! use wigwag::pattern::channel::{Options, many_to_many::Channel};
+//!
+//! let channel: Channel<u64> = Options::new().capacity(64).anonymous()?;
+//! let (mut one, mut other) = (channel.sender()?, channel.sender()?);
+//! one.send(1)?;
+//! other.send(2)?;
+//! let (mut left, mut right) = (channel.receiver()?, channel.receiver()?);
+//! assert_eq!(*left.recv()?, 1);
+//! assert_eq!(*right.recv()?, 2);
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
+//! **What is lost or doubled by a kill.** Sender: what it had not yet sent; its place is skipped. Receiver: nothing; the
+//! value that it held goes to another, as the next one, so one that was read but not given back is seen twice.
+//!
+//! **Full**: all four policies. One that overwrites drops the oldest value that no receiver holds, and counts it
+//! ([`Receiver::lost`]).
+//!
+//! Byte messages have a slot each of a sixteenth of the capacity.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+#[cfg(not(loom))]
+mod claim;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod claim;
+mod message;
+mod side;
+mod value;
+mod word;
+
+use self::claim::Words;
+pub use self::message::Message;
+use self::side::Side;
+pub use self::value::{Loan, Received};
+use super::FACILITY;
+use super::element::Element;
+use super::ends::Role;
+use super::full::Full;
+use super::options::{Options, sealed};
+use super::region::{Plan, Region};
+use super::waiting::Waiting;
+use crate::error::{Kind, Result};
+use crate::memory::mapping::page;
+use crate::shared::{Layout, layout};
+
+/// A queue of many senders and many receivers, in any processes.
+#[derive(Debug)]
+pub struct Channel<T: Element + ?Sized> {
+    region: Arc<Region>,
+    waiting: Waiting,
+    of: PhantomData<fn(&T)>,
+}
+
+/// An end that sends.
+#[derive(Debug)]
+pub struct Sender<T: Element + ?Sized> {
+    side: Side,
+    /// What is being filled where peers are not trusted.
+    scratch: Vec<u64>,
+    of: PhantomData<fn(&T)>,
+}
+
+/// An end that receives.
+#[derive(Debug)]
+pub struct Receiver<T: Element + ?Sized> {
+    side: Side,
+    /// What is being looked at where peers are not trusted.
+    scratch: Vec<u64>,
+    of: PhantomData<fn() -> Box<T>>,
+}
+
+/// Both ends of a new channel without a name; more are made from it by no one else.
+///
+/// # Errors
+/// `Limit` when there is no room.
+pub fn pair<T: Element + ?Sized>(capacity: u64) -> Result<(Sender<T>, Receiver<T>)> {
+    let channel: Channel<T> = Options::new().capacity(capacity).anonymous()?;
+    Ok((channel.sender()?, channel.receiver()?))
+}
+
+/// Bytes of a slot, and where in it the value begins.
+fn slot<T: Element + ?Sized>(capacity: u64) -> Option<(usize, usize)> {
+    match T::SIZE {
+        Some(size) => {
+            let align = T::ALIGN.max(8);
+            let bytes = align.checked_add(size)?.checked_next_multiple_of(align)?;
+            Some((bytes, align))
+        }
+        None => Some(((capacity / message::SLOTS) as usize, message::BEFORE)),
+    }
+}
+
+/// How many slots a channel of this capacity has.
+fn slots<T: Element + ?Sized>(capacity: u64) -> u64 {
+    match T::SIZE {
+        Some(_) => capacity,
+        None => message::SLOTS,
+    }
+}
+
+impl<T: Element + ?Sized> Channel<T> {
+    /// Takes an end that sends.
+    ///
+    /// # Errors
+    /// `Limit` while all seats are taken; `Removed` when a new channel has the name by now.
+    pub fn sender(&self) -> Result<Sender<T>> {
+        Ok(Sender {
+            side: self.side(Role::Sender)?,
+            scratch: Vec::new(),
+            of: PhantomData,
+        })
+    }
+
+    /// Takes an end that receives.
+    ///
+    /// # Errors
+    /// As for a sender.
+    pub fn receiver(&self) -> Result<Receiver<T>> {
+        Ok(Receiver {
+            side: self.side(Role::Receiver)?,
+            scratch: Vec::new(),
+            of: PhantomData,
+        })
+    }
+
+    fn side(&self, role: Role) -> Result<Side> {
+        let capacity = self.capacity();
+        let slot = slot::<T>(capacity).ok_or_else(|| {
+            let why = "its values are too large";
+            self.region.error(Kind::BadInput, "attach to", why)
+        })?;
+        Side::take(&self.region, role, self.waiting, slot, slots::<T>(capacity))
+    }
+
+    /// How many values, or bytes of messages, it holds.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.region.plan().capacity
+    }
+
+    /// What becomes of a value for which there is no room.
+    #[must_use]
+    pub fn full(&self) -> Full {
+        self.region.plan().full
+    }
+
+    /// How many senders it has.
+    #[must_use]
+    pub fn senders(&self) -> usize {
+        self.region.count(Role::Sender)
+    }
+
+    /// How many receivers it has.
+    #[must_use]
+    pub fn receivers(&self) -> usize {
+        self.region.count(Role::Receiver)
+    }
+
+    /// What it is called; empty without a name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.region.name().to_string()
+    }
+}
+
+/// To be sent to another process, which opens it with [`Options::from_fd`].
+impl<T: Element + ?Sized> AsFd for Channel<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.region.fd()
+    }
+}
+
+impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
+    const NAME: &'static str = "many-to-many";
+    const SEATS: u32 = 32;
+    const TWICE: bool = false;
+
+    fn layout() -> Layout {
+        layout::<Words>("many-to-many channel 1").with(T::LAYOUT)
+    }
+
+    fn element() -> &'static str {
+        match T::SIZE {
+            Some(_) => std::any::type_name::<T>(),
+            None => "messages",
+        }
+    }
+
+    fn capacity() -> u64 {
+        match T::SIZE {
+            Some(_) => 1024,
+            None => 64 << 10,
+        }
+    }
+
+    fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
+        let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
+        if !(2..=word::SEATS).contains(&seats) {
+            return Err(refuse("a many-to-many channel has 2 to 60 seats"));
+        }
+        let least = if T::SIZE.is_some() { 1 } else { page() as u64 };
+        let capacity = capacity
+            .max(least)
+            .checked_next_power_of_two()
+            .filter(|capacity| *capacity <= 1 << 40)
+            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
+        let ring = slot::<T>(capacity)
+            .and_then(|(bytes, _)| slots::<T>(capacity).checked_mul(bytes as u64))
+            .filter(|bytes| *bytes <= 1 << 46)
+            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
+        if T::ALIGN > page() {
+            return Err(refuse("a value in a channel is aligned to at most a page"));
+        }
+        Ok(Plan {
+            capacity,
+            full,
+            seats,
+            control: size_of::<Words>(),
+            ring,
+        })
+    }
+
+    fn of(region: Arc<Region>, waiting: Waiting) -> Self {
+        Channel {
+            region,
+            waiting,
+            of: PhantomData,
+        }
+    }
+}
+
+macro_rules! both {
+    ($($end:ident)*) => { $(
+        impl<T: Element + ?Sized> $end<T> {
+            /// How many values, or bytes of messages, it holds.
+            #[must_use]
+            pub fn capacity(&self) -> u64 {
+                self.side.region().plan().capacity
+            }
+
+            /// About how many values are in it now.
+            #[must_use]
+            #[doc(alias = "len")]
+            pub fn level(&self) -> u64 {
+                self.side.level()
+            }
+
+            /// How many values were dropped because it was full, since it was made.
+            #[must_use]
+            pub fn lost(&self) -> u64 {
+                self.side.lost()
+            }
+
+            /// Whether somebody lives at the other side.
+            #[must_use]
+            pub fn is_connected(&self) -> bool {
+                self.side.is_connected()
+            }
+
+            /// Leaves the channel, as dropping does.
+            pub fn close(self) {}
+        }
+    )* };
+}
+both!(Sender Receiver);

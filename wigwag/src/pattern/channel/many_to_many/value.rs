@@ -1,0 +1,240 @@
+//! Value: values of one type, written and read in place.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::{Full, Receiver, Sender};
+use crate::error::Result;
+use crate::shared::Plain;
+use crate::sys::copy::copy;
+use crate::wait::{Deadline, Wait};
+
+/// Private room for one value.
+fn scratch<T: Plain>(room: &mut Vec<u64>) -> *mut T {
+    // More than the alignment of a u64 is made up for by leaving bytes out.
+    let bytes = size_of::<T>() + align_of::<T>();
+    room.resize(room.len().max(bytes.div_ceil(8)), 0);
+    let start = room.as_mut_ptr().cast::<u8>();
+    // SAFETY: at most the alignment, for which there is room.
+    unsafe { start.add(start.align_offset(align_of::<T>())).cast() }
+}
+
+impl<T: Plain> Sender<T> {
+    /// Sends one value; waits for room, unless the channel was made otherwise ([`Full`]).
+    ///
+    /// # Errors
+    /// `Disconnected` when it is full and all receivers have left or were killed; `WouldBlock` when it is full and was made to fail.
+    #[inline(always)]
+    pub fn send(&mut self, value: T) -> Result<()> {
+        match self.side.try_claim() {
+            Some(position) => self.put(position, &value),
+            None => {
+                if let Some(position) = self.side.room(Deadline::Never)? {
+                    self.put(position, &value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one value if there is room, and says whether.
+    ///
+    /// # Errors
+    /// None today.
+    #[inline(always)]
+    pub fn try_send(&mut self, value: T) -> Result<bool> {
+        let Some(position) = self.side.try_claim() else {
+            if self.side.full() == Full::DropNewest {
+                self.side.lose();
+            }
+            return Ok(false);
+        };
+        self.put(position, &value);
+        Ok(true)
+    }
+
+    /// The same as [`send`](Self::send), waiting no longer than `limit`.
+    ///
+    /// # Errors
+    /// As there, and `TimedOut`.
+    pub fn send_timeout(&mut self, value: T, limit: Duration) -> Result<()> {
+        if let Some(position) = self.side.room(Wait::For(limit).into())? {
+            self.put(position, &value);
+        }
+        Ok(())
+    }
+
+    /// A place for a value, to be filled and sent; it holds anything before. Waits for room like [`send`](Self::send). Values
+    /// are received in the order of their places: one that is filled slowly holds up those behind it.
+    ///
+    /// # Errors
+    /// As there; a channel that drops the newest counts it as dropped and says `WouldBlock`.
+    #[inline(always)]
+    pub fn loan(&mut self) -> Result<Loan<'_, T>> {
+        match self.side.room(Deadline::Never)? {
+            Some(position) => Ok(self.lend(position)),
+            None => Err(self.side.in_vain(Deadline::Now)),
+        }
+    }
+
+    /// The same if there is room.
+    ///
+    /// # Errors
+    /// None today.
+    #[inline(always)]
+    pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
+        let position = self.side.try_claim();
+        Ok(position.map(|position| self.lend(position)))
+    }
+
+    #[inline(always)]
+    fn put(&mut self, position: u64, value: &T) {
+        let place = self.side.place(position);
+        if self.side.wary {
+            // SAFETY: a slot that nobody else may use; a peer that does gets, or leaves, wrong bytes.
+            unsafe { copy(place, std::ptr::from_ref(value).cast(), size_of::<T>()) };
+        } else {
+            // SAFETY: a slot that this end has claimed; nobody looks into it before it is full.
+            unsafe { place.cast::<T>().write(*value) };
+        }
+        self.side.done(position);
+    }
+
+    #[inline(always)]
+    fn lend(&mut self, position: u64) -> Loan<'_, T> {
+        self.side.hold(position);
+        let place = if self.side.wary {
+            scratch(&mut self.scratch)
+        } else {
+            self.side.place(position).cast()
+        };
+        Loan {
+            sender: self,
+            place,
+            position,
+        }
+    }
+}
+
+/// A place for one value in the ring, not yet sent; given up when dropped.
+#[must_use = "a loan that is not sent is given up"]
+#[derive(Debug)]
+pub struct Loan<'a, T: Plain> {
+    sender: &'a mut Sender<T>,
+    place: *mut T,
+    position: u64,
+}
+
+impl<T: Plain> Loan<'_, T> {
+    /// Sends what was filled in.
+    #[inline(always)]
+    pub fn send(self) {
+        let side = &mut self.sender.side;
+        if side.wary {
+            // SAFETY: as for sending by value.
+            unsafe { copy(side.place(self.position), self.place.cast(), size_of::<T>()) };
+        }
+        // What drop does afterwards finds nothing held.
+        side.done(self.position);
+    }
+}
+
+impl<T: Plain> Drop for Loan<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.sender.side.holds() {
+            self.sender.side.give_up();
+        }
+    }
+}
+
+impl<T: Plain> Deref for Loan<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: a slot that this end has claimed, or private memory; any bytes are a `T`.
+        unsafe { &*self.place }
+    }
+}
+
+impl<T: Plain> DerefMut for Loan<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and exclusively borrowed.
+        unsafe { &mut *self.place }
+    }
+}
+
+impl<T: Plain> Receiver<T> {
+    /// Receives the oldest value that no other receiver has, in place; waits for it.
+    ///
+    /// # Errors
+    /// `Disconnected` when it is empty and all senders have left or were killed.
+    #[inline(always)]
+    pub fn recv(&mut self) -> Result<Received<'_, T>> {
+        let position = self.side.claim(Deadline::Never)?;
+        Ok(self.take(position))
+    }
+
+    /// Receives one value if there is one.
+    ///
+    /// # Errors
+    /// None today. Senders that are gone are told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    #[inline(always)]
+    pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
+        let position = self.side.try_claim();
+        Ok(position.map(|position| self.take(position)))
+    }
+
+    /// Receives one value, waiting no longer than `limit`.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv), and `TimedOut`.
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Received<'_, T>> {
+        let position = self.side.claim(Wait::For(limit).into())?;
+        Ok(self.take(position))
+    }
+
+    #[inline(always)]
+    fn take(&mut self, position: u64) -> Received<'_, T> {
+        self.side.hold(position);
+        let mut place: *mut T = self.side.place(position).cast();
+        if self.side.wary {
+            let private: *mut T = scratch(&mut self.scratch);
+            // SAFETY: a slot of the ring, and private memory; whatever the bytes are, they are a value.
+            unsafe { copy(private.cast(), place.cast(), size_of::<T>()) };
+            place = private;
+        }
+        Received {
+            receiver: self,
+            place,
+            position,
+        }
+    }
+}
+
+/// A value in the ring; its place is given back when this is dropped.
+#[derive(Debug)]
+pub struct Received<'a, T: Plain> {
+    receiver: &'a mut Receiver<T>,
+    place: *const T,
+    position: u64,
+}
+
+impl<T: Plain> Deref for Received<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: a full slot that this end holds, or private memory; any bytes are a `T`.
+        unsafe { &*self.place }
+    }
+}
+
+impl<T: Plain> Drop for Received<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.receiver.side.done(self.position);
+    }
+}
