@@ -56,7 +56,9 @@ fn two_senders_claim_different_slots() {
         let second = recv(&mut receiver);
         assert!(matches!((first, second), (1, 2) | (2, 1)));
         assert_eq!(receiver.try_recv(), None);
-        senders.map(|sender| sender.join().expect("a thread"));
+        for sender in senders {
+            sender.join().expect("a thread");
+        }
     });
 }
 

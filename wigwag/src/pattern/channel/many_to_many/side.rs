@@ -338,6 +338,12 @@ impl Side {
             if futex::wait_any(&listen, until) == Sleep::Gone {
                 return Err(self.disconnected());
             }
+            // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
+            for end in region.ends() {
+                if end.life.state() == State::Killed {
+                    end.life.pass_on();
+                }
+            }
         }
     }
 
