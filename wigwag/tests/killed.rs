@@ -1,7 +1,8 @@
 //! Killed: every operation of every gate and pattern is killed after any of its instructions, and the survivors go on.
 //!
 //! `cargo test --release -p wigwag --test killed -- --nocapture` prints one line a scene; it tries a sample
-//! of the points, and all of them when `WIGWAG_FULL` is set. The same harness finds the
+//! of the points, and all of them when `WIGWAG_FULL` is set (of operations longer than some 2000 instructions every second or
+//! fourth, others in each run). The same harness finds the
 //! known faults of glibc's robust mutex and condition variable, which shows that it can fail.
 
 mod process;
@@ -12,6 +13,7 @@ mod killed {
     pub mod gates;
     pub mod glibc;
     pub mod mailbox;
+    pub mod many;
     pub mod mutex;
     pub mod once;
     pub mod scene;
@@ -20,7 +22,7 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{broadcast, channel, gates, glibc, mailbox, mutex, once, segment};
+use killed::{broadcast, channel, gates, glibc, mailbox, many, mutex, once, segment};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -29,6 +31,7 @@ const SCENES: &[&[Scene]] = &[
     segment::SCENES,
     once::SCENES,
     channel::SCENES,
+    many::SCENES,
     broadcast::BROADCAST,
     broadcast::LATEST,
     gates::SEMAPHORE,
@@ -83,6 +86,11 @@ fn the_once_cell_survives() {
 #[test]
 fn the_channel_survives() {
     survives(channel::SCENES);
+}
+
+#[test]
+fn the_many_to_many_channel_survives() {
+    survives(many::SCENES);
 }
 
 #[test]

@@ -182,6 +182,11 @@ impl Waiter {
         }
     }
 
+    /// It does not wait alone for its peer any more.
+    pub(crate) fn join_many(&mut self) {
+        self.many = true;
+    }
+
     /// Waits until `found` finds something that the owner of `peer` makes; `own` is the seat of who waits.
     pub(crate) fn wait<T>(
         &mut self,

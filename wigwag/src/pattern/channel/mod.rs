@@ -3,9 +3,9 @@
 //! | need | flavour |
 //! |---|---|
 //! | one sends, one receives, as fast as the memory | [`one_to_one`] |
+//! | many send, many receive, each value once | [`many_to_many`] |
 //! | one sends, and every receiver gets every value | [`broadcast`] |
 //! | only the newest value counts; nobody waits for anybody | [`latest`] |
-//! | many send, many receive, each value once | [`many_to_many`] |
 //!
 //! What all promise: a value is seen whole or not at all; the death of a process at any instruction loses nothing that
 //! was accepted, blocks nobody, and is told to those who wait for it at once ([`Kind::Disconnected`](crate::Kind::Disconnected));
@@ -26,13 +26,17 @@ pub mod latest;
 pub mod many_to_many;
 pub mod one_to_one;
 mod options;
+mod poll;
 pub(crate) mod region;
 mod scratch;
+mod select;
 mod waiting;
 
 pub use self::element::Element;
 pub use self::full::Full;
 pub use self::options::{Flavour, Options};
+pub use self::poll::{Outcome, Pollable, Waitable};
+pub use self::select::select;
 pub use self::waiting::Waiting;
 
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};

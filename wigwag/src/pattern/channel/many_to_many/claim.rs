@@ -235,3 +235,127 @@ pub(super) fn undo(slots: &impl Slots, words: &Words, index: u64, word: Word) ->
     }
     done.is_ok()
 }
+
+/// What the model checker runs: the words and the slots of one channel, in its memory.
+#[cfg(loom)]
+pub mod model {
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+
+    use super::*;
+
+    /// A channel of numbers.
+    pub struct Model {
+        words: Words,
+        slots: Vec<(AtomicU64, UnsafeCell<u64>)>,
+    }
+
+    // SAFETY: the values are guarded by the words, which is what is modelled.
+    unsafe impl Sync for Model {}
+    // SAFETY: as above.
+    unsafe impl Send for Model {}
+
+    impl Slots for Model {
+        fn word(&self, index: u64) -> &AtomicU64 {
+            &self.slots[index as usize].0
+        }
+    }
+
+    /// One end of it.
+    pub struct End {
+        model: Arc<Model>,
+        cursor: Cursor,
+    }
+
+    impl Model {
+        /// One with a power of two of slots.
+        pub fn new(slots: usize) -> Arc<Model> {
+            let line = || Line(AtomicU64::new(0));
+            let slot = || (AtomicU64::new(0), UnsafeCell::new(0));
+            Arc::new(Model {
+                words: Words {
+                    tail: line(),
+                    head: line(),
+                    returned: line(),
+                    lost: line(),
+                    met: line(),
+                },
+                slots: (0..slots).map(|_| slot()).collect(),
+            })
+        }
+    }
+
+    impl End {
+        /// The end of a seat.
+        pub fn new(model: &Arc<Model>, seat: usize) -> End {
+            let mut cursor = Cursor::new(model.slots.len() as u64, Owner::new(seat, 1));
+            // What was returned before it came is nothing here.
+            cursor.returned = 0;
+            let model = model.clone();
+            End { model, cursor }
+        }
+
+        /// Sends if there is room.
+        pub fn try_send(&mut self, value: u64) -> bool {
+            let Some(position) = self.claim() else {
+                return false;
+            };
+            self.put(position, value);
+            self.cursor.publish(&*self.model, position);
+            true
+        }
+
+        fn put(&self, position: u64, value: u64) {
+            let slot = &self.model.slots[self.cursor.index(position) as usize].1;
+            // SAFETY: the slot is claimed, which is what is modelled.
+            slot.with_mut(|slot| unsafe { *slot = value });
+        }
+
+        /// Claims a slot and writes half of a value, as one does who is killed then.
+        pub fn die_sending(mut self) {
+            if let Some(position) = self.claim() {
+                self.put(position, u64::MAX);
+            }
+        }
+
+        fn claim(&mut self) -> Option<u64> {
+            match self.cursor.claim_free(&*self.model, &self.model.words) {
+                Attempt::Claimed(position) => Some(position),
+                Attempt::Blocked(..) => None,
+            }
+        }
+
+        /// Receives if there is something.
+        pub fn try_recv(&mut self) -> Option<u64> {
+            let (position, value) = self.take()?;
+            self.cursor.free(&*self.model, position);
+            Some(value)
+        }
+
+        /// Holds a value and looks at it, as one does who is killed then.
+        pub fn die_receiving(mut self) -> Option<u64> {
+            self.take().map(|(_, value)| value)
+        }
+
+        fn take(&mut self) -> Option<(u64, u64)> {
+            match self.cursor.claim_full(&*self.model, &self.model.words) {
+                Attempt::Claimed(position) => {
+                    let slot = &self.model.slots[self.cursor.index(position) as usize].1;
+                    // SAFETY: the slot is held, which is what is modelled.
+                    Some((position, slot.with(|slot| unsafe { *slot })))
+                }
+                Attempt::Blocked(..) => None,
+            }
+        }
+
+        /// Undoes what the dead one of a seat had claimed.
+        pub fn bury(&self, seat: usize) {
+            for index in 0..self.model.slots.len() as u64 {
+                let word = Word(self.model.word(index).load(Ordering::Acquire));
+                if word.undone().is_some() && word.seat() == seat {
+                    undo(&*self.model, &self.model.words, index, word);
+                }
+            }
+        }
+    }
+}

@@ -27,7 +27,11 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+#[cfg(not(loom))]
 mod claim;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod claim;
 mod message;
 mod side;
 mod value;
@@ -201,7 +205,7 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
     fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
         let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
         if !(2..=word::SEATS).contains(&seats) {
-            return Err(refuse("a many-to-many channel has 2 to 120 seats"));
+            return Err(refuse("a many-to-many channel has 2 to 60 seats"));
         }
         let least = if T::SIZE.is_some() { 1 } else { page() as u64 };
         let capacity = capacity

@@ -27,7 +27,7 @@ const DYING: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 64;
 /// How often it does that before it sleeps.
 const TURNS: u32 = 8;
-/// A spinning waiter looks at the clock and at its peers this often.
+/// After so many a spinning waiter looks at the clock and at its peers.
 const SPINS: u32 = 1000;
 
 /// The slots of a ring.
@@ -281,7 +281,7 @@ impl Side {
             Role::Receiver => Role::Sender,
         };
         loop {
-            if let Some(position) = self.look(&region, other, deadline) {
+            if let Some(position) = self.look() {
                 return Ok(position);
             }
             if deadline.passed() {
@@ -289,13 +289,22 @@ impl Side {
             }
             let joins = region.roster().joins.load(Ordering::SeqCst);
             let dying = self.undertake(&region);
-            let mut listen = Vec::with_capacity(region.ends().len() + 1);
+            let mut listen = Vec::with_capacity(2 * region.ends().len());
             let mut sure = true;
-            for end in region.ends().iter().filter(|end| end.role() == Some(other)) {
+            let peers = region.ends().iter().filter(|end| end.role() == Some(other));
+            let mut alone = true;
+            for end in peers {
+                if self.waiting == Waiting::Spin {
+                    alone &= end.life.state() != State::Alive;
+                    continue;
+                }
+                // Others may sleep on the same word: the number of rings tells what its mark does not.
+                let rings = end.rings.load(Ordering::SeqCst);
                 let (state, mark, certain) = bell::mark(&end.life);
                 if state == State::Alive {
+                    alone = false;
                     sure &= certain;
-                    listen.push(end.life.watched(mark));
+                    listen.extend([end.life.watched(mark), (&end.rings, rings)]);
                 } else {
                     // The kernel woke one; the others are to know too.
                     end.life.pass_on();
@@ -306,7 +315,7 @@ impl Side {
                 return Ok(position);
             }
             let met = self.words().met.0.load(Ordering::SeqCst) & 1 << other as u32 != 0;
-            if listen.is_empty() && met && !dying {
+            if alone && met && !dying {
                 return Err(self.disconnected());
             }
             if self.waiting == Waiting::Spin {
@@ -329,11 +338,17 @@ impl Side {
             if futex::wait_any(&listen, until) == Sleep::Gone {
                 return Err(self.disconnected());
             }
+            // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
+            for end in region.ends() {
+                if end.life.state() == State::Killed {
+                    end.life.pass_on();
+                }
+            }
         }
     }
 
     /// Looks as long as that seems worth while.
-    fn look(&mut self, region: &Region, other: Role, deadline: Deadline) -> Option<u64> {
+    fn look(&mut self) -> Option<u64> {
         let waiting = self.waiting;
         let mut claimed = || match self.attempt() {
             Attempt::Claimed(position) => Some(position),
@@ -341,17 +356,10 @@ impl Side {
         };
         match waiting {
             Waiting::Block => claimed(),
-            Waiting::Spin => loop {
-                for _ in 0..SPINS {
-                    relax();
-                    if let Some(position) = claimed() {
-                        return Some(position);
-                    }
-                }
-                if deadline.passed() || region.count(other) == 0 {
-                    return None;
-                }
-            },
+            Waiting::Spin => (0..SPINS).find_map(|_| {
+                relax();
+                claimed()
+            }),
             Waiting::Adaptive => {
                 for _ in 0..TURNS {
                     for _ in 0..LOOKS {

@@ -27,8 +27,8 @@ pub(super) enum State {
     Held,
 }
 
-/// The most seats that a word can name.
-pub(super) const SEATS: u32 = 120;
+/// The most seats: one can sleep on 128 words at a time, of which each peer has two.
+pub(super) const SEATS: u32 = 60;
 
 const SEAT: u32 = 2;
 const SITTER: u32 = 10;
@@ -86,11 +86,6 @@ impl Word {
         (self.0 >> SEAT & 0xff) as usize
     }
 
-    /// Whether it is the claim of that sitter.
-    pub(super) fn is_of(self, owner: Owner) -> bool {
-        self.0 & (0xffff << SEAT) == owner.0
-    }
-
     /// By how many rounds the slot is ahead of this one.
     #[inline(always)]
     pub(super) fn ahead_of(self, round: u64) -> i64 {
@@ -117,14 +112,14 @@ mod tests {
 
     #[test]
     fn a_word_says_what_was_put_into_it() {
-        let owner = Owner::new(119, 0x1_23);
+        let owner = Owner::new(59, 0x1_23);
         for (word, state) in [
             (Word::claimed(7, owner), State::Claimed),
             (Word::held(7, owner), State::Held),
         ] {
-            assert_eq!((word.state(), word.seat()), (state, 119));
-            assert!(word.is_of(owner) && !word.is_of(Owner::new(119, 0x1_24)));
-            assert!(!word.is_of(Owner::new(118, 0x1_23)));
+            assert_eq!((word.state(), word.seat()), (state, 59));
+            assert_ne!(word, Word::claimed(7, Owner::new(59, 0x1_24)));
+            assert_ne!(word, Word::held(7, Owner::new(58, 0x1_23)));
             assert_eq!(word.ahead_of(7), 0);
         }
         assert_eq!(Word(0), Word::free(0));

@@ -1,0 +1,120 @@
+//! The slots of a many-to-many channel under loom: its weakenings are `many-…`.
+#![cfg(loom)]
+
+use loom::thread;
+use wigwag::pattern::channel::many_to_many::claim::model::{End, Model};
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+/// Looks until there is something.
+fn recv(end: &mut End) -> u64 {
+    loop {
+        match end.try_recv() {
+            Some(value) => return value,
+            None => thread::yield_now(),
+        }
+    }
+}
+
+fn send(end: &mut End, value: u64) {
+    while !end.try_send(value) {
+        thread::yield_now();
+    }
+}
+
+/// A value is written where nobody else writes or reads and read where nobody writes, round after round of one slot.
+#[test]
+fn a_slot_belongs_to_one_at_a_time() {
+    check(|| {
+        let model = Model::new(1);
+        let (mut sender, mut receiver) = (End::new(&model, 0), End::new(&model, 1));
+        let sending = thread::spawn(move || {
+            send(&mut sender, 1);
+            send(&mut sender, 2);
+        });
+        assert_eq!(recv(&mut receiver), 1);
+        assert_eq!(recv(&mut receiver), 2);
+        sending.join().expect("a thread");
+    });
+}
+
+/// Two senders have different slots, and each value is received once.
+#[test]
+fn two_senders_claim_different_slots() {
+    check(|| {
+        let model = Model::new(2);
+        let senders = [1, 2].map(|n| {
+            let mut sender = End::new(&model, n);
+            thread::spawn(move || assert!(sender.try_send(n as u64)))
+        });
+        let mut receiver = End::new(&model, 0);
+        let first = recv(&mut receiver);
+        let second = recv(&mut receiver);
+        assert!(matches!((first, second), (1, 2) | (2, 1)));
+        assert_eq!(receiver.try_recv(), None);
+        for sender in senders {
+            sender.join().expect("a thread");
+        }
+    });
+}
+
+/// Two receivers have different values.
+#[test]
+fn two_receivers_have_different_values() {
+    check(|| {
+        let model = Model::new(2);
+        let mut sender = End::new(&model, 0);
+        assert!(sender.try_send(1) && sender.try_send(2));
+        let mut other = End::new(&model, 1);
+        let receiving = thread::spawn(move || other.try_recv());
+        let mut receiver = End::new(&model, 2);
+        let mine = receiver.try_recv();
+        let theirs = receiving.join().expect("a thread");
+        assert!(matches!(
+            (mine, theirs),
+            (Some(1), Some(2)) | (Some(2), Some(1))
+        ));
+        // The places are free again.
+        assert!(sender.try_send(3) && sender.try_send(4));
+    });
+}
+
+/// Nobody gets what a dead sender had not sent, and its place holds up nobody.
+#[test]
+fn the_claim_of_a_dead_sender_is_undone() {
+    check(|| {
+        let model = Model::new(2);
+        let (dead, mut other) = (End::new(&model, 0), End::new(&model, 1));
+        dead.die_sending();
+        assert!(other.try_send(5));
+        let mut receiver = End::new(&model, 2);
+        let buries = End::new(&model, 3);
+        let burying = thread::spawn(move || buries.bury(0));
+        receiver.bury(0);
+        assert_eq!(recv(&mut receiver), 5);
+        burying.join().expect("a thread");
+        assert!(other.try_send(6) && other.try_send(7));
+    });
+}
+
+/// What a dead receiver held is received by another who looks all the while, though it is past that place.
+#[test]
+fn what_a_dead_receiver_held_is_received_again() {
+    check(|| {
+        let model = Model::new(2);
+        let mut sender = End::new(&model, 0);
+        assert!(sender.try_send(1) && sender.try_send(2));
+        assert_eq!(End::new(&model, 1).die_receiving(), Some(1));
+        let mut receiver = End::new(&model, 2);
+        let buries = End::new(&model, 3);
+        let burying = thread::spawn(move || buries.bury(1));
+        let (first, second) = (recv(&mut receiver), recv(&mut receiver));
+        assert!(matches!((first, second), (1, 2) | (2, 1)));
+        burying.join().expect("a thread");
+        assert!(sender.try_send(3) && sender.try_send(4));
+    });
+}
