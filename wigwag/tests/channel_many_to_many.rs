@@ -1,5 +1,6 @@
 //! The many-to-many channel between several processes.
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod process;
 
