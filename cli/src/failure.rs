@@ -84,3 +84,14 @@ impl From<io::Error> for Failure {
         }
     }
 }
+
+/// Starts a thread that nobody waits for.
+pub(crate) fn thread(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    match std::thread::Builder::new().spawn(work) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::Other(format!(
+            "cannot start a thread: {}; RLIMIT_NPROC (ulimit -u) or a control group allows no more",
+            words(&error)
+        ))),
+    }
+}

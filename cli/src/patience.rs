@@ -12,7 +12,7 @@ use wigwag::facility::Family;
 use wigwag::{Endpoint, Kind, Opening, Wait, catalog};
 
 use crate::arguments::Object;
-use crate::failure::{Failure, Result};
+use crate::failure::{self, Failure, Result};
 
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -80,10 +80,11 @@ pub(crate) fn open(
     }
     let (done, opened) = mpsc::channel();
     let address = object.address.clone();
-    std::thread::spawn(move || {
+    let open = move || {
         // A receiver that is gone was interrupted, and this process ends.
         let _ = done.send(catalog::open(&address, opening));
-    });
+    };
+    failure::thread(open)?;
     loop {
         match opened.recv_timeout(SLICE) {
             Ok(outcome) => return Ok(outcome?),

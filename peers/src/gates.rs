@@ -20,6 +20,7 @@ wigwag::shared! {
     struct Ours {
         theirs: [AtomicU64; THEIRS],
         mutex: Mutex<u64>,
+        inheriting: Mutex<u64>,
         ping: Semaphore,
         pong: Semaphore,
         turn: Mutex<u64>,
@@ -42,6 +43,7 @@ struct Line<T>(T);
 #[repr(C)]
 struct Theirs {
     mutex: Line<(libc::pthread_mutex_t, u64)>,
+    inheriting: Line<(libc::pthread_mutex_t, u64)>,
     ping: Line<libc::sem_t>,
     pong: Line<libc::sem_t>,
     lock: Line<(libc::pthread_mutex_t, u64)>,
@@ -84,6 +86,7 @@ impl Arena {
     fn create(name: &str) -> wigwag::Result<Self> {
         let value = Ours {
             mutex: Mutex::new(0),
+            inheriting: Mutex::inheriting(0),
             ping: Semaphore::new(0),
             pong: Semaphore::new(0),
             turn: Mutex::new(0),
@@ -110,6 +113,8 @@ impl Arena {
             libc::pthread_mutexattr_setrobust(&raw mut mutex, libc::PTHREAD_MUTEX_ROBUST);
             libc::pthread_mutex_init(&raw mut (*self.theirs).mutex.0.0, &raw const mutex);
             libc::pthread_mutex_init(&raw mut (*self.theirs).lock.0.0, &raw const mutex);
+            libc::pthread_mutexattr_setprotocol(&raw mut mutex, libc::PTHREAD_PRIO_INHERIT);
+            libc::pthread_mutex_init(&raw mut (*self.theirs).inheriting.0.0, &raw const mutex);
             let mut cond = std::mem::zeroed();
             libc::pthread_condattr_init(&raw mut cond);
             libc::pthread_condattr_setpshared(&raw mut cond, libc::PTHREAD_PROCESS_SHARED);
@@ -142,11 +147,34 @@ fn std_locks(arena: &Arena) -> io::Result<()> {
 #[inline(always)]
 fn theirs_locks(arena: &Arena) -> io::Result<()> {
     let theirs = arena.theirs;
-    // SAFETY: initialised objects of POSIX threads; the value belongs to who has the mutex.
+    // SAFETY: they are live in the segment.
+    unsafe { pthread_locks(&raw mut (*theirs).mutex.0) }
+}
+
+#[inline(always)]
+fn ours_inherits(arena: &Arena) -> io::Result<()> {
+    *arena.ours.inheriting.lock()?.or_repair(|_| ()) += 1;
+    Ok(())
+}
+
+#[inline(always)]
+fn theirs_inherits(arena: &Arena) -> io::Result<()> {
+    let theirs = arena.theirs;
+    // SAFETY: they are live in the segment.
+    unsafe { pthread_locks(&raw mut (*theirs).inheriting.0) }
+}
+
+/// Locks, adds and unlocks.
+///
+/// # Safety
+/// A live and initialised mutex of POSIX threads; the number is used by who has it.
+#[inline(always)]
+unsafe fn pthread_locks(mutex: *mut (libc::pthread_mutex_t, u64)) -> io::Result<()> {
+    // SAFETY: as the caller says.
     unsafe {
-        checked(libc::pthread_mutex_lock(&raw mut (*theirs).mutex.0.0))?;
-        (*theirs).mutex.0.1 += 1;
-        checked(libc::pthread_mutex_unlock(&raw mut (*theirs).mutex.0.0))
+        checked(libc::pthread_mutex_lock(&raw mut (*mutex).0))?;
+        (*mutex).1 += 1;
+        checked(libc::pthread_mutex_unlock(&raw mut (*mutex).0))
     }
 }
 
@@ -430,6 +458,12 @@ fn uncontended(
     wanted: &dyn Fn(&str) -> bool,
     rows: &mut Vec<Row>,
 ) -> io::Result<()> {
+    let name = "inheriting mutex: lock and unlock, alone";
+    if wanted(name) {
+        let (ours, theirs) = (|| ours_inherits(arena), || theirs_inherits(arena));
+        let peer = "pthread, robust, inheriting, shared";
+        rows.push(duel(effort, name, peer, Must::AtMost(1.2), ours, theirs)?);
+    }
     let name = "mutex: lock and unlock, alone";
     if !wanted(name) {
         return Ok(());

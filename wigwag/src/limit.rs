@@ -2,13 +2,19 @@
 
 use std::fmt;
 
+/// The type of the `RLIMIT_` constants, of which each libc has its own.
+#[cfg(target_env = "musl")]
+type Resource = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Resource = libc::__rlimit_resource_t;
+
 /// Where the present value of a limit is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A field (counted from 0) of a file under `/proc/sys`.
     Sysctl(&'static str, usize),
     /// The soft limit of this process, `getrlimit(2)`: the resource's number.
-    Rlimit(libc::__rlimit_resource_t),
+    Rlimit(Resource),
     /// A constant of the kernel.
     Fixed(u64),
 }
@@ -50,7 +56,7 @@ impl fmt::Display for Limit {
     }
 }
 
-fn soft_limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+fn soft_limit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

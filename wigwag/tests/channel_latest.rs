@@ -103,7 +103,7 @@ fn a_large_value_filled_in_place_is_never_seen_torn() {
     for _ in 0..20 {
         let mut child = process::play(test, "write", &[("OBJECT", &name)]).start();
         process::eventually("a new sender", || receiver.is_connected());
-        drop(receiver.recv_timeout(LIMIT).unwrap());
+        receiver.recv_timeout(LIMIT).unwrap();
         for _ in 0..50 {
             // Two buffers only: it may be overtaken again and again, but says so and does not wait.
             match receiver.latest() {

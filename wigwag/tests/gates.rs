@@ -559,15 +559,19 @@ fn more_readers_than_slots_wait_for_each_other() {
     let lock = RwLock::<u32, 2>::new(7);
     std::thread::scope(|scope| {
         let (first, second) = (lock.read().unwrap(), lock.read().unwrap());
-        let other = scope.spawn(|| {
+        let (tried, has_tried) = std::sync::mpsc::channel();
+        let lock = &lock;
+        let other = scope.spawn(move || {
             assert!(lock.try_read().unwrap().is_none());
             assert_eq!(
                 lock.read_timeout(SHORT).err().unwrap().kind(),
                 Kind::TimedOut
             );
+            tried.send(()).unwrap();
             *lock.read().unwrap().or_repair(|_| ())
         });
-        std::thread::sleep(3 * SHORT);
+        has_tried.recv().unwrap();
+        std::thread::sleep(SHORT);
         drop(first);
         assert_eq!(other.join().unwrap(), 7);
         drop(second);

@@ -1,7 +1,8 @@
 //! Killed: every operation of every gate and pattern is killed after any of its instructions, and the survivors go on.
 //!
 //! `cargo test --release -p wigwag --test killed -- --nocapture` prints one line a scene; it tries a sample
-//! of the points, and all of them when `WIGWAG_FULL` is set. The same harness finds the
+//! of the points, and all of them when `WIGWAG_FULL` is set (of operations longer than some 2000 instructions every second or
+//! fourth, others in each run). The same harness finds the
 //! known faults of glibc's robust mutex and condition variable, which shows that it can fail.
 
 mod process;

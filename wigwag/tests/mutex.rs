@@ -311,7 +311,7 @@ fn after_a_fork_the_child_owns_nothing() {
                 let (mut head, mut size) = (std::ptr::null::<[usize; 3]>(), 0_usize);
                 let failed =
                     libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size);
-                failed != 0 || (*head)[2] != 0
+                failed != 0 || !head.is_null() && (*head)[2] != 0
             };
             drop(held); // not its own
             let ours = table.pair.owner() == Some(parent)

@@ -46,7 +46,7 @@ fn add(table: &Table) {
     }
 }
 
-fn soak(test: &'static str, death: Death, length: Duration) {
+fn soak(test: &'static str, death: Death, new: fn(Books) -> Mutex<Books>, length: Duration) {
     if process::part().is_some() {
         let table = Segment::<Table>::open(process::argument("OBJECT")).expect("open");
         process::say("adds");
@@ -54,7 +54,7 @@ fn soak(test: &'static str, death: Death, length: Duration) {
     }
     let name = format!("/{}", process::unique("soak"));
     let value = Table {
-        books: Mutex::new(Books {
+        books: new(Books {
             begun: 0,
             ended: 0,
             repaired: 0,
@@ -122,7 +122,12 @@ fn soak(test: &'static str, death: Death, length: Duration) {
 
 #[test]
 fn the_mutex_survives_random_kills() {
-    soak("the_mutex_survives_random_kills", Death::Kernel, seconds());
+    soak(
+        "the_mutex_survives_random_kills",
+        Death::Kernel,
+        Mutex::new,
+        seconds(),
+    );
 }
 
 #[test]
@@ -130,6 +135,27 @@ fn the_watched_mutex_survives_random_kills() {
     soak(
         "the_watched_mutex_survives_random_kills",
         Death::Watched,
+        Mutex::new,
+        seconds() / 3,
+    );
+}
+
+#[test]
+fn the_inheriting_mutex_survives_random_kills() {
+    soak(
+        "the_inheriting_mutex_survives_random_kills",
+        Death::Kernel,
+        Mutex::inheriting,
+        seconds() / 3,
+    );
+}
+
+#[test]
+fn the_watched_inheriting_mutex_survives_random_kills() {
+    soak(
+        "the_watched_inheriting_mutex_survives_random_kills",
+        Death::Watched,
+        Mutex::inheriting,
         seconds() / 3,
     );
 }

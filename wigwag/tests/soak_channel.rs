@@ -208,7 +208,7 @@ fn whatever_a_killed_process_leaves_the_next_can_create() {
             assert_eq!(*receiver.recv().expect("receive"), [1; 8]);
             drop((sender, receiver));
             // Half of them remove it in order, half leave it to the next.
-            if std::process::id() % 2 == 0 {
+            if std::process::id().is_multiple_of(2) {
                 let _ = std::fs::remove_file(format!("/dev/shm{name}"));
             } else {
                 process::say("leaves it");

@@ -134,11 +134,11 @@ impl Handled {
 }
 
 impl Answerer {
-    pub(crate) fn new(server: Server) -> Self {
+    pub(crate) fn new(server: Server) -> Result<Self> {
         let stopper = server.stopper();
         let handled = Arc::<Handled>::default();
         let theirs = handled.clone();
-        let serving = std::thread::spawn(move || {
+        let serving = std::thread::Builder::new().spawn(move || {
             let pattern = Pattern::new();
             let (mut received, mut sent) = (0, 0);
             server.serve(|request| {
@@ -147,13 +147,13 @@ impl Answerer {
                 theirs.grew.notify_one();
                 answer
             })
-        });
-        Answerer {
+        })?;
+        Ok(Answerer {
             handled,
             stopper,
             serving: Some(serving),
             expected: 0,
-        }
+        })
     }
 
     fn wait(&mut self, count: u64) -> Result<()> {

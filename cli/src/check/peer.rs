@@ -171,7 +171,7 @@ pub(crate) fn open(
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),
         (Endpoint::Client(client), _) => Box::new(Caller::new(client)),
-        (Endpoint::Server(server), _) => Box::new(Answerer::new(server)),
+        (Endpoint::Server(server), _) => Box::new(Answerer::new(server)?),
         (Endpoint::Gate(gate), _) => Box::new(Contest::new(Box::new(gate), memory(addresses)?)),
         _ => return Err(Fault("the two directions are of different kinds".into())),
     })

@@ -49,14 +49,14 @@ impl Scene {
     /// A scene that is watched from now on.
     ///
     /// To be made while there is only one thread: it forks first.
-    pub(crate) fn watched(interrupts: Interrupts) -> Self {
+    pub(crate) fn watched(interrupts: Interrupts) -> crate::failure::Result<Self> {
         let scene = Scene::default();
         scene.props().forked = Some(fork::anonymous());
         // The threads that are started from here on hold it back too, and do not die of it.
         scene.props().signals = Some(Signals::held_back());
         let watched = scene.clone();
-        std::thread::spawn(move || watched.watch(&interrupts));
-        scene
+        crate::failure::thread(move || watched.watch(&interrupts))?;
+        Ok(scene)
     }
 
     fn props(&self) -> MutexGuard<'_, Props> {

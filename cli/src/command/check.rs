@@ -32,7 +32,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     enough_descriptors()?;
     let start = Instant::now();
-    let scene = Scene::watched(Interrupts::hold()?);
+    let scene = Scene::watched(Interrupts::hold()?)?;
     let progress = output.progress();
     let entries = super::facilities::chosen(&args.facility);
     let mut checks = Vec::new();

@@ -18,7 +18,7 @@ use wigwag::pattern::rpc::{Refusal, Request};
 use wigwag::stream::{Input, Output as _, pipe};
 use wigwag::{Endpoint, Opening, Role, Wait, Way};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{self, Failure, Result};
 use crate::interrupt::Interrupts;
 use crate::render::Output;
 use crate::report::Report;
@@ -81,7 +81,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     let interrupts = Arc::new(interrupts);
     let heard = interrupts.clone();
     // Not waited for: it ends with this process.
-    std::thread::spawn(move || {
+    failure::thread(move || {
         loop {
             if let Some(signal) = heard.next(LONG) {
                 if stopper.is_stopping() {
@@ -91,7 +91,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
                 stopper.stop();
             }
         }
-    });
+    })?;
     let handle = |request: Request| match &args.command[..] {
         [] => Ok(request.into_bytes()),
         [program, arguments @ ..] => {

@@ -66,6 +66,10 @@ pub fn inside<T: Send>(
         move_into_link_name_space(namespace.as_fd(), Some(flag))?;
         look()
     };
-    std::thread::scope(|scope| scope.spawn(enter).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, enter)?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }

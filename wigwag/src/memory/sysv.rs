@@ -324,7 +324,7 @@ impl SharedMemory {
             len: stat.shm_segsz as u64,
             attached: stat.shm_nattch,
             mode: u32::from(stat.shm_perm.mode) & 0o777,
-            removed: i32::from(stat.shm_perm.mode) & SHM_DEST != 0,
+            removed: u32::from(stat.shm_perm.mode) & SHM_DEST.cast_unsigned() != 0,
             uid: stat.shm_perm.uid,
             gid: stat.shm_perm.gid,
             creator: stat.shm_cpid,

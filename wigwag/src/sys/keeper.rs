@@ -19,7 +19,7 @@
 //!
 //! The link of the list lies beside the word, where a hostile peer can write. The true list is private; the links are
 //! only ever written, never followed, by us. The kernel follows them when the process is dead: a peer that scribbles on
-//! them can at worst keep other peers from being told, who find out by [`Life::state_in_doubt`] later.
+//! them can at worst keep other peers from being told, as it can by writing their positions.
 //!
 //! `get_robust_list(2)`, `Documentation/locking/robust-futex-ABI.rst` of the kernel.
 
@@ -83,7 +83,7 @@ pub(crate) struct Mark(u32);
 
 impl Life {
     /// One of nobody.
-    #[cfg(any(test, loom))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Life {
             next: AtomicPtr::default(),
@@ -302,10 +302,13 @@ impl Keeper {
                         .cast_unsigned()),
                     _ => Err(std::io::Error::last_os_error()),
                 };
-                let failed = tid.is_err();
+                let lives = tid.is_ok();
                 let _ = tell.send(tid);
+                if !lives {
+                    return;
+                }
                 super::membarrier::register();
-                while !failed {
+                loop {
                     std::thread::park();
                 }
             })?;

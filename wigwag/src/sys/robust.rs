@@ -214,7 +214,7 @@ fn head_of_libc() -> *const Head {
     }
 }
 
-/// musl registers its list at a thread's first robust lock; this is one.
+/// musl registers its list at a thread's first lock of a mutex that is shared by processes; this is one.
 #[cfg(target_env = "musl")]
 fn register_with_musl() {
     // SAFETY: a mutex on the stack is initialised, locked, unlocked and destroyed by the one thread that knows it.
@@ -223,6 +223,7 @@ fn register_with_musl() {
         let mut mutex: libc::pthread_mutex_t = std::mem::zeroed();
         libc::pthread_mutexattr_init(&raw mut attributes);
         libc::pthread_mutexattr_setrobust(&raw mut attributes, libc::PTHREAD_MUTEX_ROBUST);
+        libc::pthread_mutexattr_setpshared(&raw mut attributes, libc::PTHREAD_PROCESS_SHARED);
         libc::pthread_mutex_init(&raw mut mutex, &raw const attributes);
         if libc::pthread_mutex_lock(&raw mut mutex) == 0 {
             libc::pthread_mutex_unlock(&raw mut mutex);

@@ -15,13 +15,29 @@ use rustix::time::Timespec;
 pub(crate) type Operation = libc::sembuf;
 
 /// What `semctl(IPC_STAT)` says.
+#[cfg(not(target_env = "musl"))]
 pub(crate) type Stat = libc::semid_ds;
+
+/// The same as musl lays it out on 64-bit machines (`<sys/sem.h>`); the crate `libc` does not have it.
+#[cfg(target_env = "musl")]
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Stat {
+    pub(crate) sem_perm: libc::ipc_perm,
+    pub(crate) sem_otime: libc::time_t,
+    unused_1: libc::c_long,
+    pub(crate) sem_ctime: libc::time_t,
+    unused_2: libc::c_long,
+    pub(crate) sem_nsems: libc::c_ushort,
+    padding: [u8; 6],
+    unused_3: [libc::c_long; 2],
+}
 
 /// The fourth argument of semctl, which libc leaves to its callers (`semctl(2)`).
 #[repr(C)]
 union Argument {
     value: libc::c_int,
-    stat: *mut libc::semid_ds,
+    stat: *mut Stat,
     values: *mut u16,
 }
 

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wigwag::pattern::channel::{Element, Full, Options, Waiting, broadcast, latest};
 use wigwag::{Error, Kind};
@@ -447,6 +447,7 @@ fn sends_to_sleepers(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
     if !stage.kill(victim) {
         return Verdict::Complete;
     }
+    let start = Instant::now();
     for mut sleeper in sleepers {
         match sleeper.line().as_str() {
             "2" | "Disconnected" => {}
@@ -454,6 +455,10 @@ fn sends_to_sleepers(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
             _ => return Verdict::Stuck,
         }
         sleeper.succeeds();
+    }
+    // They have more patience, but must not need it.
+    if start.elapsed() > LIMIT {
+        return Verdict::Stuck;
     }
     sender_died(object)
 }
@@ -535,6 +540,7 @@ fn posts_to_sleepers(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
     if !stage.kill(victim) {
         return Verdict::Complete;
     }
+    let start = Instant::now();
     for mut sleeper in sleepers {
         match sleeper.line().as_str() {
             "2" | "Disconnected" => {}
@@ -542,6 +548,10 @@ fn posts_to_sleepers(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
             _ => return Verdict::Stuck,
         }
         sleeper.succeeds();
+    }
+    // They have more patience, but must not need it.
+    if start.elapsed() > LIMIT {
+        return Verdict::Stuck;
     }
     poster_died(object)
 }

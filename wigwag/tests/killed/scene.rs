@@ -90,6 +90,10 @@ impl Watchdog {
     }
 }
 
+/// A full sweep kills after every instruction of an operation that has fewer than this, and spreads some thousand kills over a
+/// longer one, elsewhere in each run: a kill after n instructions costs n steps, so all of them cost the square.
+const LONG: usize = 1024;
+
 /// All that was found in one scene.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
@@ -143,22 +147,20 @@ impl Scene {
             tally.points += 1;
             true
         };
-        if full {
-            let mut point = 0;
-            while count(self.at(point)) {
-                point += 1;
-            }
+        // Find the length by doubling, then spread the sample over it, elsewhere in each run.
+        let mut length = 64;
+        while count(self.at(length)) {
+            length *= 2;
+        }
+        let stride = if full {
+            length / LONG
         } else {
-            // Find the length by doubling, then spread the sample over it, elsewhere in each run.
-            let mut length = 64;
-            while count(self.at(length)) {
-                length *= 2;
-            }
-            let stride = (length / self.sample).max(1);
-            for point in (offset % stride..length).step_by(stride) {
-                if !count(self.at(point)) {
-                    break;
-                }
+            length / self.sample
+        };
+        let stride = stride.max(1);
+        for point in (offset % stride..length).step_by(stride) {
+            if !count(self.at(point)) {
+                break;
             }
         }
         let Tally {

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::carrier::{Left, again, each, serve, server};
-use crate::process::{Directory, PATIENCE, argument, eventually, foreign, hear, part, play, say};
+use crate::process::{
+    Directory, PATIENCE, alone, argument, eventually, foreign, hear, part, play, say,
+};
 use crate::refusal::{LONG, refusal};
 use wigwag::Kind;
 use wigwag::message::posix;
@@ -259,6 +261,9 @@ fn queues_of(name: &str) -> Vec<String> {
 
 #[test]
 fn a_server_that_is_dropped_or_stops_leaves_nothing_and_says_so() {
+    if !alone("death::a_server_that_is_dropped_or_stops_leaves_nothing_and_says_so") {
+        return;
+    }
     each(|address| {
         let server = Server::listen(address).expect("a server");
         let at = server.address().to_owned();

@@ -130,11 +130,13 @@ impl<const LIST: bool> Raw<LIST> {
         self.waiters.store(0, Ordering::Relaxed);
         self.holder.store(0, Ordering::Relaxed);
         self.cause.store(DEATH, Ordering::Relaxed);
+        let inherits = self.mode.load(Ordering::Relaxed) & INHERITS;
         let mode = match death {
+            // musl walks the list itself when a thread ends, and knows nothing of such locks in it.
+            crate::shared::Death::Kernel if cfg!(target_env = "musl") && inherits != 0 => WATCHED,
             crate::shared::Death::Kernel => KERNEL,
             crate::shared::Death::Watched => WATCHED,
         };
-        let inherits = self.mode.load(Ordering::Relaxed) & INHERITS;
         self.mode.store(mode | inherits, Ordering::Release);
     }
 

@@ -46,9 +46,13 @@ impl Queue {
     #[doc(alias = "IPC_STAT")]
     pub fn stat(&self) -> Result<Stat> {
         let now = msg::stat(self.id).map_err(|errno| self.failed("look at", errno))?;
+        #[cfg(target_env = "musl")]
+        let key = now.msg_perm.__ipc_perm_key;
+        #[cfg(not(target_env = "musl"))]
+        let key = now.msg_perm.__key;
         let pid = |pid: i32| (pid != 0).then_some(pid);
         Ok(Stat {
-            key: now.msg_perm.__key,
+            key,
             queued: now.msg_qnum,
             bytes: now.__msg_cbytes,
             capacity: now.msg_qbytes,

@@ -35,6 +35,8 @@ use crate::wait::Deadline;
 const IN_VAIN: u32 = 4096;
 /// How long one sleeps who could not make the others careful in time.
 const NAP: Duration = Duration::from_millis(20);
+/// How long one of many sleeps: he whom the kernel woke at the owner's death may be killed before he tells the others.
+const ROUND: Duration = Duration::from_millis(500);
 
 /// One who changes what others wait for.
 #[derive(Debug, Default)]
@@ -180,6 +182,11 @@ impl Waiter {
         }
     }
 
+    /// It does not wait alone for its peer any more.
+    pub(crate) fn join_many(&mut self) {
+        self.many = true;
+    }
+
     /// Waits until `found` finds something that the owner of `peer` makes; `own` is the seat of who waits.
     pub(crate) fn wait<T>(
         &mut self,
@@ -210,14 +217,25 @@ impl Waiter {
             if self.how == Waiting::Spin {
                 continue;
             }
-            let until = match deadline.remaining() {
-                left if !sure && left.is_none_or(|left| left > NAP) => crate::Wait::For(NAP).into(),
+            let nap = match (sure, self.many) {
+                (false, _) => Some(NAP),
+                (true, true) => Some(ROUND),
+                (true, false) => None,
+            };
+            let until = match (deadline.remaining(), nap) {
+                (left, Some(nap)) if left.is_none_or(|left| left > nap) => {
+                    crate::Wait::For(nap).into()
+                }
                 _ => deadline,
             };
             let slept = match self.many {
                 true => wait_any(&[peer.life.watched(mark), (&peer.rings, rings)], until),
                 false => peer.life.sleep(mark, until),
             };
+            if self.many && peer.life.state() != State::Alive {
+                // The kernel woke one of us. Whatever he finds, the others must be told.
+                peer.life.pass_on();
+            }
             if slept == Sleep::Gone {
                 return Wake::Gone;
             }

@@ -111,7 +111,7 @@ impl End {
 
     /// Whether somebody lives there in this role.
     pub(crate) fn is(&self, role: Role) -> bool {
-        self.role() == Some(role) && self.life.state() == State::Alive
+        self.role() == Some(role) && self.life.state_in_doubt() == State::Alive
     }
 
     /// Whether its holder is dead: nothing of that process runs any more, so what it held may be taken.
@@ -239,6 +239,7 @@ impl Seat {
     }
 
     /// Which seat it is.
+    #[allow(dead_code)] // for the flavours with many ends
     pub(crate) fn index(&self) -> usize {
         self.index
     }

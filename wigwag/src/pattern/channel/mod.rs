@@ -26,13 +26,17 @@ pub mod latest;
 pub mod many_to_many;
 pub mod one_to_one;
 mod options;
+mod poll;
 pub(crate) mod region;
 mod scratch;
+mod select;
 mod waiting;
 
 pub use self::element::Element;
 pub use self::full::Full;
 pub use self::options::{Flavour, Options};
+pub use self::poll::{Outcome, Pollable, Waitable};
+pub use self::select::select;
 pub use self::waiting::Waiting;
 
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};

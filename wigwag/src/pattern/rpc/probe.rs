@@ -1,7 +1,7 @@
 //! Probe: calls a server in this process through a name of its own, over each carrier.
 
 use super::{Client, Server};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(crate) fn unix() -> Result<()> {
     calls(&format!("rpc+unix:@wigwag-probe-{}", std::process::id()))
@@ -28,7 +28,12 @@ fn calls(address: &str) -> Result<()> {
     let server = Server::listen(address)?;
     let stopper = server.stopper();
     std::thread::scope(|scope| {
-        let serving = scope.spawn(|| server.serve(|request| Ok(request.into_bytes())));
+        let serve = || server.serve(|request| Ok(request.into_bytes()));
+        let serving = std::thread::Builder::new()
+            .spawn_scoped(scope, serve)
+            .map_err(|cause| {
+                Error::os("start", "thread of the server", server.address(), &cause)
+            })?;
         let called = Client::connect(server.address())
             .and_then(|client| client.call(b"probe"))
             .map(drop);

@@ -83,7 +83,9 @@ impl Server {
     /// Only when the carrier itself fails: nothing a client does ends it.
     pub fn serve(&self, mut handler: impl FnMut(Request) -> Answer) -> Result<()> {
         let outcome = std::thread::scope(|scope| {
-            let watcher = scope.spawn(|| self.watch());
+            let watcher = std::thread::Builder::new()
+                .spawn_scoped(scope, || self.watch())
+                .map_err(|cause| self.no_thread(&cause))?;
             let outcome = self.work(&mut handler);
             self.desk.release_watcher();
             outcome.and(joined(watcher.join()))
@@ -102,7 +104,10 @@ impl Server {
         handler: impl Fn(Request) -> Answer + Sync,
     ) -> Result<()> {
         let outcome = std::thread::scope(|scope| {
-            let mut threads = vec![scope.spawn(|| self.watch())];
+            let watcher = std::thread::Builder::new()
+                .spawn_scoped(scope, || self.watch())
+                .map_err(|cause| self.no_thread(&cause))?;
+            let mut threads = Vec::new();
             let mut outcome = Ok(());
             for _ in 1..workers.max(1) {
                 let work = || self.work(&mut |request| handler(request));
@@ -110,18 +115,12 @@ impl Server {
                     Ok(thread) => threads.push(thread),
                     Err(cause) => {
                         self.desk.stop();
-                        outcome = Err(Error::os(
-                            "start",
-                            "thread of the server",
-                            &self.address,
-                            &cause,
-                        ));
+                        outcome = Err(self.no_thread(&cause));
                         break;
                     }
                 }
             }
             outcome = outcome.and(self.work(&mut |request| handler(request)));
-            let watcher = threads.remove(0);
             for thread in threads {
                 outcome = outcome.and(joined(thread.join()));
             }
@@ -130,6 +129,10 @@ impl Server {
         });
         self.end();
         outcome
+    }
+
+    fn no_thread(&self, cause: &std::io::Error) -> Error {
+        Error::os("start", "thread of the server", &self.address, cause)
     }
 
     /// A worker: does what there is, and looks what comes when there is nothing.

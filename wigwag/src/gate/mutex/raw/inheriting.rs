@@ -11,7 +11,7 @@
 //! and nobody naps. What the holder leaves behind (a panic, a repair not made) stands in `cause`, since the kernel writes the word
 //! anew when it hands it over.
 //!
-//! Without a robust list (`Death::Watched`) the kernel tells who waits of a death all the same, and who comes later
+//! Without a robust list (`Death::Watched`, and always with musl) the kernel tells who waits of a death all the same, and who comes later
 //! gets ESRCH for an owner that does not exist; that it is not another thread by the same number, the start time tells.
 //!
 //! `futex(2)`, *Priority-inheritance futexes*; `Documentation/locking/pi-futex.rst` of the kernel.

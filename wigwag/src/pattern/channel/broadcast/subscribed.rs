@@ -79,7 +79,8 @@ impl Subscribed {
             // Nobody looks at its cursor.
             let attempt = || {
                 let tail = front.tail();
-                let start = choose(tail, front.floor_after_reading().min(tail));
+                let floor = front.floor_after_reading().min(tail);
+                let start = choose(tail, floor).clamp(floor, tail);
                 (front.floor_after_reading() <= start).then_some(start)
             };
             let start = (0..JOINS).find_map(|_| attempt());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::bell::{Waiter, Wake};
 use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
+use super::super::poll::Watch;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::cursor::{Cursor, Impossible, Line, Words};
@@ -29,6 +30,8 @@ pub(super) struct Side {
     /// Whether values are copied in private before anybody looks at them.
     pub(super) wary: bool,
     waiter: Waiter,
+    /// How much an attempt wanted that failed.
+    wanted: u64,
     seat: Seat,
 }
 
@@ -66,6 +69,7 @@ impl Side {
             end: NonNull::from(seat.end()),
             wary: region.trust() == Trust::Nobody,
             waiter: Waiter::new(waiting),
+            wanted: 1,
             seat,
         })
     }
@@ -111,12 +115,33 @@ impl Side {
         self.look(count)
     }
 
+    /// The same for one who will not wait: it is an error when there is nothing and nobody who could change that.
+    #[inline]
+    pub(super) fn may_have(&mut self, count: u64) -> Result<bool> {
+        if self.known() >= count || self.look(count)? {
+            return Ok(true);
+        }
+        let (_, peer) = seats(self.cursor.role());
+        if !is_gone(self.region(), peer) {
+            return Ok(false);
+        }
+        // What it did before it went.
+        if self.look(count)? {
+            return Ok(true);
+        }
+        Err(self.disconnected())
+    }
+
     /// Asks the other's position anew.
     #[inline]
     fn look(&mut self, count: u64) -> Result<bool> {
         let words: &Words = self.seat.region().control();
         match self.cursor.look(words) {
-            Ok(()) => Ok(self.known() >= count),
+            Ok(()) if self.known() >= count => Ok(true),
+            Ok(()) => {
+                self.wanted = count;
+                Ok(false)
+            }
             Err(Impossible) => Err(impossible(self.region())),
         }
     }
@@ -153,6 +178,36 @@ impl Side {
     pub(super) fn is_connected(&self) -> bool {
         let (_, peer) = seats(self.cursor.role());
         self.region().ends()[peer].life.state() == State::Alive
+    }
+
+    /// How much an attempt wanted that failed last.
+    pub(super) fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
+    /// A poller sleeps for the same peer.
+    pub(super) fn among_many(&mut self) {
+        self.waiter.join_many();
+    }
+
+    /// For whom it waits and for what.
+    pub(super) fn watch(&self) -> Watch {
+        let (peers, ready): (_, fn(&Region, u64) -> bool) = match self.cursor.role() {
+            Role::Sender => (Role::Receiver, |region, wanted| {
+                let (tail, head) = region.control::<Words>().positions();
+                let room = region.plan().capacity.wrapping_sub(tail.wrapping_sub(head));
+                room >= wanted || is_gone(region, RECEIVER)
+            }),
+            Role::Receiver => (Role::Sender, |region, _| {
+                let (tail, head) = region.control::<Words>().positions();
+                tail != head || is_gone(region, SENDER)
+            }),
+        };
+        Watch {
+            region: self.region().clone(),
+            peers,
+            ready,
+        }
     }
 
     /// What becomes of a value without room.
@@ -214,6 +269,13 @@ impl Side {
         };
         self.error(Kind::Disconnected, why)
     }
+}
+
+/// Whether somebody was in a seat and nobody is.
+#[inline]
+fn is_gone(region: &Region, seat: usize) -> bool {
+    let end = &region.ends()[seat];
+    end.life.state() != State::Alive && end.generation.load(Ordering::Acquire) != 0
 }
 
 /// Its own seat and the other's.

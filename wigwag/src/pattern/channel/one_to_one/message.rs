@@ -74,7 +74,7 @@ impl Sender<[u8]> {
     /// Sends one message if there is room, and says whether.
     ///
     /// # Errors
-    /// `TooBig`; `Corrupt`.
+    /// `TooBig`; `Disconnected` when there is no room and the receiver has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
         if self.side.known() < record(message.len()) && !self.try_room(message.len())? {
@@ -113,7 +113,7 @@ impl Sender<[u8]> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// `TooBig`; `Corrupt`.
+    /// `TooBig`; `Disconnected` when there is no room and the receiver has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
         if self.side.known() < record(len) && !self.try_room(len)? {
@@ -173,8 +173,11 @@ impl Sender<[u8]> {
     #[inline(never)]
     fn try_room(&mut self, len: usize) -> Result<bool> {
         self.fits(len)?;
+        if self.side.full() != Full::DropNewest {
+            return self.side.may_have(record(len));
+        }
         let has = self.side.has(record(len))?;
-        if !has && self.side.full() == Full::DropNewest {
+        if !has {
             self.side.lose();
         }
         Ok(has)
@@ -300,10 +303,10 @@ impl Receiver<[u8]> {
     /// Receives one message if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
-        if !self.side.has(1)? {
+        if !self.side.may_have(1)? {
             return Ok(None);
         }
         self.take().map(Some)

@@ -47,13 +47,10 @@ impl<T: Plain> Sender<T> {
     /// Sends one value if there is room, and says whether.
     ///
     /// # Errors
-    /// `Corrupt`.
+    /// `Disconnected` when it is full and the receiver has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_send(&mut self, value: T) -> Result<bool> {
-        if !self.side.has(1)? {
-            if self.side.full() == Full::DropNewest {
-                self.side.lose();
-            }
+        if self.side.known() == 0 && !self.try_room()? {
             return Ok(false);
         }
         self.put(value);
@@ -87,10 +84,10 @@ impl<T: Plain> Sender<T> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// `Corrupt`.
+    /// As for [`try_send`](Self::try_send).
     #[inline(always)]
     pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
-        Ok(self.side.has(1)?.then(|| self.lend()))
+        Ok(self.side.may_have(1)?.then(|| self.lend()))
     }
 
     /// Sends many; the receiver sees them in steps as large as there is room. How many were sent: all, unless the channel was made to drop.
@@ -145,6 +142,19 @@ impl<T: Plain> Sender<T> {
             place,
             count,
         })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_room(&mut self) -> Result<bool> {
+        if self.side.full() != Full::DropNewest {
+            return self.side.may_have(1);
+        }
+        let has = self.side.has(1)?;
+        if !has {
+            self.side.lose();
+        }
+        Ok(has)
     }
 
     /// Room, as the channel was made: `false` when the value was dropped.
@@ -303,10 +313,10 @@ impl<T: Plain> Receiver<T> {
     /// Receives one value if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        Ok(self.side.has(1)?.then(|| self.take()))
+        Ok(self.side.may_have(1)?.then(|| self.take()))
     }
 
     /// Receives one value, waiting no longer than `limit`.

@@ -1,0 +1,63 @@
+//! Select: waits for the first of several channels and descriptors.
+//!
+//! ```
+//! use std::time::Duration;
+//! use wigwag::Wait;
+//! use wigwag::pattern::channel::{Pollable, one_to_one, select};
+//! use wigwag::stream::pipe;
+//!
+//! let (mut sender, receiver) = one_to_one::pair::<u64>(16)?;
+//! let mut receiver = Pollable::new(receiver)?;
+//! let (_writer, reader) = pipe::pair()?;
+//! assert!(receiver.attempt(|end| end.try_recv().map(|value| value.map(|value| *value)))?.is_none());
+//! sender.send(7)?;
+//! assert_eq!(select(&[&reader, &receiver], Wait::For(Duration::from_secs(1)))?, 1);
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::FACILITY;
+use crate::error::{Kind, Result};
+use crate::wait::{Deadline, Wait};
+
+/// Waits until one can be read (or, for the sender of a channel, has room), and says which: the first of several.
+///
+/// Channels take part as [`Pollable`](super::Pollable), and whatever has a descriptor as it is.
+///
+/// # Errors
+/// `WouldBlock` and `TimedOut` when none can; `BadInput` for none at all.
+pub fn select(among: &[&dyn AsFd], wait: Wait) -> Result<usize> {
+    let error = |kind, why: &str| FACILITY.error(kind, "select among", "", why);
+    if among.is_empty() {
+        return Err(error(Kind::BadInput, "there is nothing to wait for"));
+    }
+    let deadline = Deadline::from(wait);
+    let mut list: Vec<_> = among
+        .iter()
+        .map(|one| PollFd::from_borrowed_fd(one.as_fd(), PollFlags::IN))
+        .collect();
+    loop {
+        let left = deadline.remaining();
+        // A Duration too long for the kernel's time is for ever.
+        let limit = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut list, limit.as_ref()) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => {
+                // End and error are to be read, too.
+                let ready = list.iter().position(|one| !one.revents().is_empty());
+                return ready.ok_or_else(|| error(Kind::Other, "none is ready"));
+            }
+            Err(errno) => return Err(FACILITY.failed("select among", "", errno)),
+        }
+        if deadline.passed() {
+            return Err(match deadline {
+                Deadline::Now => error(Kind::WouldBlock, "none is ready"),
+                _ => error(Kind::TimedOut, "none was ready until the time was over"),
+            });
+        }
+    }
+}
