@@ -25,28 +25,28 @@ type Value = [u64; 4];
 
 /// What all processes of the first test do with a channel.
 fn plays(part: &str) {
-    let (kind, number) = part.split_once(' ').unwrap();
-    let number: u64 = number.parse().unwrap();
+    let (kind, number) = part.split_once(' ').expect("a kind and a number");
+    let number: u64 = number.parse().expect("a number");
     let channel: Channel<Value> = Options::new()
         .waiting(waiting(&process::argument("WAITING")))
         .trust(trust(&process::argument("TRUST")))
         .open(process::argument("OBJECT"))
-        .unwrap();
+        .expect("open");
     if kind == "send" {
-        let mut sender = channel.sender().unwrap();
+        let mut sender = channel.sender().expect("a seat");
         process::say("ready");
         process::hear();
         for n in 0..VALUES {
             if n % 2 == 0 {
-                sender.send([number, n, number, n]).unwrap();
+                sender.send([number, n, number, n]).expect("send");
             } else {
-                let mut loan = sender.loan().unwrap();
+                let mut loan = sender.loan().expect("a loan");
                 *loan = [number, n, number, n];
                 loan.send();
             }
         }
     } else {
-        let mut receiver = channel.receiver().unwrap();
+        let mut receiver = channel.receiver().expect("a seat");
         process::say("ready");
         process::hear();
         // Of each sender: the number of values, their sum, the last.

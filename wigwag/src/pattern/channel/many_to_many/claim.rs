@@ -99,11 +99,14 @@ impl Cursor {
         position >> self.shift
     }
 
-    /// The first position that may be the next, when the slot of `at` is so many rounds ahead.
+    /// The first position after `at` that may be the next, when its slot is so many rounds ahead and `unknown` of these say
+    /// nothing about the slots between. For a sender that is one: senders claim in order, so before the slot
+    /// came to its round all others had come to the last. For a receiver it is two: a place is also made free when its
+    /// sender gives it up, and values before it may not have been received yet.
     #[inline(always)]
-    fn beyond(&self, at: u64, ahead: i64) -> u64 {
-        at.wrapping_add((ahead as u64 - 1) << self.shift)
-            .wrapping_add(1)
+    fn beyond(&self, at: u64, ahead: i64, unknown: i64) -> u64 {
+        let rounds = (ahead - unknown).max(0) as u64;
+        at.wrapping_add(rounds << self.shift).wrapping_add(1)
     }
 
     /// Claims the next free slot, for a sender.
@@ -130,7 +133,7 @@ impl Cursor {
                     }
                 }
                 0 => at = at.wrapping_add(1),
-                ahead if ahead > 0 => at = self.beyond(at, ahead),
+                ahead if ahead > 0 => at = self.beyond(at, ahead, 1),
                 _ => {
                     self.next = at;
                     return Attempt::Blocked(index, word);
@@ -182,7 +185,7 @@ impl Cursor {
                         return Attempt::Blocked(index, word);
                     }
                 },
-                ahead if ahead > 0 => at = self.beyond(at, ahead),
+                ahead if ahead > 0 => at = self.beyond(at, ahead, 2),
                 _ => {
                     (self.next, self.behind) = (at, false);
                     return Attempt::Blocked(index, word);
@@ -234,6 +237,73 @@ pub(super) fn undo(slots: &impl Slots, words: &Words, index: u64, word: Word) ->
         words.returned.0.fetch_add(1, Ordering::AcqRel);
     }
     done.is_ok()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    impl Slots for [AtomicU64; 2] {
+        fn word(&self, index: u64) -> &AtomicU64 {
+            &self[index as usize]
+        }
+    }
+
+    fn words() -> Words {
+        let line = || Line(AtomicU64::new(0));
+        Words {
+            tail: line(),
+            head: line(),
+            returned: line(),
+            lost: line(),
+            met: line(),
+        }
+    }
+
+    #[test]
+    fn a_receiver_a_round_behind_passes_over_no_value_before_a_place_that_was_given_up() {
+        let (slots, words) = ([AtomicU64::new(0), AtomicU64::new(0)], words());
+        let mut ends = [0, 1, 2].map(|seat| Cursor::new(2, Owner::new(seat, 1)));
+        let [sender, receiver, late] = &mut ends;
+        assert!(matches!(
+            late.claim_full(&slots, &words),
+            Attempt::Blocked(0, _)
+        ));
+        for position in 0..2 {
+            assert_eq!(
+                sender.claim_free(&slots, &words),
+                Attempt::Claimed(position)
+            );
+            sender.publish(&slots, position);
+            assert_eq!(
+                receiver.claim_full(&slots, &words),
+                Attempt::Claimed(position)
+            );
+            receiver.free(&slots, position);
+        }
+        assert_eq!(sender.claim_free(&slots, &words), Attempt::Claimed(2));
+        sender.publish(&slots, 2);
+        assert_eq!(sender.claim_free(&slots, &words), Attempt::Claimed(3));
+        sender.free(&slots, 3);
+        // A hint may be as old as that.
+        words.head.0.store(0, Ordering::Relaxed);
+        assert_eq!(late.claim_full(&slots, &words), Attempt::Claimed(2));
+    }
+
+    #[test]
+    fn a_sender_many_rounds_behind_finds_its_place_in_a_few_steps() {
+        let (slots, words) = ([AtomicU64::new(0), AtomicU64::new(0)], words());
+        let mut late = Cursor::new(2, Owner::new(0, 1));
+        for (index, word) in slots.iter().enumerate() {
+            let far = 1 << 40;
+            word.store(Word::free(far + 1 - index as u64).0, Ordering::Relaxed);
+        }
+        // It would not end otherwise.
+        assert_eq!(
+            late.claim_free(&slots, &words),
+            Attempt::Claimed((1 << 41) + 1)
+        );
+    }
 }
 
 /// What the model checker runs: the words and the slots of one channel, in its memory.

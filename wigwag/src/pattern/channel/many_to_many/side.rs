@@ -394,8 +394,14 @@ impl Side {
                 dying |= end.life.state() == State::Killed;
                 continue;
             }
+            let holder = end.holder.load(Ordering::Acquire);
             bury(&self.ring, region, index, || end.is_abandoned(), slots);
-            self.buried[index] = Some(generation);
+            if end.holder.load(Ordering::Acquire) == holder {
+                self.buried[index] = Some(generation);
+            } else {
+                // A successor clears up, and may be killed before it has.
+                dying = true;
+            }
             undone = true;
         }
         if undone {

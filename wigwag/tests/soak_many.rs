@@ -1,0 +1,196 @@
+//! Soak of the many-to-many channel: random kills among several senders and receivers.
+//!
+//! A few seconds, or `WIGWAG_SOAK` seconds.
+#![cfg(not(loom))]
+
+mod process;
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use process::PATIENCE;
+use wigwag::memory::Segment;
+use wigwag::memory::segment;
+use wigwag::pattern::channel::many_to_many::{Channel, Receiver};
+use wigwag::pattern::channel::{Options, Waiting};
+use wigwag::{Error, Kind};
+
+/// Senders that are told apart, and the values of each: who has sent so many is a new one.
+const LIVES: usize = 1 << 15;
+const VALUES: usize = 1 << 10;
+
+/// A value: which sender, its count, and both again so that a torn one shows.
+type Value = [u64; 8];
+
+wigwag::shared! {
+    /// What the children have seen.
+    struct Book {
+        lives: AtomicU64,
+        /// The last number that each was told to be accepted.
+        accepted: [AtomicU64; LIVES],
+        /// A bit for each value that was received.
+        received: [AtomicU64; LIVES * VALUES / 64],
+        count: AtomicU64,
+        doubled: AtomicU64,
+        torn: AtomicU64,
+    }
+}
+
+fn seconds(default: u64) -> Duration {
+    let length = std::env::var("WIGWAG_SOAK").ok();
+    Duration::from_secs(length.and_then(|text| text.parse().ok()).unwrap_or(default))
+}
+
+/// Marsaglia's xorshift.
+fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
+
+/// A new one, made where a stack is large enough for it.
+fn book(name: String) -> Segment<Book> {
+    let make = move || {
+        let book = Book {
+            lives: AtomicU64::new(0),
+            accepted: [const { AtomicU64::new(0) }; LIVES],
+            received: [const { AtomicU64::new(0) }; LIVES * VALUES / 64],
+            count: AtomicU64::new(0),
+            doubled: AtomicU64::new(0),
+            torn: AtomicU64::new(0),
+        };
+        segment::Options::new().temporary(true).create(name, book)
+    };
+    let thread = std::thread::Builder::new().stack_size(64 << 20);
+    let made = thread.spawn(make).expect("a thread").join();
+    made.expect("a thread").expect("create")
+}
+
+/// Until the seat of a dead one is free: its process may take a moment to be gone.
+fn seat<T>(mut take: impl FnMut() -> Result<T, Error>) -> T {
+    let start = Instant::now();
+    loop {
+        match take() {
+            Ok(seat) => return seat,
+            Err(error) if error.kind() == Kind::Limit && start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn send(channel: &Channel<Value>, book: &Book) {
+    let mut sender = seat(|| channel.sender());
+    while let me @ ..LIVES = book.lives.fetch_add(1, SeqCst) as usize {
+        for number in 1..VALUES as u64 {
+            let value = [me as u64, number].repeat(4);
+            let value = value.try_into().expect("eight words");
+            loop {
+                match sender.send_timeout(value, PATIENCE) {
+                    Ok(()) => break,
+                    // Until the next receiver comes.
+                    Err(error) if error.kind() == Kind::Disconnected => {
+                        std::thread::sleep(Duration::from_micros(100));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            book.accepted[me].store(number, SeqCst);
+        }
+    }
+}
+
+/// Receives until there is nothing and nobody who sends.
+fn drain(receiver: &mut Receiver<Value>, book: &Book) {
+    loop {
+        let value = match receiver.recv_timeout(PATIENCE) {
+            Ok(value) => value,
+            Err(error) if error.kind() == Kind::Disconnected => return,
+            Err(error) => panic!("{error}"),
+        };
+        let [me, number, ..] = *value;
+        if value[..] != [me, number].repeat(4) {
+            eprintln!("torn: {value:?}");
+            book.torn.fetch_add(1, SeqCst);
+            continue;
+        }
+        let bit = me as usize * VALUES + number as usize;
+        let before = book.received[bit / 64].fetch_or(1 << (bit % 64), SeqCst);
+        // Whoever noted it was killed before it gave the value back, or it was received twice.
+        book.doubled.fetch_add(before >> (bit % 64) & 1, SeqCst);
+        book.count.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn nothing_accepted_is_lost_or_doubled_by_random_kills_among_many() {
+    let test = "nothing_accepted_is_lost_or_doubled_by_random_kills_among_many";
+    let options = || Options::new().capacity(8).seats(8);
+    if let Some(part) = process::part() {
+        let name = process::argument("OBJECT");
+        let book = Segment::<Book>::open(format!("{name}-book")).expect("open");
+        let waiting = match process::argument("WAITING").as_str() {
+            "block" => Waiting::Block,
+            _ => Waiting::Adaptive,
+        };
+        let channel: Channel<Value> = options().waiting(waiting).open(&name).expect("open");
+        process::say("comes");
+        if part == "send" {
+            return send(&channel, &book);
+        }
+        let mut receiver = seat(|| channel.receiver());
+        loop {
+            drain(&mut receiver, &book);
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+    for waiting in ["block", "adaptive"] {
+        let name = format!("/{}", process::unique("soak"));
+        let book = book(format!("{name}-book"));
+        let channel: Channel<Value> = options().temporary(true).create(&name).expect("create");
+        let parts = ["send", "send", "receive", "receive"];
+        let start = |part| {
+            let told = [("OBJECT", &name[..]), ("WAITING", waiting)];
+            let mut child = process::play(test, part, &told).start();
+            child.says("comes");
+            child
+        };
+        let mut children = parts.map(start);
+        let (mut kills, mut of_receivers) = (0, 0);
+        let (begin, mut random) = (Instant::now(), u64::from(std::process::id()) | 1);
+        while begin.elapsed() < seconds(10) / 2 {
+            std::thread::sleep(Duration::from_micros(next(&mut random) % 10_000));
+            let victim = (next(&mut random) >> 20) as usize % 4;
+            children[victim].kill();
+            children[victim] = start(parts[victim]);
+            kills += 1;
+            of_receivers += u64::from(victim > 1);
+        }
+        let before = book.count.load(SeqCst);
+        process::eventually("it goes on", || book.count.load(SeqCst) > before + 100);
+        // All die; what they leave is received here.
+        children.iter_mut().for_each(process::Child::kill);
+        of_receivers += 2;
+        let mut receiver = seat(|| channel.receiver());
+        drain(&mut receiver, &book);
+        drop(receiver);
+
+        let mut lost = Vec::new();
+        for me in 0..(book.lives.load(SeqCst) as usize).min(LIVES) {
+            let accepted = book.accepted[me].load(SeqCst) as usize;
+            for bit in me * VALUES + 1..me * VALUES + 1 + accepted {
+                if book.received[bit / 64].load(SeqCst) >> (bit % 64) & 1 == 0 {
+                    lost.push((me, bit % VALUES, accepted));
+                }
+            }
+        }
+        let (count, doubled) = (book.count.load(SeqCst), book.doubled.load(SeqCst));
+        println!("{waiting}: {count} received, {doubled} twice, {kills} kills");
+        assert!(lost.is_empty(), "lost: {lost:?} after {kills} kills");
+        assert_eq!(book.torn.load(SeqCst), 0);
+        assert!(doubled <= of_receivers, "{doubled} of {of_receivers}");
+        assert!(kills > 10 && count > 1000, "{kills} kills, {count}");
+    }
+}
