@@ -7,6 +7,7 @@ mod process;
 use std::sync::atomic::AtomicU64;
 
 use peer::{Peer, unique};
+use wigwag::gate::{Condvar, Mutex, Semaphore};
 use wigwag::memory::segment::{Options, Segment};
 use wigwag_observe::object::Value;
 use wigwag_observe::{Object, Snapshot};
@@ -282,4 +283,78 @@ fn unseen_of_memory_on_demand(elsewhere: bool) -> Vec<String> {
             .any(|holder| holder.mapped_at.is_some())
     );
     unseen
+}
+
+wigwag::shared! {
+    struct Account { pence: Mutex<i64> }
+    struct Bank { accounts: [Account; 3], tellers: Semaphore, open: Condvar, visits: AtomicU64 }
+}
+
+/// Holds the mutex of the second account until it is told to end.
+fn holder() {
+    let bank = Segment::<Bank>::open(process::argument("PLACE")).expect("open");
+    let held = bank.accounts[1].pence.lock();
+    process::say("held");
+    process::hear();
+    drop(held);
+}
+
+/// Wants the same.
+fn wanter() {
+    let bank = Segment::<Bank>::open(process::argument("PLACE")).expect("open");
+    process::say("wants");
+    drop(bank.accounts[1].pence.lock());
+}
+
+#[test]
+fn the_gates_in_a_segment_are_told_with_owner_and_waiter() {
+    match process::part().as_deref() {
+        Some("holder") => return holder(),
+        Some(_) => return wanter(),
+        None => {}
+    }
+    let name = format!("/{}", unique("bank"));
+    let account = || Account {
+        pence: Mutex::new(0),
+    };
+    let bank = Bank {
+        accounts: [account(), account(), account()],
+        tellers: Semaphore::new(7),
+        open: Condvar::new(),
+        visits: AtomicU64::new(0),
+    };
+    let _bank = Options::new()
+        .temporary(true)
+        .create(&name, bank)
+        .expect("create");
+    let gates = || match object("shm", &name).get("segment_gates") {
+        Some(Value::Gates(gates)) => gates.clone(),
+        other => panic!("{other:?}"),
+    };
+    let test = "the_gates_in_a_segment_are_told_with_owner_and_waiter";
+    let all = gates();
+    let shown: Vec<String> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "mutex accounts[0].pence: free",
+            "mutex accounts[1].pence: free",
+            "mutex accounts[2].pence: free",
+            "semaphore tellers: 7 left",
+            "condition variable open",
+        ]
+    );
+    let mut holder = process::play(test, "holder", &[("PLACE", &name)]).start();
+    holder.says("held");
+    let owner = gates()[1].owner.expect("an owner");
+    let thread = format!("/proc/{}/task/{owner}", holder.pid());
+    assert!(std::path::Path::new(&thread).exists(), "{thread}");
+    let mut wanter = process::play(test, "wanter", &[("PLACE", &name)]).start();
+    wanter.says("wants");
+    process::eventually("somebody waits", || gates()[1].waited_for == Some(true));
+    assert_eq!(gates()[0].owner, None);
+    holder.kill();
+    wanter.succeeds();
+    let after = &gates()[1];
+    assert!(after.orphaned && after.owner.is_none(), "{after:?}");
 }

@@ -12,6 +12,7 @@
 
 mod channel;
 mod descriptors;
+mod gates;
 mod locks;
 mod look;
 mod mappings;

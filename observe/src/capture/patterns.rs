@@ -83,9 +83,9 @@ impl Known {
         if len > segments::VALUE
             && let Some(segment) = Segment::parse(bytes)
         {
-            return Some(match Channel::of(&segment, read) {
+            return Some(match Channel::of(&segment, &read) {
                 Some(channel) => Known::Channel(channel),
-                None => Known::Segment(segment),
+                None => Known::Segment(segment.with_gates(len, read)),
             });
         }
         Mailbox::parse(bytes, len).map(Known::Mailbox)

@@ -3,9 +3,11 @@
 //! The first bytes say so. They are read through a process that has the memory mapped, as a debugger would but without
 //! stopping it, and after all else of that process, since memory that a program fills in on demand may never come. Only an
 //! object of `/dev/shm` is opened, for reading, and its time of last access is left as it was. A file is never opened: that
-//! would break its lease. What is in the value cannot be known without its type.
+//! would break its lease. What is in the value cannot be
+//! known without its type, but for the [gates](super::gates) that the creator left a table of.
 
-use crate::object::{Object, Value};
+use super::gates;
+use crate::object::{Gate, Object, Value};
 use crate::proc::{ProcFs, Scratch};
 
 /// The header of `wigwag::memory::segment`, ABI 1: magic, state, ABI, creator, byte order, word size, layout, size,
@@ -31,6 +33,7 @@ pub(super) struct Segment {
     start: u64,
     pid_namespace: u64,
     boot: [u8; 16],
+    gates: Vec<Gate>,
 }
 
 /// Bits of the creator's word: thread id, and start above it.
@@ -61,7 +64,20 @@ impl Segment {
             start: long(16) >> 22 & START,
             pid_namespace: long(56),
             boot: std::array::from_fn(|n| bytes[64 + n]),
+            gates: Vec::new(),
         })
+    }
+
+    /// The same with the gates in it; `read` reads bytes at an offset of its memory, which has `len`.
+    pub(super) fn with_gates(
+        mut self,
+        len: u64,
+        read: impl Fn(u64, &mut [u8]) -> Option<()>,
+    ) -> Self {
+        if self.state == "ready" {
+            self.gates = gates::table(len, read);
+        }
+        self
     }
 
     /// What it holds, in words of its maker.
@@ -86,6 +102,9 @@ impl Segment {
         object.detail("segment_creator", Value::Number(self.creator.into()));
         if let Some(alive) = self.creator_is_alive(proc, scratch) {
             object.detail("segment_creator_alive", Value::Flag(alive));
+        }
+        if !self.gates.is_empty() {
+            object.detail("segment_gates", Value::Gates(self.gates.clone()));
         }
     }
 

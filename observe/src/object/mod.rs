@@ -13,11 +13,13 @@
 //! All of it serializes: numbers are numbers, absent is absent, and a name that is not UTF-8 is there byte for byte as well.
 
 mod fill;
+mod gate;
 mod holder;
 mod leak;
 mod name;
 
 pub use fill::{Fill, Unit};
+pub use gate::Gate;
 pub use holder::{Holder, Peer, Role, Waiter};
 pub use leak::{Leak, LeakCertainty, LeakKind};
 pub use name::Name;
@@ -74,6 +76,8 @@ pub enum Value {
     Text(String),
     /// Several numbers.
     Numbers(Vec<u64>),
+    /// The gates in a segment.
+    Gates(Vec<Gate>),
     /// The semaphores of a set.
     Semaphores(Vec<crate::proc::sysvipc::Semaphore>),
 }
@@ -88,6 +92,13 @@ impl std::fmt::Display for Value {
             Value::Number(number) => write!(out, "{number}"),
             Value::Text(text) => out.write_str(text),
             Value::Numbers(numbers) => list(out, &mut numbers.iter().map(u64::to_string)),
+            Value::Gates(gates) => out.write_str(
+                &gates
+                    .iter()
+                    .map(Gate::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
             Value::Semaphores(all) => list(
                 out,
                 &mut all

@@ -26,7 +26,7 @@ use super::watch::{Watch, Woken};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
-use crate::shared::{Death, Layout, Plain, Shared, layout};
+use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
 
@@ -101,6 +101,7 @@ pub struct Barrier<const N: usize> {
 unsafe impl<const N: usize> Shared for Barrier<N> {
     const LAYOUT: Layout = layout::<Self>("Barrier").with(<Mutex<State<N>> as Shared>::LAYOUT);
     const WARY: bool = <Mutex<State<N>> as Shared>::WARY;
+    const GATES: bool = true;
 
     fn settle(&self, death: Death) {
         self.state.settle(death);
@@ -108,6 +109,14 @@ unsafe impl<const N: usize> Shared for Barrier<N> {
 
     fn in_use(&self) -> bool {
         self.state.in_use()
+    }
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::Barrier,
+            std::ptr::from_ref(self.state.word()).cast(),
+        );
     }
 }
 

@@ -29,7 +29,7 @@ use crate::error::Result;
 use crate::facility::Facility;
 use crate::guarantees::{Guarantees, PeerDeath};
 #[cfg(not(loom))]
-use crate::shared::{Layout, Shared, layout};
+use crate::shared::{Layout, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
 use crate::wait::{Deadline, Wait};
 
@@ -81,6 +81,15 @@ pub struct Condvar {
 unsafe impl Shared for Condvar {
     const LAYOUT: Layout = layout::<Self>("Condvar");
     const WARY: bool = true;
+    const GATES: bool = true;
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::Condvar,
+            std::ptr::from_ref(&self.sequence).cast(),
+        );
+    }
 }
 
 impl Condvar {

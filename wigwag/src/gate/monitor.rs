@@ -24,7 +24,7 @@ use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
-use crate::shared::{Death, Layout, Plain, Shared, layout};
+use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
 use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "monitor";
@@ -70,6 +70,7 @@ pub struct Monitor<T> {
 unsafe impl<T: Plain> Shared for Monitor<T> {
     const LAYOUT: Layout = layout::<Self>("Monitor").with(<Mutex<T> as Shared>::LAYOUT);
     const WARY: bool = <Mutex<T> as Shared>::WARY;
+    const GATES: bool = true;
 
     fn settle(&self, death: Death) {
         self.mutex.settle(death);
@@ -77,6 +78,14 @@ unsafe impl<T: Plain> Shared for Monitor<T> {
 
     fn in_use(&self) -> bool {
         self.mutex.in_use()
+    }
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::Monitor,
+            std::ptr::from_ref(self.mutex.word()).cast(),
+        );
     }
 }
 

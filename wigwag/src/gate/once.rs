@@ -27,7 +27,7 @@ use std::mem::MaybeUninit;
 use super::watch::{Watch, Woken};
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
-use crate::shared::{Layout, Plain, Shared, layout};
+use crate::shared::{Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
 use crate::sys::futex;
 use crate::sys::holder::Holder;
@@ -58,6 +58,11 @@ unsafe impl<T: Send> Send for OnceCell<T> {}
 unsafe impl<T: Plain> Shared for OnceCell<T> {
     const LAYOUT: Layout = layout::<Self>("OnceCell").with(T::LAYOUT);
     const WARY: bool = false;
+    const GATES: bool = true;
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(path, Sort::OnceCell, std::ptr::from_ref(&self.state).cast());
+    }
 }
 
 impl<T> OnceCell<T> {

@@ -24,7 +24,7 @@ use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
-use crate::shared::{Layout, Shared, layout};
+use crate::shared::{Layout, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, mutated};
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
@@ -59,6 +59,15 @@ pub struct RobustSemaphore<const N: usize> {
 unsafe impl<const N: usize> Shared for RobustSemaphore<N> {
     const LAYOUT: Layout = layout::<Self>("RobustSemaphore");
     const WARY: bool = true;
+    const GATES: bool = true;
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::RobustSemaphore,
+            std::ptr::from_ref(&self.released).cast(),
+        );
+    }
 }
 
 impl<const N: usize> RobustSemaphore<N> {

@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 use crate::guarantees::{Guarantees, PeerDeath};
 #[cfg(not(loom))]
-use crate::shared::{Layout, Shared, layout};
+use crate::shared::{Layout, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
 use crate::wait::{Deadline, Wait};
 
@@ -72,6 +72,15 @@ pub struct Semaphore {
 unsafe impl Shared for Semaphore {
     const LAYOUT: Layout = layout::<Self>("Semaphore");
     const WARY: bool = true;
+    const GATES: bool = true;
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::Semaphore,
+            std::ptr::from_ref(&self.value).cast(),
+        );
+    }
 }
 
 impl Semaphore {

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
-use crate::shared::{Layout, Plain, Shared, layout};
+use crate::shared::{Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU64, Ordering, mutated, relax};
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
@@ -85,6 +85,11 @@ unsafe impl<T: Send> Sync for SpinLock<T> {}
 unsafe impl<T: Plain> Shared for SpinLock<T> {
     const LAYOUT: Layout = layout::<Self>("SpinLock").with(T::LAYOUT);
     const WARY: bool = false;
+    const GATES: bool = true;
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(path, Sort::SpinLock, std::ptr::from_ref(&self.word).cast());
+    }
 }
 
 impl<T> SpinLock<T> {

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use super::spin::pause;
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
-use crate::shared::{Layout, Plain, Shared, layout};
+use crate::shared::{Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, mutated, relax};
 use crate::sys::holder::{Holder, MARKS};
 use crate::wait::{Deadline, Wait};
@@ -74,6 +74,15 @@ unsafe impl<T: Send, const QUEUE: usize> Sync for TicketLock<T, QUEUE> {}
 unsafe impl<T: Plain, const QUEUE: usize> Shared for TicketLock<T, QUEUE> {
     const LAYOUT: Layout = layout::<Self>("TicketLock").with(T::LAYOUT);
     const WARY: bool = false;
+    const GATES: bool = true;
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::TicketLock,
+            std::ptr::from_ref(&self.serving).cast(),
+        );
+    }
 }
 
 impl<T, const QUEUE: usize> TicketLock<T, QUEUE> {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use super::mutex::raw::{Raw, Taken};
 use crate::error::Result;
-use crate::shared::{Death, Layout, Plain, Shared, layout};
+use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::robust;
 use crate::wait::Wait;
 
@@ -43,9 +43,18 @@ unsafe impl<T: Plain> Sync for WaryMutex<T> {}
 unsafe impl<T: Plain> Shared for WaryMutex<T> {
     const LAYOUT: Layout = layout::<Self>("WaryMutex").with(T::LAYOUT);
     const WARY: bool = true;
+    const GATES: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);
+    }
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::Mutex,
+            std::ptr::from_ref(self.raw.word()).cast(),
+        );
     }
 }
 

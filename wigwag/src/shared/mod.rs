@@ -23,6 +23,7 @@
 //! hash is kept in the segment: a program that has another idea of `Bank` is refused when it opens it.
 
 mod layout;
+mod survey;
 
 use std::sync::atomic::{
     AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32,
@@ -30,6 +31,7 @@ use std::sync::atomic::{
 };
 
 pub use self::layout::{Layout, layout};
+pub use self::survey::{Sort, Visit, below};
 
 /// Data of which any bytes are a value.
 ///
@@ -54,6 +56,9 @@ pub unsafe trait Shared: Sync + 'static {
     /// handed out, and no pointer is kept in it. A [`Trust::Nobody`](crate::memory::segment::Trust) segment holds nothing else.
     const WARY: bool;
 
+    /// Whether there are gates in it, so that [`survey`](Self::survey) is worth while.
+    const GATES: bool = false;
+
     /// Called once by the creator, at the final place and before anybody else sees it: a gate learns that it is
     /// shared, and how the death of its owner will be noticed.
     fn settle(&self, _death: Death) {}
@@ -62,6 +67,9 @@ pub unsafe trait Shared: Sync + 'static {
     fn in_use(&self) -> bool {
         false
     }
+
+    /// Shows the gates in it, itself perhaps, at `path` from the value of the segment.
+    fn survey(&self, _path: &str, _visit: &mut Visit<'_>) {}
 }
 
 /// How a gate notices that its owner died. One way for a whole segment, fixed at its creation.
@@ -108,6 +116,7 @@ unsafe impl Plain for () {
 unsafe impl<T: Shared, const N: usize> Shared for [T; N] {
     const LAYOUT: Layout = layout::<[T; N]>("[]").with(T::LAYOUT);
     const WARY: bool = T::WARY;
+    const GATES: bool = T::GATES;
 
     fn settle(&self, death: Death) {
         self.iter().for_each(|element| element.settle(death));
@@ -115,6 +124,14 @@ unsafe impl<T: Shared, const N: usize> Shared for [T; N] {
 
     fn in_use(&self) -> bool {
         self.iter().any(T::in_use)
+    }
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        // Of more there is no room to tell.
+        let some = if T::GATES { 128 } else { 0 };
+        for (index, element) in self.iter().enumerate().take(some) {
+            element.survey(&format!("{path}[{index}]"), visit);
+        }
     }
 }
 
@@ -132,6 +149,7 @@ macro_rules! shared {
                 $(.field(stringify!($field), ::core::mem::offset_of!($name, $field),
                     <$type as $crate::shared::Shared>::LAYOUT))*;
             const WARY: bool = true $(&& <$type as $crate::shared::Shared>::WARY)*;
+            const GATES: bool = false $(|| <$type as $crate::shared::Shared>::GATES)*;
 
             fn settle(&self, death: $crate::shared::Death) {
                 let _ = death;
@@ -140,6 +158,15 @@ macro_rules! shared {
 
             fn in_use(&self) -> bool {
                 false $(|| $crate::shared::Shared::in_use(&self.$field))*
+            }
+
+            fn survey(&self, path: &str, visit: &mut $crate::shared::Visit<'_>) {
+                let _ = (path, &visit);
+                $($crate::shared::Shared::survey(
+                    &self.$field,
+                    &$crate::shared::below(path, stringify!($field)),
+                    visit,
+                );)*
             }
         }
     )+ };

@@ -37,7 +37,7 @@ use self::raw::{Raw, Taken};
 use crate::error::{Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
-use crate::shared::{Death, Layout, Plain, Shared, layout};
+use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::atomic::const_unless_loom;
 use crate::sys::robust;
 use crate::wait::Wait;
@@ -71,6 +71,7 @@ unsafe impl<T: Send> Send for Mutex<T> {}
 unsafe impl<T: Plain> Shared for Mutex<T> {
     const LAYOUT: Layout = layout::<Self>("Mutex").with(T::LAYOUT);
     const WARY: bool = false;
+    const GATES: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);
@@ -79,9 +80,22 @@ unsafe impl<T: Plain> Shared for Mutex<T> {
     fn in_use(&self) -> bool {
         self.raw.is_ours()
     }
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::Mutex,
+            std::ptr::from_ref(self.raw.word()).cast(),
+        );
+    }
 }
 
 impl<T> Mutex<T> {
+    #[cfg(not(loom))]
+    pub(in crate::gate) fn word(&self) -> &crate::sys::atomic::AtomicU32 {
+        self.raw.word()
+    }
+
     const_unless_loom! {
         /// A free one.
         #[must_use]

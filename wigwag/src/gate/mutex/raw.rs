@@ -102,6 +102,12 @@ const _: () = {
 };
 
 impl<const LIST: bool> Raw<LIST> {
+    /// The word that says whose it is, for who looks from outside.
+    #[cfg(not(loom))]
+    pub(in crate::gate) fn word(&self) -> &AtomicU32 {
+        &self.word
+    }
+
     const_unless_loom! {
         pub(in crate::gate) const fn new() -> Self {
             Self::in_mode(PROCESS)

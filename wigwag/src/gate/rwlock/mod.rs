@@ -43,7 +43,7 @@ use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
-use crate::shared::{Death, Layout, Plain, Shared, layout};
+use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, fence, model_fence, mutated};
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
@@ -114,6 +114,7 @@ unsafe impl<T: Plain, const READERS: usize> Shared for RwLock<T, READERS> {
         .with(<Mutex<()> as Shared>::LAYOUT)
         .with(T::LAYOUT);
     const WARY: bool = false;
+    const GATES: bool = true;
 
     fn settle(&self, death: Death) {
         self.turn.settle(death);
@@ -121,6 +122,14 @@ unsafe impl<T: Plain, const READERS: usize> Shared for RwLock<T, READERS> {
 
     fn in_use(&self) -> bool {
         self.turn.in_use()
+    }
+
+    fn survey(&self, path: &str, visit: &mut Visit<'_>) {
+        visit(
+            path,
+            Sort::RwLock,
+            std::ptr::from_ref(self.turn.word()).cast(),
+        );
     }
 }
 

@@ -14,6 +14,14 @@ use crate::sys::{process, robust};
 
 /// Where the value begins; a page, so that its alignment is any type's.
 pub(crate) const VALUE: usize = 4096;
+/// Where the table of the gates begins: the number of records in 8 bytes, then the records, as far as there is room: its
+/// [`Sort`](crate::shared::Sort) in the highest byte of 8 and the offset of its word in the others, then its path, cut off
+/// or filled up with zeros. Only an observer reads it, and believes nothing.
+pub(super) const GATES: usize = 1024;
+/// Bytes of a record.
+pub(super) const GATE: usize = 32;
+/// Records that there is room for.
+pub(super) const MOST_GATES: usize = (VALUE - GATES - 8) / GATE;
 /// What a segment begins with.
 const MAGIC: [u8; 8] = *b"wigwag\r\n";
 /// Version of this header and of the gates' layouts.

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::header::{BYTES, CREATOR, Header, READY, STATE, VALUE};
+use super::header::{BYTES, CREATOR, GATE, GATES, Header, MOST_GATES, READY, STATE, VALUE};
 use crate::error::Result;
 use crate::memory::mapping::Mapping;
 use crate::shared::{Death, Shared};
@@ -51,8 +51,37 @@ impl Pages {
         // SAFETY: as above, and nobody else writes there.
         unsafe { place.write(value) };
         // SAFETY: just written; from here on it is changed as `Shared` allows.
-        unsafe { place.as_ref() }.settle(death);
+        let value = unsafe { place.as_ref() };
+        value.settle(death);
+        self.tell_gates(value);
         self.word(STATE).store(READY, Ordering::Release);
+    }
+
+    /// Writes where the gates lie, for who looks from outside: see [`GATES`].
+    fn tell_gates<T: Shared>(&self, value: &T) {
+        if !T::GATES {
+            return;
+        }
+        let mut records = Vec::new();
+        value.survey("", &mut |path, sort, word| {
+            if records.len() < MOST_GATES * GATE {
+                let at = word.addr() - self.base.addr().get();
+                let mut record = [0; GATE];
+                record[..8].copy_from_slice(&((sort as u64) << 56 | at as u64).to_ne_bytes());
+                let len = path.len().min(GATE - 8);
+                record[8..][..len].copy_from_slice(&path.as_bytes()[..len]);
+                records.extend_from_slice(&record);
+            }
+        });
+        let count = (records.len() / GATE) as u64;
+        // SAFETY: the table ends before VALUE, inside the pages; nobody looks at it before the state says READY,
+        // and an observer believes nothing that it reads there.
+        unsafe {
+            let table = self.base.add(GATES);
+            table.cast::<u64>().write(count);
+            let first = table.add(8).as_ptr();
+            first.copy_from_nonoverlapping(records.as_ptr(), records.len());
+        }
     }
 
     /// A word of the header.
