@@ -17,12 +17,20 @@ fn named(stem: &str) -> String {
     format!("/{}", process::unique(stem))
 }
 
+fn trust(whom: &str) -> Trust {
+    match whom {
+        "nobody" => Trust::Nobody,
+        _ => Trust::Peers,
+    }
+}
+
 #[test]
 fn every_receiver_sees_every_value_in_order() {
     const COUNT: u64 = 50_000;
     let test = "every_receiver_sees_every_value_in_order";
     if process::part().is_some() {
-        let channel: Channel<[u64; 4]> = Options::new().open(process::argument("OBJECT")).unwrap();
+        let options = Options::new().trust(trust(&process::argument("TRUST")));
+        let channel: Channel<[u64; 4]> = options.open(process::argument("OBJECT")).unwrap();
         let mut receiver = channel.receiver().unwrap();
         process::say("joined");
         for n in 0..COUNT {
@@ -32,17 +40,17 @@ fn every_receiver_sees_every_value_in_order() {
         assert_eq!(gone.kind(), Kind::Disconnected, "{gone}");
         return;
     }
-    for trust in [Trust::Peers, Trust::Nobody] {
-        // The children trust their peers, so they can be tried with those only.
+    for whom in ["peers", "nobody"] {
         let name = named("order");
         let channel: Channel<[u64; 4]> = Options::new()
+            .trust(trust(whom))
             .capacity(64)
             .temporary(true)
             .create(&name)
             .unwrap();
         let mut sender = channel.sender().unwrap();
         let mut children: Vec<_> = (0..3)
-            .map(|_| process::play(test, "receive", &[("OBJECT", &name)]).start())
+            .map(|_| process::play(test, "receive", &[("OBJECT", &name), ("TRUST", whom)]).start())
             .collect();
         children.iter_mut().for_each(|child| child.says("joined"));
         assert_eq!(channel.receivers(), 3);
@@ -53,11 +61,7 @@ fn every_receiver_sees_every_value_in_order() {
         }
         drop(sender);
         children.into_iter().for_each(process::Child::succeeds);
-        assert_eq!(
-            (channel.receivers(), channel.senders()),
-            (0, 0),
-            "{trust:?}"
-        );
+        assert_eq!((channel.receivers(), channel.senders()), (0, 0), "{whom}");
     }
 }
 

@@ -8,7 +8,8 @@
 //! sender.send(1)?;
 //! sender.send(2)?;
 //! let mut late = channel.receiver_with_last(1)?; // and what comes
-//! assert_eq!((*early.recv()?, *early.recv()?), (1, 2));
+//! assert_eq!(*early.recv()?, 1);
+//! assert_eq!(*early.recv()?, 2);
 //! assert_eq!(*late.recv()?, 2);
 //! # Ok::<(), wigwag::Error>(())
 //! ```
