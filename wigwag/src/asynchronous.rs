@@ -28,6 +28,8 @@
 //! (cancelling it, as in `select!`) loses nothing: either the call was made and the future is
 //! done, or it was not made.
 
+mod channel;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
