@@ -414,3 +414,24 @@ fn after_random_kills_nothing_is_left_that_create_or_rm_cannot_deal_with() {
         "{left}"
     );
 }
+
+#[test]
+fn a_channel_of_any_flavour_is_found_by_its_name_alone() {
+    for flavour in ["many-to-many", "broadcast", "latest"] {
+        let channel = Object::later(format!("channel:/{}", unique("cli")));
+        let address: &str = &channel;
+        let made = format!("{address}?flavour={flavour}");
+        wigwag(["create", &made]).ends().code(0);
+        let receiver = wigwag(["recv", address]).start();
+        eventually("the receiver is there", || {
+            let shown = wigwag(["show", address, "--json"]).prints();
+            let shown = String::from_utf8(shown).unwrap();
+            shown.contains(&format!("\"{flavour}\"")) && shown.contains(&receiver.pid().to_string())
+        });
+        wigwag(["send", address, "to whom it concerns"])
+            .ends()
+            .code(0);
+        let ended = receiver.ends().code(0);
+        assert_eq!(ended.out, b"to whom it concerns\n", "{flavour}");
+    }
+}

@@ -645,7 +645,7 @@ pub const CATALOG: &[Entry] = &[
             opt(
                 "flavour",
                 "NAME",
-                "one-to-one; of a new one (one-to-one), else that of the one that exists",
+                "one-to-one, many-to-many, broadcast or latest; of a new one (one-to-one), else that of the one that exists",
             ),
             opt(
                 "capacity",

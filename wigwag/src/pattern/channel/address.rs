@@ -11,7 +11,7 @@ use super::super::side::Side;
 use super::ends::Role as Part;
 use super::options::{Flavour, Options};
 use super::region::Region;
-use super::{FACILITY, one_to_one};
+use super::{FACILITY, broadcast, latest, many_to_many, one_to_one};
 use crate::error::{Kind, Result};
 use crate::memory::posix;
 use crate::memory::segment::Trust;
@@ -49,6 +49,12 @@ pub(super) trait Receives: Send {
     fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()>;
 }
 
+/// Replaces what is in `buffer`.
+pub(super) fn fill(buffer: &mut Vec<u8>, message: &[u8]) {
+    buffer.clear();
+    buffer.extend_from_slice(message);
+}
+
 /// A flavour by its name.
 struct Named {
     name: &'static str,
@@ -56,10 +62,19 @@ struct Named {
 }
 
 /// The flavours that carry messages of bytes; the first is made unless another is asked for.
-const FLAVOURS: &[Named] = &[Named {
-    name: "one-to-one",
-    make: make::<one_to_one::Channel<[u8]>>,
-}];
+const FLAVOURS: &[Named] = &[
+    named::<one_to_one::Channel<[u8]>>(),
+    named::<many_to_many::Channel<[u8]>>(),
+    named::<broadcast::Channel<[u8]>>(),
+    named::<latest::Channel<[u8]>>(),
+];
+
+const fn named<C: Flavour + Bytes + 'static>() -> Named {
+    Named {
+        name: C::NAME,
+        make: make::<C>,
+    }
+}
 
 /// What is done with a name.
 #[derive(Clone, Copy)]

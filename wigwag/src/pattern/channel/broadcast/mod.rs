@@ -38,6 +38,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+mod bytes;
 #[cfg(not(loom))]
 mod course;
 #[cfg(loom)]

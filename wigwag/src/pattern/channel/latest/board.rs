@@ -206,7 +206,7 @@ impl Reading {
     }
 
     #[cold]
-    fn in_vain(&self, deadline: Deadline) -> Error {
+    pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
             Deadline::Now => self.error(Kind::WouldBlock, "there is nothing new"),
             _ => self.error(Kind::TimedOut, "nothing new came until the time was over"),

@@ -27,6 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 mod board;
+mod bytes;
 mod message;
 mod value;
 #[cfg(not(loom))]

@@ -27,6 +27,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+mod bytes;
 #[cfg(not(loom))]
 mod claim;
 #[cfg(loom)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::address::{Bytes, Receives, Sends};
+use super::super::address::{Bytes, Receives, Sends, fill};
 use super::super::full::Full;
 use super::super::region::Region;
 use super::{Channel, Receiver, Sender, message};
@@ -58,9 +58,4 @@ impl Receives for Receiver<[u8]> {
         }
         Ok(())
     }
-}
-
-fn fill(buffer: &mut Vec<u8>, message: &[u8]) {
-    buffer.clear();
-    buffer.extend_from_slice(message);
 }

@@ -1,0 +1,59 @@
+//! Bytes: the channel as one that is opened by an address.
+
+use std::sync::Arc;
+
+use super::super::address::{Bytes, Receives, Sends, fill};
+use super::super::region::Region;
+use super::{Channel, Receiver, Sender};
+use crate::error::{Kind, Result};
+use crate::wait::{Deadline, Wait};
+
+impl Bytes for Channel<[u8]> {
+    fn region(&self) -> &Arc<Region> {
+        &self.region
+    }
+
+    fn longest(&self) -> usize {
+        self.region.plan().capacity as usize
+    }
+
+    fn sends(&self) -> Result<Box<dyn Sends>> {
+        Ok(Box::new(self.sender()?))
+    }
+
+    fn receives(&self) -> Result<Box<dyn Receives>> {
+        Ok(Box::new(self.receiver()?))
+    }
+}
+
+impl Sends for Sender<[u8]> {
+    /// It is never full.
+    fn put(&mut self, message: &[u8], _: Wait) -> Result<()> {
+        self.send(message)
+    }
+}
+
+impl Receives for Receiver<[u8]> {
+    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()> {
+        match wait {
+            Wait::Forever => fill(buffer, &self.recv()?),
+            Wait::For(limit) => fill(buffer, &self.recv_timeout(limit)?),
+            Wait::Not => {
+                // Asked first: what a sender sent before it left is there.
+                let connected = self.is_connected();
+                if let Some(message) = self.try_recv()? {
+                    fill(buffer, &message);
+                } else if connected {
+                    return Err(self.side.in_vain(Deadline::Now));
+                } else {
+                    return Err(self.side.region().error(
+                        Kind::Disconnected,
+                        "receive from",
+                        "the sender is gone",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
