@@ -5,9 +5,16 @@
 //! | offset | what |
 //! |---|---|
 //! | 4096 | capacity, policy, number of seats, creator; each 8 bytes |
-//! | 4352.. | seats of 128 bytes: at 8 the life word, at 16 the holder, whose highest bits are its role |
-//! | then | the words of the flavour; of one-to-one: position of the sender, how much was dropped; at 128 position of the receiver |
-//! | next page | the ring; of messages: length in 4 bytes, bytes, up to a multiple of 8 |
+//! | 4352.. | seats of 128 bytes: at 8 the life word, at 16 the holder, whose highest bits are its role; at 64 a broadcast receiver's cursor |
+//! | then | the words of the flavour |
+//! | next page | the ring; of one-to-one messages: length in 4 bytes, bytes, up to a multiple of 8 |
+//!
+//! | flavour | its words |
+//! |---|---|
+//! | one-to-one | tail, how much was dropped; at 128 head |
+//! | many-to-many | tail; at 128 head; at 384 how much was dropped |
+//! | broadcast | tail; at 64 how much was dropped |
+//! | latest | how many were sent |
 
 use super::segments::Segment;
 use crate::object::{Fill, Object, Unit, Value};
@@ -44,12 +51,14 @@ pub(super) struct Channel {
 /// What waits in the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Inside {
-    /// Values, or bytes of messages with their lengths.
-    level: u64,
-    /// Messages, where the level is bytes and they could be counted.
+    /// What makes a sender wait; of broadcast, for the slowest receiver.
+    fill: Fill,
+    /// Messages, where that is bytes and they could be counted.
     messages: Option<u64>,
     /// Values or messages that were dropped.
-    lost: u64,
+    lost: Option<u64>,
+    /// How many were ever sent, where that is counted.
+    sent: Option<u64>,
 }
 
 /// One end.
@@ -58,6 +67,8 @@ struct Seat {
     pid: u32,
     sends: bool,
     killed: bool,
+    /// Of a receiver of a broadcast: how far it is.
+    cursor: u64,
 }
 
 impl Channel {
@@ -74,8 +85,13 @@ impl Channel {
         let mut bytes = vec![0; count as usize * SEAT];
         read(SEATS, &mut bytes)?;
         let words = SEATS + count * SEAT as u64;
+        let seats: Vec<Seat> = bytes.chunks_exact(SEAT).filter_map(Seat::parse).collect();
+        let of_messages = element == MESSAGES;
         let inside = match flavour {
-            "one-to-one" => Inside::one_to_one(words, capacity, element == MESSAGES, &read),
+            "one-to-one" => Inside::one_to_one(words, capacity, of_messages, &read),
+            "many-to-many" => Inside::many_to_many(words, capacity, of_messages, &read),
+            "broadcast" => Inside::broadcast(words, capacity, of_messages, &seats, &read),
+            "latest" => Inside::latest(words, &read),
             _ => None,
         };
         Some(Channel {
@@ -84,7 +100,7 @@ impl Channel {
             element: element.into(),
             capacity,
             full,
-            seats: bytes.chunks_exact(SEAT).filter_map(Seat::parse).collect(),
+            seats,
             inside,
         })
     }
@@ -95,17 +111,16 @@ impl Channel {
             return;
         }
         if let Some(inside) = self.inside {
-            let level = inside.level;
-            let unit = match self.element == MESSAGES {
-                true => Unit::Bytes,
-                false => Unit::Messages,
-            };
-            object.fill.insert(0, Fill::of(level, self.capacity, unit));
+            object.fill.insert(0, inside.fill);
             if let Some(messages) = inside.messages {
                 object.fill.insert(1, Fill::new(messages, Unit::Messages));
             }
-            let lost = i64::try_from(inside.lost).unwrap_or(i64::MAX);
-            object.detail("dropped", Value::Number(lost));
+            for (name, count) in [("dropped", inside.lost), ("sent", inside.sent)] {
+                if let Some(count) = count {
+                    let count = i64::try_from(count).unwrap_or(i64::MAX);
+                    object.detail(name, Value::Number(count));
+                }
+            }
         }
         object.detail("flavour", Value::Text(self.flavour.clone()));
         object.detail("carries", Value::Text(self.element.clone()));
@@ -156,11 +171,80 @@ impl Inside {
             })
         });
         Some(Inside {
-            level,
+            fill: filled(level, capacity, of_messages)?,
             messages: messages.flatten(),
-            lost,
+            lost: Some(lost),
+            sent: None,
         })
     }
+
+    fn many_to_many(
+        at: u64,
+        capacity: u64,
+        of_messages: bool,
+        read: impl Fn(u64, &mut [u8]) -> Option<()>,
+    ) -> Option<Inside> {
+        let mut lines = [0; 512];
+        read(at, &mut lines)?;
+        let [tail] = words(&lines)?;
+        let [head] = words(&lines[128..])?;
+        let [lost] = words(&lines[384..])?;
+        // Each message has a slot of its own. Both are hints: one may be a little behind.
+        let slots = if of_messages { 16 } else { capacity };
+        let level = tail.wrapping_sub(head);
+        let level = if level > u64::MAX / 2 { 0 } else { level };
+        Some(Inside {
+            fill: filled(level.min(slots), slots, false)?,
+            messages: None,
+            lost: Some(lost),
+            sent: None,
+        })
+    }
+
+    fn broadcast(
+        at: u64,
+        capacity: u64,
+        of_messages: bool,
+        seats: &[Seat],
+        read: impl Fn(u64, &mut [u8]) -> Option<()>,
+    ) -> Option<Inside> {
+        let mut lines = [0; 128];
+        read(at, &mut lines)?;
+        let [tail] = words(&lines)?;
+        let [lost] = words(&lines[64..])?;
+        let living = seats.iter().filter(|seat| !seat.sends && !seat.killed);
+        // Who has just sat down has no cursor yet.
+        let behind = living.map(|seat| tail.wrapping_sub(seat.cursor));
+        let slowest = behind.filter(|behind| *behind <= capacity).max();
+        Some(Inside {
+            fill: filled(slowest.unwrap_or(0), capacity, of_messages)?,
+            messages: None,
+            lost: Some(lost),
+            sent: None,
+        })
+    }
+
+    fn latest(at: u64, read: impl Fn(u64, &mut [u8]) -> Option<()>) -> Option<Inside> {
+        let mut line = [0; 8];
+        read(at, &mut line)?;
+        let [sent] = words(&line)?;
+        Some(Inside {
+            fill: Fill::new(sent.min(1), Unit::Messages),
+            messages: None,
+            lost: None,
+            sent: Some(sent),
+        })
+    }
+}
+
+/// How full a ring is; nothing when the numbers cannot be.
+fn filled(level: u64, capacity: u64, in_bytes: bool) -> Option<Fill> {
+    let unit = if in_bytes {
+        Unit::Bytes
+    } else {
+        Unit::Messages
+    };
+    (level <= capacity).then(|| Fill::of(level, capacity, unit))
 }
 
 /// How many records lie between two positions, unless they are too many to count or not what they should be.
@@ -197,6 +281,7 @@ impl Seat {
             pid: (holder & ID) as u32,
             sends,
             killed: life as u32 & DIED != 0,
+            cursor: words::<1>(bytes.get(64..)?)?[0],
         })
     }
 }
