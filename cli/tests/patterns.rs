@@ -435,3 +435,36 @@ fn a_channel_of_any_flavour_is_found_by_its_name_alone() {
         assert_eq!(ended.out, b"to whom it concerns\n", "{flavour}");
     }
 }
+
+#[test]
+fn what_waits_in_a_channel_of_any_flavour_is_shown() {
+    let level = |channel: &str| shown(channel)["fill"][0]["level"].clone();
+    let reason = |channel: &str| shown(channel)["leak"]["reason"].to_string();
+    for (flavour, sent) in [("many-to-many", 3), ("latest", 1)] {
+        let address = format!("channel:/{}?flavour={flavour}", unique("level"));
+        let channel = Object::new(address);
+        assert_eq!(level(&channel), 0, "{flavour}");
+        assert!(!reason(&channel).contains("in it"), "{flavour}");
+        wigwag(["send", &channel, "one", "two", "three"])
+            .ends()
+            .code(0);
+        assert_eq!(level(&channel), sent, "{flavour}");
+        assert!(reason(&channel).contains("something is in it"), "{flavour}");
+    }
+    let channel = Object::new(format!("channel:/{}?flavour=broadcast", unique("level")));
+    // Nobody is behind: what was sent went by.
+    wigwag(["send", &channel, "one"]).ends().code(0);
+    assert_eq!(level(&channel), 0);
+    let slow = wigwag(["recv", "--follow", &channel]).start();
+    eventually("it has joined", || {
+        shown(&channel)["details"]["receivers"] == serde_json::json!([slow.pid()])
+    });
+    slow.signal(Signal::STOP);
+    wigwag(["send", &channel, "two", "three"]).ends().code(0);
+    // Two records of 16 bytes and the message, up to a multiple of 8.
+    assert_eq!(level(&channel), 48);
+    slow.signal(Signal::CONT);
+    eventually("it has them", || level(&channel) == 0);
+    slow.signal(Signal::KILL);
+    assert_eq!(slow.ends().out, b"two\nthree\n");
+}

@@ -55,10 +55,13 @@ fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<V
         "channel" | "mailbox"
             if object.holders.is_empty() && object.persistence == Persistence::Kernel =>
         {
-            let inside = match object.fill.first() {
-                Some(fill) if fill.level == 0 => "",
-                _ if object.facility == "mailbox" => "; a letter is in it",
-                _ => "; something is in it",
+            // The last is how much memory it takes.
+            let inside = match &object.fill[..] {
+                [fill, _, ..] if fill.level > 0 && object.facility == "mailbox" => {
+                    "; a letter is in it"
+                }
+                [fill, _, ..] if fill.level > 0 => "; something is in it",
+                _ => "",
             };
             unused(
                 LeakCertainty::Certain,
