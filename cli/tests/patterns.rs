@@ -455,6 +455,8 @@ fn what_waits_in_a_channel_of_any_flavour_is_shown() {
     // Nobody is behind: what was sent went by.
     wigwag(["send", &channel, "one"]).ends().code(0);
     assert_eq!(level(&channel), 0);
+    let late = format!("{}?last=1", &*channel);
+    assert_eq!(wigwag(["recv", &late]).says(), "one\n");
     let slow = wigwag(["recv", "--follow", &channel]).start();
     eventually("it has joined", || {
         shown(&channel)["details"]["receivers"] == serde_json::json!([slow.pid()])

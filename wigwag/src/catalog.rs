@@ -663,6 +663,11 @@ pub const CATALOG: &[Entry] = &[
                 "whether a new one is for programs that trust each other: peers or nobody (peers)",
             ),
             opt(
+                "last",
+                "MESSAGES",
+                "broadcast: how many of the newest messages a new receiver gets first (0)",
+            ),
+            opt(
                 "seats",
                 "NUMBER",
                 "how many senders and receivers a new one can have, where there may be many",

@@ -33,8 +33,8 @@ pub(super) trait Bytes: Send + Sync {
     /// Takes an end that sends.
     fn sends(&self) -> Result<Box<dyn Sends>>;
 
-    /// Takes an end that receives.
-    fn receives(&self) -> Result<Box<dyn Receives>>;
+    /// Takes an end that receives; where it can be chosen, from so many of the newest messages on.
+    fn receives(&self, last: u64) -> Result<Box<dyn Receives>>;
 }
 
 /// An end that sends.
@@ -121,6 +121,7 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
         sender: Side::new(),
         receiver: Side::new(),
         channel,
+        last: target.options.value("last")?.unwrap_or(0),
     };
     // Whoever counts the ends sees this one from now on, and who has no seat for it says so now.
     match opening.way {
@@ -224,6 +225,8 @@ struct Ends {
     sender: Side<End<Box<dyn Sends>>>,
     receiver: Side<End<Box<dyn Receives>>>,
     channel: Box<dyn Bytes>,
+    /// How many of the newest messages a new receiver gets first.
+    last: u64,
 }
 
 impl Ends {
@@ -257,7 +260,7 @@ impl Ends {
         act(match &mut *receiver {
             Some(end) => end,
             none => none.insert(End {
-                end: self.channel.receives()?,
+                end: self.channel.receives(self.last)?,
                 met: false,
             }),
         })

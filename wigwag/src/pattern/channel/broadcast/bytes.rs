@@ -22,8 +22,8 @@ impl Bytes for Channel<[u8]> {
         Ok(Box::new(self.sender()?))
     }
 
-    fn receives(&self) -> Result<Box<dyn Receives>> {
-        Ok(Box::new(self.receiver()?))
+    fn receives(&self, last: u64) -> Result<Box<dyn Receives>> {
+        Ok(Box::new(self.receiver_with_last(last)?))
     }
 }
 

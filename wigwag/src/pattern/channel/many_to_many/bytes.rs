@@ -22,7 +22,7 @@ impl Bytes for Channel<[u8]> {
         Ok(Box::new(self.sender()?))
     }
 
-    fn receives(&self) -> Result<Box<dyn Receives>> {
+    fn receives(&self, _: u64) -> Result<Box<dyn Receives>> {
         Ok(Box::new(self.receiver()?))
     }
 }
