@@ -174,6 +174,10 @@ impl Channels {
             return Ok(false);
         };
         let said = match lobby.try_recv() {
+            // Who was in it has left, and said nothing more.
+            Err(error) if error.kind() == Kind::Disconnected && channel.receivers() > 0 => {
+                Some(None)
+            }
             // Somebody wrote where nobody may: our seat is lost, or the positions.
             Err(_) => None,
             Ok(_) if channel.receivers() == 0 => None,
@@ -326,6 +330,8 @@ impl Member {
                     frame::split(&message).map(|(head, body)| (head, body.to_vec()))
                 }
                 Ok(None) => break,
+                // Looked at below.
+                Err(error) if error.kind() == Kind::Disconnected => break,
                 Err(_) => return None,
             };
             found = true;
