@@ -20,4 +20,5 @@ mod rust;
 mod streams;
 mod sync;
 mod victim;
+mod waitv;
 mod why;

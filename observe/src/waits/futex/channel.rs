@@ -5,7 +5,7 @@
 
 use super::{Place, Word};
 use crate::graph::{Clause, Outside, Waker};
-use crate::waits::ask::{Ask, Need, add};
+use crate::waits::ask::Need;
 
 /// What a segment begins with, and where it says what it holds.
 const MAGIC: [u8; 8] = *b"wigwag\r\n";
@@ -15,45 +15,12 @@ const HEADER: usize = 176;
 const JOINS: u64 = 4224;
 const SEATS: u64 = 4352;
 const SEAT: u64 = 128;
-/// In a seat: the life word, and from it to the holder.
+/// In a seat: the life word, the holder, and how often the owner rang, which those sleep on besides who are not alone.
 const LIFE: u64 = 8;
-const HOLDER: u64 = 8;
+const HOLDER: u64 = 16;
+const RINGS: u64 = 32;
 /// Bits of the holder: process id; at last the role.
 const ID: u64 = (1 << 22) - 1;
-
-/// As many words as `futex_waitv(2)` takes; one of them is 24 bytes: value, address, flags.
-const MOST: u64 = 128;
-const ENTRY: usize = 24;
-
-/// What an end waits for that sleeps on several words at a time: any of the ends that it waits for.
-pub(super) fn any(ask: &Ask<'_>) -> Option<Need> {
-    let count = usize::try_from(ask.arg(1).min(MOST)).ok()?;
-    let list = ask.bytes(ask.arg(0), count * ENTRY)?;
-    let number = |bytes: &[u8]| {
-        let (low, _) = bytes.split_first_chunk::<8>()?;
-        Some(u64::from_ne_bytes(*low))
-    };
-    let mut all: Option<Need> = None;
-    for entry in list.chunks_exact(ENTRY) {
-        let (value, address) = (number(entry)?, number(&entry[8..])?);
-        let private = number(&entry[16..])? & u64::from(super::PRIVATE) != 0;
-        let one = need(&Word {
-            expected: value as u32,
-            command: super::WAIT,
-            ..Word::at(ask, address, private)
-        })?;
-        match &mut all {
-            None => all = Some(one),
-            Some(all) => {
-                for waker in one.clause.wakers {
-                    add(&mut all.clause.wakers, waker);
-                }
-                all.clause = std::mem::take(&mut all.clause).outside(one.clause.outside);
-            }
-        }
-    }
-    all
-}
 
 /// What an end of a channel waits for.
 pub(super) fn need(word: &Word<'_>) -> Option<Need> {
@@ -75,10 +42,12 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
         let why = "waits for somebody to come to a channel";
         return Some(word.anybody("channel", why, "may come"));
     }
-    if offset < SEATS || offset % SEAT != LIFE {
+    let inside = offset.checked_sub(SEATS)? % SEAT;
+    if !matches!(inside, LIFE | RINGS) {
         return None;
     }
-    let words = word.ask.words::<2>(word.address + HOLDER)?;
+    let seat = word.address.checked_sub(inside)?;
+    let words = word.ask.words::<2>(seat + HOLDER)?;
     let holder = u64::from(words[1]) << 32 | u64::from(words[0]);
     let pid = (holder & ID) as u32;
     let (why, role) = match holder >> 62 {
@@ -93,7 +62,7 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     }
     Some(Need::new(
         "channel",
-        word.resource(word.address),
+        word.resource(seat + LIFE),
         why,
         clause,
     ))

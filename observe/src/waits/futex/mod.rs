@@ -9,6 +9,7 @@ mod mailbox;
 mod musl;
 mod owner;
 mod rust;
+mod waitv;
 mod wigwag;
 
 use super::abi::{Abi, Sys};
@@ -87,22 +88,7 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
 /// Blocked in futex_wait(2) or futex_waitv(2), which have other arguments.
 pub(super) fn waiting_new(ask: &Ask<'_>) -> State {
     if ask.sys == Sys::FutexWaitv {
-        if let Some(need) = channel::any(ask) {
-            return need.limited(ask.arg(3) != 0).wait();
-        }
-        if ask.arg(3) != 0 {
-            return live("waits for futexes with a time limit");
-        }
-        let clause = Clause::one(Waker::others(ask.seen.pid).role("may wake it")).outside(
-            Outside::World("several futexes, any of which may be shared".to_owned()),
-        );
-        return Need::new(
-            "futex",
-            "several futexes",
-            "waits for any of several futexes",
-            clause,
-        )
-        .wait();
+        return waitv::waiting(ask);
     }
     // futex_wait(address, value, mask, flags, limit, clock); FUTEX2_PRIVATE is 128, as before.
     let private = ask.arg(3) & u64::from(PRIVATE) != 0;
@@ -154,11 +140,15 @@ impl<'a> Word<'a> {
                 .or_else(|| rust::need(self))
                 .or_else(|| self.owned_word()),
         };
-        let need = need.unwrap_or_else(|| {
-            self.anybody("futex", "waits for a word to change", "may wake it")
-                .by_handler()
-        });
-        need.limited(self.limited).wait()
+        need.unwrap_or_else(|| self.unknown())
+            .limited(self.limited)
+            .wait()
+    }
+
+    /// A word that tells nothing of itself.
+    fn unknown(&self) -> Need {
+        self.anybody("futex", "waits for a word to change", "may wake it")
+            .by_handler()
     }
 
     /// A word that has its owner's thread id in it, as the kernel's robust and priority-inheriting futexes have: our own
