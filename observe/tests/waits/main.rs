@@ -19,6 +19,7 @@ mod rare;
 mod rust;
 mod streams;
 mod sync;
+mod uring;
 mod victim;
 mod waitv;
 mod why;
