@@ -11,6 +11,7 @@ mod process;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use wigwag::memory::Segment;
@@ -199,7 +200,10 @@ fn what_c_sends_rust_receives_in_order_and_whole() {
             receives(&mut receiver, n);
         }
         assert_eq!(user.answer(), "0");
-        asleep(|| is_disconnected(receiver.recv()), || user.leaves());
+        asleep(
+            || is_disconnected(receiver.recv_timeout(LIMIT)),
+            || user.leaves(),
+        );
         assert_eq!(channel.senders(), 0);
     }
 }
@@ -232,7 +236,10 @@ fn what_rust_sends_c_receives_in_order_and_whole() {
         sends(&mut sender, 9);
         assert_eq!(user.answer(), "0");
         sender.send(&longest).unwrap();
-        asleep(|| is_disconnected(sender.send(&longest)), || user.leaves());
+        asleep(
+            || is_disconnected(sender.send_timeout(&longest, LIMIT)),
+            || user.leaves(),
+        );
         assert_eq!(channel.receivers(), 0);
     }
 }
@@ -246,7 +253,10 @@ fn rust_learns_at_once_that_c_was_killed_and_another_c_goes_on() {
         let mut user = User::attached(&directory, &name, "send");
         user.gets(&format!("one {round}"), 0);
         receives(&mut receiver, round);
-        asleep(|| is_disconnected(receiver.recv()), || user.kill());
+        asleep(
+            || is_disconnected(receiver.recv_timeout(LIMIT)),
+            || user.kill(),
+        );
         // Not asleep: it is seen in the life word too, behind what was sent.
         let mut user = User::attached(&directory, &name, "send");
         user.gets(&format!("one {round}"), 0);
@@ -255,7 +265,10 @@ fn rust_learns_at_once_that_c_was_killed_and_another_c_goes_on() {
         is_disconnected(receiver.try_recv());
         // One that ends without leaving is as good as killed.
         let mut user = User::attached(&directory, &name, "send");
-        asleep(|| is_disconnected(receiver.recv()), || user.begin("exit"));
+        asleep(
+            || is_disconnected(receiver.recv_timeout(LIMIT)),
+            || user.begin("exit"),
+        );
     }
     drop(receiver);
     let mut user = User::attached(&directory, &name, "recv");
@@ -263,13 +276,71 @@ fn rust_learns_at_once_that_c_was_killed_and_another_c_goes_on() {
     let longest = message(499, sender.longest());
     sends(&mut sender, 499);
     user.gets("wait -1", 0);
-    asleep(|| is_disconnected(sender.send(&longest)), || user.kill());
+    asleep(
+        || is_disconnected(sender.send_timeout(&longest, LIMIT)),
+        || user.kill(),
+    );
     // It had looked at the message and not given it back: the next receiver gets it, whatever it is written in.
     let mut user = User::attached(&directory, &name, "recv");
     user.gets("one 499", 0);
     sends(&mut sender, 1);
     user.kill();
     receives(&mut channel.receiver().unwrap(), 1);
+}
+
+#[test]
+fn c_killed_at_any_instant_leaves_whole_messages_and_no_sleeper() {
+    let directory = process::Directory::new();
+    let (channel, name) = channel(Full::Wait);
+    let mut receiver = channel.receiver().unwrap();
+    let longest = SMALL as usize - 4;
+    for round in 0..60 {
+        let mut user = User::attached(&directory, &name, "send");
+        user.begin("send 100000000");
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(round * 97));
+            user.kill();
+        });
+        for n in 0.. {
+            match receiver.recv_timeout(LIMIT) {
+                Ok(received) => assert!(*received == *message(n, longest), "message {n}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), Kind::Disconnected, "{error}");
+                    break;
+                }
+            }
+        }
+        killer.join().unwrap();
+    }
+    drop(receiver);
+    let mut sender = channel.sender().unwrap();
+    for round in 0..60 {
+        let mut user = User::attached(&directory, &name, "recv");
+        user.begin("recv 100000000");
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(round * 97));
+            user.kill();
+        });
+        let mut sent = 0;
+        let error = loop {
+            match sender.send_timeout(&message(sent, longest), LIMIT) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), Kind::Disconnected, "{error}");
+        killer.join().unwrap();
+        // What is left are the last that were sent, each whole.
+        let mut receiver = channel.receiver().unwrap();
+        let mut left = Vec::new();
+        while let Some(received) = receiver.try_recv().unwrap() {
+            left.push(received.to_vec());
+        }
+        for (received, n) in left.iter().rev().zip((0..sent).rev()) {
+            assert!(*received == message(n, longest), "message {n} of {sent}");
+        }
+        assert!(left.len() <= sent as usize && !left.is_empty());
+    }
 }
 
 #[test]
@@ -413,7 +484,7 @@ fn what_is_no_such_channel_is_refused() {
     let _untrusted: Channel<[u8]> = wary.create(&untrusted).unwrap();
     refuses(&directory, &untrusted, libc::ENOTSUP);
     let table = SegmentOptions::new().temporary(true);
-    let _segment: Segment<u64> = table.create(&segment, 7).unwrap();
+    let _segment: Segment<AtomicU64> = table.create(&segment, AtomicU64::new(7)).unwrap();
     refuses(&directory, &segment, libc::EPROTOTYPE);
 }
 

@@ -88,6 +88,7 @@ int main(int argc, char **argv)
     struct wigwag_channel *c;
     if (argc != 3)
         return 2;
+    alarm(120); /* one that hangs ends, and with it the test that waits for its words */
     setvbuf(stdout, NULL, _IOLBF, 0);
     int e = wigwag_channel_attach(&c, argv[1], strcmp(argv[2], "send") ? WIGWAG_RECEIVER : WIGWAG_SENDER);
     printf("%d\n", e);
