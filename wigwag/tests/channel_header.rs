@@ -12,12 +12,12 @@ mod process;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wigwag::memory::Segment;
 use wigwag::memory::segment::{Options as SegmentOptions, Trust};
 use wigwag::pattern::channel::one_to_one::{Channel, Receiver, Sender};
-use wigwag::pattern::channel::{Full, Options, broadcast};
+use wigwag::pattern::channel::{Full, Options, Waiting, broadcast};
 use wigwag::{Error, Kind};
 
 const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../include");
@@ -242,6 +242,52 @@ fn what_rust_sends_c_receives_in_order_and_whole() {
         );
         assert_eq!(channel.receivers(), 0);
     }
+}
+
+#[test]
+fn rust_that_waits_first_learns_that_c_has_come() {
+    let directory = process::Directory::new();
+    let (channel, name) = channel(Full::Wait);
+    let mut receiver = channel.receiver().unwrap();
+    let mut user = None;
+    asleep(
+        || receives(&mut receiver, 3),
+        || {
+            let user = user.insert(User::attached(&directory, &name, "send"));
+            user.gets("one 3", 0);
+        },
+    );
+}
+
+/// One message at a time to a peer that goes to sleep, at all distances from the moment at which it does.
+#[test]
+fn no_wake_up_is_lost() {
+    const KNOCKS: u64 = 40_000;
+    let directory = process::Directory::new();
+    let (channel, name) = channel(Full::Wait);
+    let mut user = User::attached(&directory, &name, "recv");
+    let mut sender = channel.sender().unwrap();
+    user.begin(&format!("drop {KNOCKS}"));
+    for n in 0..KNOCKS {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_nanos(n * 7919 % 30_000) {}
+        sender.send(b"").unwrap();
+        while sender.level() > 0 {
+            assert!(start.elapsed() < LIMIT, "message {n} woke nobody");
+        }
+    }
+    assert_eq!(user.answer(), "0");
+    user.leaves();
+    drop(sender);
+    let options = Options::new().waiting(Waiting::Block);
+    let channel: Channel<[u8]> = options.open(&name).unwrap();
+    let mut user = User::attached(&directory, &name, "send");
+    let mut receiver = channel.receiver().unwrap();
+    user.begin(&format!("knock {KNOCKS}"));
+    for _ in 0..KNOCKS {
+        receiver.recv_timeout(2 * LIMIT).unwrap();
+    }
+    assert_eq!(user.answer(), "0");
 }
 
 #[test]

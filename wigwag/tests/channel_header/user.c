@@ -55,6 +55,23 @@ static int run(struct wigwag_channel *c, const char *name, const char *verb, lon
             e = recv_one(c, n);
         return e;
     }
+    if (!strcmp(verb, "drop")) { /* receives as many, whatever they are */
+        for (long long n = 0; n < number && !e; n++)
+            if (!(e = wigwag_channel_recv(c, &message, &len, -1)))
+                wigwag_channel_done(c);
+        return e;
+    }
+    if (!strcmp(verb, "knock")) { /* sends as many, each when the last was received and a little later */
+        for (long long n = 0; n < number && !e; n++) {
+            int64_t now = wigwag_now(), end = now + 20000000000ll;
+            while (wigwag_now() < now + n * 7919 % 30000)
+                ;
+            e = wigwag_channel_send(c, "", 0, -1);
+            while (!e && wigwag_channel_look(c, c->capacity) == 0)
+                e = wigwag_now() < end ? 0 : -ETIME;
+        }
+        return e;
+    }
     if (!strcmp(verb, "one")) /* message n, and it alone */
         return c->role == WIGWAG_SENDER ? send_one(c, buffer, (uint32_t)number) : recv_one(c, (uint32_t)number);
     if (!strcmp(verb, "fill")) /* the longest, again and again */
