@@ -250,6 +250,7 @@ fn rust_that_waits_first_learns_that_c_has_come() {
     let (channel, name) = channel(Full::Wait);
     let mut receiver = channel.receiver().unwrap();
     let mut user = None;
+    let start = Instant::now();
     asleep(
         || receives(&mut receiver, 3),
         || {
@@ -257,6 +258,8 @@ fn rust_that_waits_first_learns_that_c_has_come() {
             user.gets("one 3", 0);
         },
     );
+    // At the end of its time it would look once more.
+    assert!(start.elapsed() < LIMIT * 3 / 4, "it was not told");
 }
 
 /// One message at a time to a peer that goes to sleep, at all distances from the moment at which it does.
