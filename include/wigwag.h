@@ -335,10 +335,10 @@ static inline struct wigwag_thread *wigwag_self(void)
     return self;
 }
 
-/* A thread as a number that names no later one: its id, and from bit 22 on when it started. 0 when it is a corpse, and
- * WIGWAG_UNKNOWN when /proc does not say. */
+/* A thread as a number that names no later one: its id, and from bit 22 on when it started; WIGWAG_UNKNOWN when /proc does
+ * not say. *state becomes its letter: Z or X is a corpse. */
 #define WIGWAG_UNKNOWN UINT64_MAX
-static inline uint64_t wigwag_holder(uint32_t tid)
+static inline uint64_t wigwag_started(uint32_t tid, char *state)
 {
     char path[40], line[1024];
     snprintf(path, sizeof path, "/proc/%u/stat", (unsigned)tid);
@@ -350,13 +350,20 @@ static inline uint64_t wigwag_holder(uint32_t tid)
     line[size] = 0;
     /* The name stands in parentheses and may hold anything. Then comes the state, field 3; the start is field 22. */
     char *field = strrchr(line, ')');
-    if (field && strlen(field) > 2 && (field[2] == 'Z' || field[2] == 'X'))
-        return 0;
+    *state = field && strlen(field) > 2 ? field[2] : '?';
     for (int number = 2; field && number < 22; number++)
         field = strchr(field + 1, ' ');
     if (!field)
         return WIGWAG_UNKNOWN;
     return (tid & 0x3fffffu) | (uint64_t)(strtoull(field, NULL, 10) & 0xffffffffffull) << 22;
+}
+
+/* The same, and 0 when it is a corpse. */
+static inline uint64_t wigwag_holder(uint32_t tid)
+{
+    char state = 0;
+    uint64_t holder = wigwag_started(tid, &state);
+    return state == 'Z' || state == 'X' ? 0 : holder;
 }
 
 /* Mode 2: says who has it, beyond the id in the word; saved, as reading /proc is slow. */
