@@ -14,7 +14,7 @@ mod answer;
 
 pub use answer::{Link, Standing, Waking, Why};
 
-use crate::graph::{Finding, Outside, State, Thread, Verdict, WaitGraph, Waker, Who};
+use crate::graph::{Finding, Outside, State, Thread, Verdict, Wait, WaitGraph, Waker, Who};
 use crate::waits::{Evidence, Options, capture};
 use std::collections::HashSet;
 use std::io;
@@ -181,7 +181,8 @@ fn link(graph: &WaitGraph, thread: &Thread, start: u32) -> Link {
     link
 }
 
-/// Of a process, the thread most likely to act: one that can run before one that waits.
+/// Of a process, the thread most likely to act: one that can run before one that waits, then one that waits for somebody
+/// else than its own process (a parked helper) or who asks (a server's other threads, which wait for the next call).
 fn representatives<'g>(
     graph: &'g WaitGraph,
     waker: &Waker,
@@ -194,9 +195,23 @@ fn representatives<'g>(
             .flat_map(|waker| representatives(graph, waker, except))
             .collect(),
         Who::Process(pid) => {
-            let best = graph
-                .process(pid)
-                .min_by_key(|thread| (thread.wait().is_some(), thread.tid));
+            let asking = graph.thread(except).map(|thread| thread.pid);
+            let idle = |thread: &Thread| {
+                let wakers = |wait: &Wait| {
+                    wait.clauses
+                        .iter()
+                        .flat_map(|clause| &clause.wakers)
+                        .map(|waker| waker.who)
+                        .collect::<Vec<_>>()
+                };
+                thread.wait().map(wakers).is_some_and(|wakers| {
+                    let asks = |who: &Who| asking.is_some_and(|pid| *who == Who::Process(pid));
+                    let own = |who: &Who| *who == Who::Others(pid);
+                    wakers.iter().any(asks) || !wakers.is_empty() && wakers.iter().all(own)
+                })
+            };
+            let rank = |thread: &&Thread| (thread.wait().is_some(), idle(thread), thread.tid);
+            let best = graph.process(pid).min_by_key(rank);
             best.into_iter()
                 .map(|thread| (thread, waker.role.clone()))
                 .collect()
