@@ -181,8 +181,8 @@ fn link(graph: &WaitGraph, thread: &Thread, start: u32) -> Link {
     link
 }
 
-/// Of a process, the thread most likely to act: one that can run before one that waits, then one that waits for somebody
-/// else than its own process (a parked helper) or who asks (a server's other threads, which wait for the next call).
+/// Of a process, the thread most likely to act: one that can run before one that waits, and last those that their own process
+/// might wake, as parked helpers are, and a server's threads that wait for the next call.
 fn representatives<'g>(
     graph: &'g WaitGraph,
     waker: &Waker,
@@ -195,21 +195,13 @@ fn representatives<'g>(
             .flat_map(|waker| representatives(graph, waker, except))
             .collect(),
         Who::Process(pid) => {
-            let asking = graph.thread(except).map(|thread| thread.pid);
-            let idle = |thread: &Thread| {
-                let wakers = |wait: &Wait| {
-                    wait.clauses
-                        .iter()
-                        .flat_map(|clause| &clause.wakers)
-                        .map(|waker| waker.who)
-                        .collect::<Vec<_>>()
-                };
-                thread.wait().map(wakers).is_some_and(|wakers| {
-                    let asks = |who: &Who| asking.is_some_and(|pid| *who == Who::Process(pid));
-                    let own = |who: &Who| *who == Who::Others(pid);
-                    wakers.iter().any(asks) || !wakers.is_empty() && wakers.iter().all(own)
-                })
+            let own = |wait: &Wait| {
+                let mut wakers = wait.clauses.iter().flat_map(|clause| &clause.wakers);
+                wakers.any(
+                    |waker| matches!(waker.who, Who::Others(of) | Who::Process(of) if of == pid),
+                )
             };
+            let idle = |thread: &Thread| thread.wait().is_some_and(own);
             let rank = |thread: &&Thread| (thread.wait().is_some(), idle(thread), thread.tid);
             let best = graph.process(pid).min_by_key(rank);
             best.into_iter()

@@ -301,7 +301,7 @@ fn several_receivers_of_one_side_are_all_part_of_the_deadlock() {
 }
 
 #[test]
-fn receivers_whose_only_sender_is_their_own_process_are_a_dead_end_of_it() {
+fn receivers_whose_only_sender_is_their_own_process_are_stuck_for_good() {
     let victim = victim("own", "/none", &["A", "B"], &[]);
     let (graph, finding) = found(&victim, &["A", "B"]);
     assert_eq!(finding.verdict, Verdict::Deadlock, "{}", graph.to_json());
