@@ -123,10 +123,11 @@ fn cases() {
                     .expect("serve");
             }
             lock();
-            let _child = partner(&name, "call.");
+            let mut child = partner(&name, "call.");
             let client = connected(&address);
             role("A");
             let _ = client.call(b"what the lock guards");
+            let _ = child.wait();
         }
         _ => panic!("no case {case}"),
     }
