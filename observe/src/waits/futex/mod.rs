@@ -9,6 +9,7 @@ mod mailbox;
 mod musl;
 mod owner;
 mod rust;
+mod trace;
 mod waitv;
 mod wigwag;
 
@@ -19,6 +20,8 @@ use super::machine::Machine;
 use crate::graph::{Clause, Outside, State, Waker};
 use crate::proc::{FileId, Syscall};
 use std::collections::HashMap;
+
+pub(super) use trace::Traces;
 
 /// Where a futex word is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
