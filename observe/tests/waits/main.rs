@@ -5,6 +5,7 @@
 
 mod capture;
 mod channel;
+mod descriptors;
 mod file_locks;
 mod gates;
 mod healthy;
