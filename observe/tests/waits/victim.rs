@@ -22,6 +22,7 @@ pub enum Flavour {
     GlibcStatic,
     Glibc32,
     Musl,
+    MuslStatic,
     /// Rust, optimised.
     Rust,
 }
@@ -401,6 +402,7 @@ fn compiled(source: &str, flavour: Flavour) -> PathBuf {
             "gcc-12-multilib or libc6-dev-i386 and lib32gcc-12-dev",
         ),
         Flavour::Musl => ("musl-gcc", &["-O1"][..], "musl-tools"),
+        Flavour::MuslStatic => ("musl-gcc", &["-O1", "-static", "-s"][..], "musl-tools"),
         Flavour::Rust => ("rustc", &["-O", "--edition=2024"][..], "rustup"),
     };
     let source_path = Path::new(env!("CARGO_MANIFEST_DIR"))

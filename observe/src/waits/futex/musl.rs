@@ -1,6 +1,6 @@
 //! musl: recursive, error-checking, robust and priority-inheriting mutexes have their owner in the lock word, the normal one has not.
 
-use super::{LOCK_PI, TID, WAIT, WAITERS, Word, narrow};
+use super::{LOCK_PI, TID, WAIT, WAITERS, Word, glibc, narrow};
 use crate::graph::{Clause, Waker};
 use crate::waits::ask::Need;
 
@@ -19,6 +19,8 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     mutex(word)
         .or_else(|| join(word))
         .or_else(|| semaphore(word))
+        // Who waits for nobody's lock sleeps on a word of its own for another reason.
+        .or_else(|| glibc::parked(word).filter(|need| !need.clause.wakers.is_empty()))
 }
 
 fn mutex(word: &Word<'_>) -> Option<Need> {
