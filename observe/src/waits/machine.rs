@@ -144,6 +144,12 @@ impl Machine {
         Ok(steady)
     }
 
+    /// Whether there are processes of which nothing is to be seen at all, not even that they are there: `/proc` is mounted
+    /// with `hidepid`, and process 1 is not ours.
+    pub(super) fn hides(&self) -> bool {
+        !self.processes.contains_key(&1)
+    }
+
     /// Of these threads, those that are still asleep as the last look saw them.
     pub(super) fn still_asleep(&self, tids: &[u32]) -> HashSet<u32> {
         let mut scratch = self.scratch.borrow_mut();

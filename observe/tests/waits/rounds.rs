@@ -6,7 +6,7 @@ use super::victim::{Victim, path};
 use rustix::fs::{FlockOperation, flock};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
-use wigwag::pattern::channel::{Options, Pollable, broadcast, many_to_many, one_to_one};
+use wigwag::pattern::channel::{Options, Pollable, broadcast, latest, many_to_many, one_to_one};
 use wigwag::pattern::rpc::{Client, Server};
 use wigwag_observe::graph::{Certainty, Finding, Thread, Verdict, WaitGraph, Who};
 use wigwag_observe::why::{Standing, why};
@@ -56,6 +56,17 @@ fn cases() {
                 true => receiver.recv_timeout(LIMIT).map(drop),
                 false => receiver.recv().map(drop),
             };
+        }
+        "latest" => {
+            let open = |name: String| -> latest::Channel<u64> {
+                Options::new().open_or_create(name).expect("open")
+            };
+            let (mine, other) = crossed(&name, first, open);
+            let mut receiver = mine.receiver().expect("a seat");
+            let _sender = other.sender().expect("the seat");
+            let _child = first.then(|| partner(&name, "latest."));
+            role(who);
+            let _ = receiver.recv();
         }
         "poll" => {
             let open = |name: String| -> one_to_one::Channel<u64> {
@@ -256,6 +267,13 @@ fn two_that_wait_for_each_others_broadcast_are_deadlocked_though_they_look_aroun
             .collect();
         assert_eq!(wakers, [Who::Process(victim.pid(other))], "{wait:?}");
     }
+}
+
+#[test]
+fn two_that_wait_for_each_others_newest_value() {
+    let name = Name::of("latest");
+    let victim = victim("latest", &name.0, &["A", "B"], &[]);
+    cycle(&victim, &["A", "B"], "channel");
 }
 
 #[test]

@@ -88,6 +88,11 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
     word.state()
 }
 
+/// Whether a futex call says that its word belongs to this process alone.
+pub(super) fn is_private(ask: &Ask<'_>) -> bool {
+    ask.arg(1) as u32 & PRIVATE != 0
+}
+
 /// Blocked in futex_wait(2) or futex_waitv(2), which have other arguments.
 pub(super) fn waiting_new(ask: &Ask<'_>) -> State {
     if ask.sys == Sys::FutexWaitv {
@@ -288,8 +293,7 @@ fn crowd(machine: &Machine) -> &Crowd {
                 if ask.sys != Sys::Futex {
                     continue;
                 }
-                let private = ask.arg(1) as u32 & PRIVATE != 0;
-                let (place, _) = place(machine, &ask, ask.arg(0), private);
+                let (place, _) = place(machine, &ask, ask.arg(0), is_private(&ask));
                 *crowd.entry(place).or_default() += 1;
             }
         }

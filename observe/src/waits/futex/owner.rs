@@ -111,6 +111,12 @@ impl Word<'_> {
                 ),
                 Clause::default(),
             ),
+            Owner::Gone(number)
+                if self.ask.machine.hides() && matches!(self.place, Place::Shared { .. }) =>
+            {
+                let why = format!("is locked by thread {number}, which cannot be seen");
+                Need::world(facility, resource, why, "a process that is hidden here")
+            }
             Owner::Gone(number) => {
                 let zombie = self
                     .ask
