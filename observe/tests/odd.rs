@@ -78,6 +78,36 @@ fn an_ordinary_user_sees_his_own_and_is_told_what_he_cannot_see() {
     );
 }
 
+#[test]
+fn hidden_processes_are_told_of_and_make_no_leak_certain() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test changes users: run it as root (CI does)"
+    );
+    let name = unique("hidden");
+    let path = format!("/dev/shm/{name}");
+    // Somebody else has it open.
+    let script = format!(
+        "import os, sys\nf = os.open('{path}', os.O_CREAT | os.O_RDWR, 0o666)\nprint('ready', flush=True)\nsys.stdin.read()"
+    );
+    let _theirs = Peer::start(Command::new("/usr/bin/python3").args(["-c", &script]));
+    let example = example();
+    let mount = "mount -t proc -o hidepid=invisible proc /proc; exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", mount, "sh"])
+        .arg(&example)
+        .arg("shm")
+        .output()
+        .expect("unshare (util-linux)");
+    let _ = std::fs::remove_file(&path);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("they are hidden"), "{text}");
+    let lines = text.split_once(&name).expect("the object is listed").1;
+    let leak = lines.lines().find(|line| line.contains("LEAK"));
+    assert!(leak.is_some_and(|leak| leak.contains("Likely")), "{text}");
+}
+
 /// The example `list`, where another user can run it.
 fn example() -> std::path::PathBuf {
     let built = std::env::current_exe().expect("own path");
