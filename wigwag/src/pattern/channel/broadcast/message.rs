@@ -273,9 +273,12 @@ impl Receiver<[u8]> {
     /// Receives one message if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
+        if self.side.may_have()? == 0 {
+            return Ok(None);
+        }
         let taken = self.take()?;
         Ok(taken.map(|taken| self.received(taken)))
     }
