@@ -76,7 +76,7 @@ impl Sender<[u8]> {
     /// # Errors
     /// `TooBig`.
     pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
-        if !self.side.has_room(need(len)) && !self.try_room(len)? {
+        if !self.side.has_room(need(len)) && !self.may_lend(len)? {
             return Ok(None);
         }
         Ok(Some(self.lend(len)))
@@ -134,6 +134,19 @@ impl Sender<[u8]> {
                 Ok(self.side.look(need(len)).is_ok())
             }
             Full::DropNewest | Full::OverwriteOldest => self.room(len, Deadline::Now),
+        }
+    }
+
+    /// Room to be filled first: what is not there yet is not dropped either.
+    #[cold]
+    #[inline(never)]
+    fn may_lend(&mut self, len: usize) -> Result<bool> {
+        match self.side.full() {
+            Full::DropNewest => {
+                self.fits(len)?;
+                Ok(self.side.look(need(len)).is_ok())
+            }
+            _ => self.try_room(len),
         }
     }
 

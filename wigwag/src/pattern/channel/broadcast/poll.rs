@@ -10,7 +10,7 @@ use super::super::poll::{Look, Sight, View};
 use super::super::region::Region;
 use super::publishing::{Graves, cursor};
 use super::{Receiver, SENDER, Sender, Words};
-use crate::error::Result;
+use crate::shared::Plain;
 use crate::sys::keeper::State;
 
 /// A receiver waits until the sender has got to a position.
@@ -105,10 +105,10 @@ impl<T: Element + ?Sized> Waitable for Sender<T> {
     }
 }
 
-impl<T: Element> Sender<T> {
-    /// Whether a value can be sent without waiting and without a loss to who keeps up.
+impl<T: Plain> Sender<T> {
+    /// Whether a value can be sent without waiting, and without loss unless the channel overwrites.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
-    pub(crate) fn may_send(&mut self) -> Result<Option<()>> {
-        Ok((self.side.overwrites || self.side.look(1).is_ok()).then_some(()))
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.side.overwrites || self.side.look(1).is_ok()
     }
 }

@@ -72,7 +72,7 @@ impl<T: Plain> Sender<T> {
     /// # Errors
     /// None at present.
     pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
-        if !self.side.has_room(1) && !self.try_room()? {
+        if !self.side.has_room(1) && !self.may_lend()? {
             return Ok(None);
         }
         Ok(Some(self.lend()))
@@ -111,6 +111,16 @@ impl<T: Plain> Sender<T> {
         match self.side.full() {
             Full::Wait | Full::Fail => Ok(self.side.look(1).is_ok()),
             Full::DropNewest | Full::OverwriteOldest => self.side.room(1, Deadline::Now, boundary),
+        }
+    }
+
+    /// Room to be filled first: what is not there yet is not dropped either.
+    #[cold]
+    #[inline(never)]
+    fn may_lend(&mut self) -> Result<bool> {
+        match self.side.full() {
+            Full::DropNewest => Ok(self.side.look(1).is_ok()),
+            _ => self.try_room(),
         }
     }
 

@@ -66,6 +66,13 @@ impl Queue for Ring {
         }
     }
 
+    fn guest(&self) -> Self {
+        Ring {
+            cursor: self.cursor.guest(),
+            ..*self
+        }
+    }
+
     #[inline(always)]
     fn claim_free(&mut self, _: usize) -> Attempt<u64> {
         // SAFETY: as above; the borrow must not be of all of `self`.

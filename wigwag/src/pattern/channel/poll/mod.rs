@@ -44,8 +44,8 @@ mod event;
 pub mod model;
 mod poller;
 
-pub(crate) use self::poller::{Look, Sight};
 use self::poller::Poller;
+pub(crate) use self::poller::{Look, Sight};
 
 /// An end that can be polled.
 pub trait Waitable: sealed::Waitable {}
@@ -115,9 +115,9 @@ impl<E: Waitable> Pollable<E> {
         .map_err(|cause| {
             // What pthread_create says when there are too many is "try again".
             let why = format!("there is no thread for it: {cause}");
-            region
-                .error(Kind::Limit, "poll", why)
-                .with_hint("raise `ulimit -u` or the pids.max of its control group, or poll fewer ends")
+            region.error(Kind::Limit, "poll", why).with_hint(
+                "raise `ulimit -u` or the pids.max of its control group, or poll fewer ends",
+            )
         })?;
         Ok(Pollable {
             end,

@@ -21,7 +21,7 @@ use crate::pattern::channel::ends::End;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, mutated};
 use crate::sys::futex::{self, MOST_WORDS, Sleep};
 use crate::sys::keeper::State;
-use crate::wait::{Deadline, Wait};
+use crate::wait::Deadline;
 
 /// How long it sleeps at most: of those who sleep for one that is killed the kernel wakes one, who passes it on unless he is killed too.
 const ROUND: Duration = Duration::from_millis(500);
@@ -173,7 +173,7 @@ impl Poller {
                 }
                 Look::Nothing => {}
             }
-            let slept = futex::wait_any(&words, Wait::For(round).into());
+            let slept = futex::wait_any(&words, Deadline::Never, round);
             // It may have been for us that the kernel woke nobody else, whatever we find now.
             for end in &heard {
                 if end.life.state() != State::Alive {
