@@ -58,7 +58,7 @@ pub(crate) mod sealed {
     /// What the poller must know of an end.
     pub trait Waitable {
         /// What a sink has taken and not yet sent.
-        type Unsent: Default;
+        type Unsent: Default + Send + Sync;
 
         /// The channel.
         fn region(&self) -> &Arc<Region>;
