@@ -26,8 +26,8 @@ pub trait Queue: Debug {
     /// Claims the oldest full place, for a receiver.
     fn claim_full(&mut self) -> Attempt<Self::Place>;
 
-    /// Claims the oldest full place, for a sender that makes room.
-    fn claim_oldest(&self) -> Attempt<Self::Place>;
+    /// Frees the oldest full place, for a sender that makes room; whether there was one.
+    fn drop_oldest(&self) -> Result<bool, Broken>;
 
     /// Makes a claimed place full.
     fn publish(&self, place: Self::Place);

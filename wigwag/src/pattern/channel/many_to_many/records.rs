@@ -319,7 +319,7 @@ impl Cursor {
                         }
                         let size = measure.size(len);
                         self.next = at.wrapping_add(size);
-                        if !self.behind {
+                        if !self.behind || words.head.0.load(Ordering::Relaxed) < self.next {
                             words.head.0.store(self.next, Ordering::Relaxed);
                         }
                         return Ok(Some(Place {
@@ -480,8 +480,13 @@ impl Queue for Records {
         self.cursor.claim_full(&self.memory)
     }
 
-    fn claim_oldest(&self) -> Attempt<Place> {
-        self.cursor.at_floor().claim_full(&self.memory)
+    fn drop_oldest(&self) -> Result<bool, Broken> {
+        let mut cursor = self.cursor.at_floor();
+        let oldest = cursor.claim_full(&self.memory)?;
+        if let Some(place) = oldest {
+            cursor.free(&self.memory, place);
+        }
+        Ok(oldest.is_some())
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use super::super::region::Region;
 use super::claim::{self, Cursor, Slots, Words, undo};
-use super::queue::{Attempt, Queue};
+use super::queue::{Attempt, Broken, Queue};
 use super::word::{Owner, Word};
 use crate::sys::atomic::{AtomicU64, Ordering};
 
@@ -80,9 +80,13 @@ impl Queue for Ring {
         Ok(position(self.cursor.claim_full(&self.row, words)))
     }
 
-    fn claim_oldest(&self) -> Attempt<u64> {
+    fn drop_oldest(&self) -> Result<bool, Broken> {
         let mut cursor = self.cursor.at_head();
-        Ok(position(cursor.claim_full(&self.row, self.words())))
+        let oldest = position(cursor.claim_full(&self.row, self.words()));
+        if let Some(position) = oldest {
+            cursor.free(&self.row, position);
+        }
+        Ok(oldest.is_some())
     }
 
     #[inline(always)]

@@ -158,10 +158,10 @@ impl<Q: Queue> Side<Q> {
     #[inline(never)]
     fn claim_late(&mut self, deadline: Deadline) -> Result<Q::Place> {
         self.queue.stand_in_line();
-        let overwrites = self.role == Role::Sender && self.full() == Full::OverwriteOldest;
-        let claimed = match overwrites {
-            true => self.make_room(deadline),
-            false => self.wait(deadline),
+        let claimed = match self.retry() {
+            Ok(None) => self.wait(deadline),
+            Ok(Some(place)) => Ok(place),
+            Err(Broken) => Err(self.broken()),
         };
         if self.queue.leave_line() {
             // Those of the same side stood behind us, and do not listen to us.
@@ -170,17 +170,19 @@ impl<Q: Queue> Side<Q> {
         claimed
     }
 
-    /// Drops what is oldest until there is room.
-    fn make_room(&mut self, deadline: Deadline) -> Result<Q::Place> {
+    /// Tries to claim what this side needs, and drops what is oldest for it where that is the rule.
+    fn retry(&mut self) -> Attempt<Q::Place> {
         loop {
-            if let Some(place) = self.try_claim()? {
-                return Ok(place);
+            let attempt = self.attempt()?;
+            if attempt.is_some() || !self.overwrites() || !self.queue.drop_oldest()? {
+                return Ok(attempt);
             }
-            if !self.drop_oldest()? {
-                // All are held by receivers, or being written.
-                return self.wait(deadline);
-            }
+            self.lose();
         }
+    }
+
+    fn overwrites(&self) -> bool {
+        self.role == Role::Sender && self.full() == Full::OverwriteOldest
     }
 
     /// Whether a guard has a place.
@@ -234,17 +236,6 @@ impl<Q: Queue> Side<Q> {
         self.region().roster().stir();
     }
 
-    /// Drops the oldest value, for a sender that overwrites; whether there was one.
-    fn drop_oldest(&mut self) -> Result<bool> {
-        let oldest = self.queue.claim_oldest();
-        let Some(place) = oldest.map_err(|Broken| self.broken())? else {
-            return Ok(false);
-        };
-        self.queue.free(place);
-        self.lose();
-        Ok(true)
-    }
-
     /// Waits until a place is claimed. At the deadline it is `WouldBlock` or `TimedOut`.
     #[cold]
     #[inline(never)]
@@ -266,9 +257,14 @@ impl<Q: Queue> Side<Q> {
             let dying = self.undertake(&region);
             let mut listen = Vec::with_capacity(2 * region.ends().len());
             let mut sure = true;
-            let peers = region.ends().iter().filter(|end| end.role() == Some(other));
+            // Who overwrites also waits for what other senders are writing.
+            let overwrites = self.overwrites();
+            let peers = region.ends().iter().enumerate().filter(|(index, end)| {
+                end.role() == Some(other)
+                    || overwrites && end.role().is_some() && *index != self.seat.index()
+            });
             let mut alone = true;
-            for end in peers {
+            for (_, end) in peers {
                 if self.waiting == Waiting::Spin {
                     alone &= end.life.state() != State::Alive;
                     continue;
@@ -286,7 +282,7 @@ impl<Q: Queue> Side<Q> {
                 }
             }
             // The last look: for what came before the marks, or before a death.
-            if let Some(place) = self.attempt().map_err(|Broken| self.broken())? {
+            if let Some(place) = self.retry().map_err(|Broken| self.broken())? {
                 return Ok(place);
             }
             let met = self.words().met.0.load(Ordering::SeqCst) & 1 << other as u32 != 0;
@@ -325,7 +321,7 @@ impl<Q: Queue> Side<Q> {
     /// Looks as long as that seems worth while.
     fn look(&mut self) -> Attempt<Q::Place> {
         match self.waiting {
-            Waiting::Block => self.attempt(),
+            Waiting::Block => self.retry(),
             Waiting::Spin => self.look_often(SPINS),
             Waiting::Adaptive => {
                 for _ in 0..TURNS {
@@ -335,7 +331,7 @@ impl<Q: Queue> Side<Q> {
                     // Whoever could change something may be waiting for this core.
                     std::thread::yield_now();
                 }
-                self.attempt()
+                self.retry()
             }
         }
     }
@@ -343,7 +339,7 @@ impl<Q: Queue> Side<Q> {
     fn look_often(&mut self, looks: u32) -> Attempt<Q::Place> {
         for _ in 0..looks {
             relax();
-            if let Some(place) = self.attempt()? {
+            if let Some(place) = self.retry()? {
                 return Ok(Some(place));
             }
         }
