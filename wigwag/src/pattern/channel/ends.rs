@@ -43,6 +43,14 @@ impl Role {
         }
     }
 
+    /// The one at the other side.
+    pub(crate) fn other(self) -> Role {
+        match self {
+            Role::Sender => Role::Receiver,
+            Role::Receiver => Role::Sender,
+        }
+    }
+
     /// In words.
     pub(crate) fn noun(self) -> &'static str {
         match self {
@@ -100,6 +108,13 @@ impl End {
         }
     }
 
+    /// A thread of the model sits there in this role.
+    #[cfg(loom)]
+    pub(crate) fn sit_down(&self, role: Role) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.holder.store(1 | role.mark(), Ordering::Release);
+    }
+
     /// What its present holder does there; nobody when it is free, or its holder has not yet sat down.
     #[inline]
     pub(crate) fn role(&self) -> Option<Role> {
@@ -118,6 +133,12 @@ impl End {
     pub(crate) fn is_abandoned(&self) -> bool {
         let word = self.holder.load(Ordering::Acquire);
         word != GIVEN_UP && Holder::in_word(word).is_some_and(|holder| !holder.process_is_alive())
+    }
+
+    /// Whether somebody was here and nobody is.
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.life.state() != State::Alive && self.generation.load(Ordering::Acquire) != 0
     }
 
     /// Its process, if there is one.

@@ -26,7 +26,11 @@ pub mod latest;
 pub mod many_to_many;
 pub mod one_to_one;
 mod options;
+#[cfg(not(loom))]
 mod poll;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod poll;
 pub(crate) mod region;
 mod scratch;
 mod select;

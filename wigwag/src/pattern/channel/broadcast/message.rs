@@ -76,7 +76,7 @@ impl Sender<[u8]> {
     /// # Errors
     /// `TooBig`.
     pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
-        if !self.side.has_room(need(len)) && !self.try_room(len)? {
+        if !self.side.has_room(need(len)) && !self.may_lend(len)? {
             return Ok(None);
         }
         Ok(Some(self.lend(len)))
@@ -134,6 +134,19 @@ impl Sender<[u8]> {
                 Ok(self.side.look(need(len)).is_ok())
             }
             Full::DropNewest | Full::OverwriteOldest => self.room(len, Deadline::Now),
+        }
+    }
+
+    /// Room to be filled first: what is not there yet is not dropped either.
+    #[cold]
+    #[inline(never)]
+    fn may_lend(&mut self, len: usize) -> Result<bool> {
+        match self.side.full() {
+            Full::DropNewest => {
+                self.fits(len)?;
+                Ok(self.side.look(need(len)).is_ok())
+            }
+            _ => self.try_room(len),
         }
     }
 
@@ -273,9 +286,12 @@ impl Receiver<[u8]> {
     /// Receives one message if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
+        if self.side.may_have()? == 0 {
+            return Ok(None);
+        }
         let taken = self.take()?;
         Ok(taken.map(|taken| self.received(taken)))
     }

@@ -72,7 +72,7 @@ impl<T: Plain> Sender<T> {
     /// # Errors
     /// None at present.
     pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
-        if !self.side.has_room(1) && !self.try_room()? {
+        if !self.side.has_room(1) && !self.may_lend()? {
             return Ok(None);
         }
         Ok(Some(self.lend()))
@@ -111,6 +111,16 @@ impl<T: Plain> Sender<T> {
         match self.side.full() {
             Full::Wait | Full::Fail => Ok(self.side.look(1).is_ok()),
             Full::DropNewest | Full::OverwriteOldest => self.side.room(1, Deadline::Now, boundary),
+        }
+    }
+
+    /// Room to be filled first: what is not there yet is not dropped either.
+    #[cold]
+    #[inline(never)]
+    fn may_lend(&mut self) -> Result<bool> {
+        match self.side.full() {
+            Full::DropNewest => Ok(self.side.look(1).is_ok()),
+            _ => self.try_room(),
         }
     }
 
@@ -222,10 +232,10 @@ impl<T: Plain> Receiver<T> {
     /// Receives one value if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        if self.side.published()? == 0 {
+        if self.side.may_have()? == 0 {
             return Ok(None);
         }
         if self.side.copies {

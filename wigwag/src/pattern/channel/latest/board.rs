@@ -164,6 +164,30 @@ impl Reading {
         self.level() > 0
     }
 
+    /// The same for one who will not wait: it is an error when there is none and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_have_newer(&self) -> Result<bool> {
+        Ok(self.has_newer() || self.look_around()?)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_around(&self) -> Result<bool> {
+        if !self.region().ends()[SENDER].is_left() {
+            return Ok(false);
+        }
+        // What it sent before it went.
+        match self.has_newer() {
+            true => Ok(true),
+            false => Err(self.disconnected()),
+        }
+    }
+
+    /// The version that was received last.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// How many newer ones were sent.
     #[inline(always)]
     pub(super) fn level(&self) -> u64 {
@@ -187,10 +211,7 @@ impl Reading {
         };
         match waited {
             Wake::Found(()) => Ok(()),
-            Wake::Gone => Err(self.error(
-                Kind::Disconnected,
-                "nothing new will come: its sender has left or was killed",
-            )),
+            Wake::Gone => Err(self.disconnected()),
             Wake::TimedOut => Err(self.in_vain(deadline)),
         }
     }
@@ -217,6 +238,12 @@ impl Reading {
     #[cold]
     pub(super) fn emptied(&self) -> Error {
         impossible(self.region(), "receive from")
+    }
+
+    #[cold]
+    fn disconnected(&self) -> Error {
+        let why = "nothing new will come: its sender has left or was killed";
+        self.error(Kind::Disconnected, why)
     }
 
     #[cold]

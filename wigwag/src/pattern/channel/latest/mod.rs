@@ -29,6 +29,7 @@ use std::sync::Arc;
 mod board;
 mod bytes;
 mod message;
+mod poll;
 mod value;
 #[cfg(not(loom))]
 mod version;

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::records::Place;
-use super::{Full, Receiver, Sender};
+use super::{Receiver, Sender};
 use crate::error::{Kind, Result};
 use crate::sys::copy::copy;
 use crate::wait::{Deadline, Wait};
@@ -27,7 +27,7 @@ impl Sender<[u8]> {
         longest(self.capacity())
     }
 
-    /// Sends one message; waits for room, unless the channel was made otherwise ([`Full`]).
+    /// Sends one message; waits for room, unless the channel was made otherwise ([`Full`](super::super::Full)).
     ///
     /// # Errors
     /// `TooBig` for one longer than [`longest`](Self::longest); `Disconnected` when there is no room and all receivers have left or were
@@ -45,17 +45,14 @@ impl Sender<[u8]> {
         self.send_until(message, Wait::For(limit).into())
     }
 
-    /// Sends one message if there is room, and says whether.
+    /// Sends one message if there is room, and says whether. A channel that overwrites the oldest makes room.
     ///
     /// # Errors
-    /// `TooBig`; `Corrupt`.
+    /// `TooBig`; `Disconnected` when there is no room and all receivers have left or were killed; `Corrupt`.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
         self.wants(message.len())?;
-        let Some(place) = self.side.try_claim()? else {
-            if self.side.full() == Full::DropNewest {
-                self.side.lose();
-            }
+        let Some(place) = self.side.try_room()? else {
             return Ok(false);
         };
         self.put(place, message);
@@ -78,10 +75,10 @@ impl Sender<[u8]> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// `TooBig`; `Corrupt`.
+    /// As for [`try_send`](Self::try_send).
     pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
         self.wants(len)?;
-        let place = self.side.try_claim()?;
+        let place = self.side.may_lend()?;
         Ok(place.map(|place| self.lend(place)))
     }
 
@@ -209,10 +206,10 @@ impl Receiver<[u8]> {
     /// Receives one message if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. Senders that are gone are told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and all senders have left or were killed; `Corrupt`.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
-        let place = self.side.try_claim()?;
+        let place = self.side.may_claim()?;
         Ok(place.map(|place| self.take(place)))
     }
 

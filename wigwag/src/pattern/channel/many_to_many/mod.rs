@@ -35,6 +35,7 @@ mod claim;
 #[allow(missing_docs)]
 pub mod claim;
 mod message;
+mod poll;
 mod queue;
 mod record;
 #[cfg(not(loom))]
@@ -44,6 +45,7 @@ mod records;
 pub mod records;
 mod ring;
 mod side;
+mod undertaker;
 mod value;
 mod word;
 

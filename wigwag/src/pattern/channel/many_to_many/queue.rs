@@ -13,12 +13,15 @@ pub struct Broken;
 pub type Attempt<P> = Result<Option<P>, Broken>;
 
 /// The ring of a channel as one end uses it.
-pub trait Queue: Debug {
+pub trait Queue: Debug + Sized {
     /// What is claimed: to be filled and published, or read and freed.
     type Place: Copy + Debug;
 
     /// That of a region; a slot of a value has so many bytes, of which so many are before the value.
     fn of(region: &Region, owner: Owner, slot: (usize, usize)) -> Self;
+
+    /// One that only looks: what it says to have claimed is still there for others.
+    fn guest(&self) -> Self;
 
     /// Claims the next free place, for a sender of so many bytes.
     fn claim_free(&mut self, len: usize) -> Attempt<Self::Place>;
@@ -26,8 +29,8 @@ pub trait Queue: Debug {
     /// Claims the oldest full place, for a receiver.
     fn claim_full(&mut self) -> Attempt<Self::Place>;
 
-    /// Frees the oldest full place, for a sender that makes room; whether there was one.
-    fn drop_oldest(&self) -> Result<bool, Broken>;
+    /// Claims the oldest full place, for a sender that makes room.
+    fn claim_oldest(&self) -> Attempt<Self::Place>;
 
     /// Makes a claimed place full.
     fn publish(&self, place: Self::Place);

@@ -89,6 +89,8 @@ pub(super) struct Cursor {
     patient: bool,
     /// Its place in the line.
     line: Option<u64>,
+    /// Whether it only looks: what it finds it leaves to others.
+    guest: bool,
 }
 
 fn weakened(what: &str, order: Ordering) -> Ordering {
@@ -109,12 +111,24 @@ impl Cursor {
             owner,
             patient: false,
             line: None,
+            guest: false,
+        }
+    }
+
+    /// One of the same owner that only looks: what it says to have claimed is still there for others.
+    fn guest(&self) -> Self {
+        Cursor {
+            guest: true,
+            ..self.at_floor()
         }
     }
 
     /// One of the same owner that begins at the floor.
     fn at_floor(&self) -> Self {
-        Cursor::new(self.measure, self.owner)
+        Cursor {
+            guest: self.guest,
+            ..Cursor::new(self.measure, self.owner)
+        }
     }
 
     fn word<'a>(&self, cells: &'a impl Cells, at: u64) -> &'a AtomicU64 {
@@ -174,6 +188,15 @@ impl Cursor {
                         continue;
                     }
                     let fits = used + size <= measure.cells();
+                    if self.guest {
+                        self.next = at;
+                        let position = at;
+                        return Ok(fits.then_some(Place {
+                            position,
+                            len,
+                            size,
+                        }));
+                    }
                     let ours = match fits {
                         true => measure.claimed(at, len, self.owner),
                         false if self.patient && used < measure.cells() => {
@@ -309,6 +332,15 @@ impl Cursor {
                 0 => match record.state() {
                     State::Full => {
                         let len = measure.len(record).ok_or(Broken)?;
+                        let place = Place {
+                            position: at,
+                            len,
+                            size: measure.size(len),
+                        };
+                        if self.guest {
+                            self.next = at;
+                            return Ok(Some(place));
+                        }
                         let ours = measure.held(at, len, self.owner);
                         let order = weakened("records-take", Ordering::Acquire);
                         if word
@@ -317,16 +349,11 @@ impl Cursor {
                         {
                             continue;
                         }
-                        let size = measure.size(len);
-                        self.next = at.wrapping_add(size);
+                        self.next = at.wrapping_add(place.size);
                         if !self.behind || words.head.0.load(Ordering::Relaxed) < self.next {
                             words.head.0.store(self.next, Ordering::Relaxed);
                         }
-                        return Ok(Some(Place {
-                            position: at,
-                            len,
-                            size,
-                        }));
+                        return Ok(Some(place));
                     }
                     State::Held | State::Done => at = self.after(at, record)?,
                     State::Claimed => {
@@ -480,13 +507,8 @@ impl Queue for Records {
         self.cursor.claim_full(&self.memory)
     }
 
-    fn drop_oldest(&self) -> Result<bool, Broken> {
-        let mut cursor = self.cursor.at_floor();
-        let oldest = cursor.claim_full(&self.memory)?;
-        if let Some(place) = oldest {
-            cursor.free(&self.memory, place);
-        }
-        Ok(oldest.is_some())
+    fn claim_oldest(&self) -> Attempt<Place> {
+        self.cursor.at_floor().claim_full(&self.memory)
     }
 
     #[inline]
@@ -501,6 +523,13 @@ impl Queue for Records {
 
     fn put_back(&self, place: Place) {
         self.cursor.put_back(&self.memory, place);
+    }
+
+    fn guest(&self) -> Self {
+        Records {
+            cursor: self.cursor.guest(),
+            ..*self
+        }
     }
 
     fn stand_in_line(&mut self) {

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use super::super::region::Region;
 use super::claim::{self, Cursor, Slots, Words, undo};
-use super::queue::{Attempt, Broken, Queue};
+use super::queue::{Attempt, Queue};
 use super::word::{Owner, Word};
 use crate::sys::atomic::{AtomicU64, Ordering};
 
@@ -66,6 +66,13 @@ impl Queue for Ring {
         }
     }
 
+    fn guest(&self) -> Self {
+        Ring {
+            cursor: self.cursor.guest(),
+            ..*self
+        }
+    }
+
     #[inline(always)]
     fn claim_free(&mut self, _: usize) -> Attempt<u64> {
         // SAFETY: as above; the borrow must not be of all of `self`.
@@ -80,13 +87,9 @@ impl Queue for Ring {
         Ok(position(self.cursor.claim_full(&self.row, words)))
     }
 
-    fn drop_oldest(&self) -> Result<bool, Broken> {
+    fn claim_oldest(&self) -> Attempt<u64> {
         let mut cursor = self.cursor.at_head();
-        let oldest = position(cursor.claim_full(&self.row, self.words()));
-        if let Some(position) = oldest {
-            cursor.free(&self.row, position);
-        }
-        Ok(oldest.is_some())
+        Ok(position(cursor.claim_full(&self.row, self.words())))
     }
 
     #[inline(always)]

@@ -10,14 +10,15 @@ use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::claim::Words;
-use super::queue::{Attempt, Broken, Queue};
+use super::queue::{Broken, Queue};
+use super::undertaker::Undertaker;
 use super::word::Owner;
 use crate::error::{Error, Kind, Result};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::{Ordering, relax};
 use crate::sys::futex::{self, Sleep};
 use crate::sys::keeper::State;
-use crate::wait::{Deadline, Wait};
+use crate::wait::Deadline;
 
 /// How long one sleeps who has to look around by itself: for a dead one at its own side, whom nobody rings.
 const ROUND: Duration = Duration::from_millis(100);
@@ -46,8 +47,7 @@ pub(super) struct Side<Q: Queue> {
     held: Option<Q::Place>,
     role: Role,
     waiting: Waiting,
-    /// Which sitter of each seat was dead when its claims were undone.
-    buried: Vec<Option<u32>>,
+    undertaker: Undertaker,
     seat: Seat,
 }
 
@@ -71,11 +71,9 @@ impl<Q: Queue> Side<Q> {
             Q::of(region, Owner::new(index, 0), slot).bury(index, || true);
             Ok(())
         };
-        let settle = |_: usize, _: &End| {
-            words.met.0.fetch_or(1 << role as u32, Ordering::SeqCst);
-            Ok(())
-        };
-        let seat = Seat::take(region, role, 0..seats, clear, settle)?;
+        let seat = Seat::take(region, role, 0..seats, clear, |_, _| Ok(()))?;
+        // Not before others see the end, or they would take one that is just coming for one that has left.
+        words.met.0.fetch_or(1 << role as u32, Ordering::SeqCst);
         let generation = seat.end().generation.load(Ordering::Acquire);
         Ok(Side {
             queue: Q::of(region, Owner::new(seat.index(), generation), slot),
@@ -87,7 +85,7 @@ impl<Q: Queue> Side<Q> {
             held: None,
             role,
             waiting,
-            buried: vec![None; seats],
+            undertaker: Undertaker::new(seats, seat.index()),
             seat,
         })
     }
@@ -106,11 +104,12 @@ impl<Q: Queue> Side<Q> {
 
     /// Tries to claim what this side needs: a free place to send, a full one to receive.
     #[inline(always)]
-    fn attempt(&mut self) -> Attempt<Q::Place> {
-        match self.role {
+    fn attempt(&mut self) -> Result<Option<Q::Place>> {
+        let attempt = match self.role {
             Role::Sender => self.queue.claim_free(self.want),
             Role::Receiver => self.queue.claim_full(),
-        }
+        };
+        attempt.map_err(|Broken| self.broken())
     }
 
     /// A place, if there is one at once.
@@ -119,7 +118,67 @@ impl<Q: Queue> Side<Q> {
         if self.held.is_some() {
             self.give_up();
         }
-        self.attempt().map_err(|Broken| self.broken())
+        self.attempt()
+    }
+
+    /// The same for one who will not wait: it is an error when there is none and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_claim(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => self.look_around(),
+        }
+    }
+
+    /// Another attempt, after what the dead had claimed is undone.
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Result<Option<Q::Place>> {
+        let region = self.seat.region().clone();
+        let dying = self.undertaker.undertake(&self.queue, &region);
+        let alone = !dying && is_alone(&region, self.role);
+        // What they did before they went.
+        match self.attempt()? {
+            None if alone => Err(self.disconnected()),
+            claimed => Ok(claimed),
+        }
+    }
+
+    /// A place to send without waiting, as the channel was made.
+    #[inline(always)]
+    pub(super) fn try_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => self.try_no_room(),
+        }
+    }
+
+    /// The same to be filled first: what is not there yet is not dropped either.
+    #[inline(always)]
+    pub(super) fn may_lend(&mut self) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::OverwriteOldest => self.try_room(),
+            _ => self.may_claim(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_no_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::Wait | Full::Fail => {}
+            Full::DropNewest => {
+                self.lose();
+                return Ok(None);
+            }
+            Full::OverwriteOldest => {
+                let claimed = self.in_line(|side| side.retry())?;
+                if claimed.is_some() {
+                    return Ok(claimed);
+                }
+            }
+        }
+        self.look_around()
     }
 
     /// A place; waits for it.
@@ -157,26 +216,34 @@ impl<Q: Queue> Side<Q> {
     #[cold]
     #[inline(never)]
     fn claim_late(&mut self, deadline: Deadline) -> Result<Q::Place> {
+        self.in_line(|side| match side.retry()? {
+            Some(place) => Ok(place),
+            None => side.wait(deadline),
+        })
+    }
+
+    /// Does something during which a sender takes a place in the line.
+    fn in_line<P>(&mut self, run: impl FnOnce(&mut Self) -> Result<P>) -> Result<P> {
         self.queue.stand_in_line();
-        let claimed = match self.retry() {
-            Ok(None) => self.wait(deadline),
-            Ok(Some(place)) => Ok(place),
-            Err(Broken) => Err(self.broken()),
-        };
+        let outcome = run(self);
         if self.queue.leave_line() {
             // Those of the same side stood behind us, and do not listen to us.
             self.region().roster().stir();
         }
-        claimed
+        outcome
     }
 
     /// Tries to claim what this side needs, and drops what is oldest for it where that is the rule.
-    fn retry(&mut self) -> Attempt<Q::Place> {
+    fn retry(&mut self) -> Result<Option<Q::Place>> {
         loop {
             let attempt = self.attempt()?;
-            if attempt.is_some() || !self.overwrites() || !self.queue.drop_oldest()? {
+            if attempt.is_some() || !self.overwrites() {
                 return Ok(attempt);
             }
+            let Some(oldest) = self.queue.claim_oldest().map_err(|Broken| self.broken())? else {
+                return Ok(None);
+            };
+            self.queue.free(oldest);
             self.lose();
         }
     }
@@ -242,19 +309,17 @@ impl<Q: Queue> Side<Q> {
     fn wait(&mut self, deadline: Deadline) -> Result<Q::Place> {
         self.seat.check_owner()?;
         let region = self.seat.region().clone();
-        let other = match self.role {
-            Role::Sender => Role::Receiver,
-            Role::Receiver => Role::Sender,
-        };
+        let other = self.role.other();
         loop {
-            if let Some(place) = self.look().map_err(|Broken| self.broken())? {
+            if let Some(place) = self.look()? {
                 return Ok(place);
             }
             if deadline.passed() {
                 return Err(self.in_vain(deadline));
             }
             let joins = region.roster().joins.load(Ordering::SeqCst);
-            let dying = self.undertake(&region);
+            let met = has_met(&region, other);
+            let dying = self.undertaker.undertake(&self.queue, &region);
             let mut listen = Vec::with_capacity(2 * region.ends().len());
             let mut sure = true;
             // Who overwrites also waits for what other senders are writing.
@@ -282,10 +347,9 @@ impl<Q: Queue> Side<Q> {
                 }
             }
             // The last look: for what came before the marks, or before a death.
-            if let Some(place) = self.retry().map_err(|Broken| self.broken())? {
+            if let Some(place) = self.retry()? {
                 return Ok(place);
             }
-            let met = self.words().met.0.load(Ordering::SeqCst) & 1 << other as u32 != 0;
             if alone && met && !dying {
                 return Err(self.disconnected());
             }
@@ -300,13 +364,7 @@ impl<Q: Queue> Side<Q> {
             } else {
                 Duration::MAX
             };
-            let until = match deadline.remaining() {
-                left if left.is_none_or(|left| left > most) && most < Duration::MAX => {
-                    Wait::For(most).into()
-                }
-                _ => deadline,
-            };
-            if futex::wait_any(&listen, until) == Sleep::Gone {
+            if futex::wait_any(&listen, deadline, most) == Sleep::Gone {
                 return Err(self.disconnected());
             }
             // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
@@ -319,7 +377,7 @@ impl<Q: Queue> Side<Q> {
     }
 
     /// Looks as long as that seems worth while.
-    fn look(&mut self) -> Attempt<Q::Place> {
+    fn look(&mut self) -> Result<Option<Q::Place>> {
         match self.waiting {
             Waiting::Block => self.retry(),
             Waiting::Spin => self.look_often(SPINS),
@@ -336,7 +394,7 @@ impl<Q: Queue> Side<Q> {
         }
     }
 
-    fn look_often(&mut self, looks: u32) -> Attempt<Q::Place> {
+    fn look_often(&mut self, looks: u32) -> Result<Option<Q::Place>> {
         for _ in 0..looks {
             relax();
             if let Some(place) = self.retry()? {
@@ -344,39 +402,6 @@ impl<Q: Queue> Side<Q> {
             }
         }
         Ok(None)
-    }
-
-    /// Undoes the claims of the dead. Whether somebody is dying, of whom something may still run.
-    fn undertake(&mut self, region: &Region) -> bool {
-        let mut dying = false;
-        let mut undone = false;
-        for (index, end) in region.ends().iter().enumerate() {
-            let generation = end.generation.load(Ordering::Acquire);
-            if index == self.seat.index()
-                || end.life.state() != State::Killed
-                || self.buried[index] == Some(generation)
-            {
-                continue;
-            }
-            if !end.is_abandoned() {
-                // Taken over meanwhile, or not dead yet.
-                dying |= end.life.state() == State::Killed;
-                continue;
-            }
-            let holder = end.holder.load(Ordering::Acquire);
-            self.queue.bury(index, || end.is_abandoned());
-            if end.holder.load(Ordering::Acquire) == holder {
-                self.buried[index] = Some(generation);
-            } else {
-                // A successor clears up, and may be killed before it has.
-                dying = true;
-            }
-            undone = true;
-        }
-        if undone {
-            region.roster().stir();
-        }
-        dying
     }
 
     /// The channel.
@@ -394,6 +419,26 @@ impl<Q: Queue> Side<Q> {
         self.words().lost.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Its ring, as another thread may look at it.
+    pub(super) fn guest(&self) -> Q {
+        self.queue.guest()
+    }
+
+    /// One who undoes for another thread what the dead had claimed.
+    pub(super) fn undertaker(&self) -> Undertaker {
+        Undertaker::new(self.region().ends().len(), self.seat.index())
+    }
+
+    /// Which side it is.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The bytes of what it wanted to send last.
+    pub(super) fn wanted(&self) -> u64 {
+        self.want as u64
+    }
+
     /// How many values were dropped so far.
     pub(super) fn lost(&self) -> u64 {
         self.words().lost.0.load(Ordering::Relaxed)
@@ -406,10 +451,7 @@ impl<Q: Queue> Side<Q> {
 
     /// Whether somebody lives at the other side.
     pub(super) fn is_connected(&self) -> bool {
-        let other = match self.role {
-            Role::Sender => Role::Receiver,
-            Role::Receiver => Role::Sender,
-        };
+        let other = self.role.other();
         self.region().count(other) > 0
     }
 
@@ -448,6 +490,19 @@ impl<Q: Queue> Side<Q> {
         };
         self.error(Kind::Disconnected, why)
     }
+}
+
+/// Whether there has been somebody at the other side, and nobody is.
+pub(super) fn is_alone(region: &Region, role: Role) -> bool {
+    let other = role.other();
+    let lives = |end: &End| end.role() == Some(other) && end.life.state() == State::Alive;
+    has_met(region, other) && !region.ends().iter().any(lives)
+}
+
+/// Whether there has been somebody in this role. To be asked before who lives is: one that is just coming is seen first.
+fn has_met(region: &Region, role: Role) -> bool {
+    let met = &region.control::<Words>().met.0;
+    met.load(Ordering::SeqCst) & 1 << role as u32 != 0
 }
 
 impl<Q: Queue> Drop for Side<Q> {

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Full, Receiver, Sender};
+use super::{Receiver, Sender};
 use crate::error::Result;
 use crate::shared::Plain;
 use crate::sys::copy::copy;
@@ -20,7 +20,7 @@ fn scratch<T: Plain>(room: &mut Vec<u64>) -> *mut T {
 }
 
 impl<T: Plain> Sender<T> {
-    /// Sends one value; waits for room, unless the channel was made otherwise ([`Full`]).
+    /// Sends one value; waits for room, unless the channel was made otherwise ([`Full`](super::super::Full)).
     ///
     /// # Errors
     /// `Disconnected` when it is full and all receivers have left or were killed; `WouldBlock` when it is full and was made to fail.
@@ -37,16 +37,13 @@ impl<T: Plain> Sender<T> {
         Ok(())
     }
 
-    /// Sends one value if there is room, and says whether.
+    /// Sends one value if there is room, and says whether. A channel that overwrites the oldest makes room.
     ///
     /// # Errors
-    /// None today.
+    /// `Disconnected` when it is full and all receivers have left or were killed.
     #[inline(always)]
     pub fn try_send(&mut self, value: T) -> Result<bool> {
-        let Some(position) = self.side.try_claim()? else {
-            if self.side.full() == Full::DropNewest {
-                self.side.lose();
-            }
+        let Some(position) = self.side.try_room()? else {
             return Ok(false);
         };
         self.put(position, &value);
@@ -80,10 +77,10 @@ impl<T: Plain> Sender<T> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// None today.
+    /// As for [`try_send`](Self::try_send).
     #[inline(always)]
     pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
-        let position = self.side.try_claim()?;
+        let position = self.side.may_lend()?;
         Ok(position.map(|position| self.lend(position)))
     }
 
@@ -180,10 +177,10 @@ impl<T: Plain> Receiver<T> {
     /// Receives one value if there is one.
     ///
     /// # Errors
-    /// None today. Senders that are gone are told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and all senders have left or were killed.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        let position = self.side.try_claim()?;
+        let position = self.side.may_claim()?;
         Ok(position.map(|position| self.take(position)))
     }
 
