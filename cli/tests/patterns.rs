@@ -441,7 +441,8 @@ fn a_channel_of_any_flavour_is_found_by_its_name_alone() {
 fn what_waits_in_a_channel_of_any_flavour_is_shown() {
     let level = |channel: &str| shown(channel)["fill"][0]["level"].clone();
     let reason = |channel: &str| shown(channel)["leak"]["reason"].to_string();
-    for (flavour, sent) in [("many-to-many", 3), ("latest", 1)] {
+    // Of many to many: three records of 64 bytes at least.
+    for (flavour, sent) in [("many-to-many", 192), ("latest", 1)] {
         let address = format!("channel:/{}?flavour={flavour}", unique("level"));
         let channel = Object::new(address);
         assert_eq!(level(&channel), 0, "{flavour}");
@@ -452,6 +453,18 @@ fn what_waits_in_a_channel_of_any_flavour_is_shown() {
         assert_eq!(level(&channel), sent, "{flavour}");
         assert!(reason(&channel).contains("something is in it"), "{flavour}");
     }
+    let address = format!("channel:/{}?flavour=many-to-many", unique("level"));
+    let channel = Object::new(address);
+    let long = "long".repeat(1000);
+    wigwag(["send", &channel, "one", &long]).ends().code(0);
+    assert_eq!(level(&channel), 64 + 4032);
+    assert_eq!(shown(&channel)["fill"][1]["level"], 2);
+    assert_eq!(wigwag(["recv", &channel]).says(), "one\n");
+    assert_eq!(level(&channel), 4032);
+    wigwag(["recv", &channel]).ends().code(0);
+    assert_eq!(level(&channel), 0);
+    assert!(!reason(&channel).contains("in it"));
+
     let channel = Object::new(format!("channel:/{}?flavour=broadcast", unique("level")));
     // Nobody is behind: what was sent went by.
     wigwag(["send", &channel, "one"]).ends().code(0);

@@ -195,7 +195,7 @@ impl Cursor {
                             slot.compare_exchange(word.0, ours.0, order, Ordering::Relaxed);
                         if claimed.is_ok() {
                             self.next = at.wrapping_add(1);
-                            if !self.behind {
+                            if !self.behind || words.head.0.load(Ordering::Relaxed) < self.next {
                                 words.head.0.store(self.next, Ordering::Relaxed);
                             }
                             return Attempt::Claimed(at);

@@ -350,7 +350,7 @@ impl Cursor {
                             continue;
                         }
                         self.next = at.wrapping_add(place.size);
-                        if !self.behind {
+                        if !self.behind || words.head.0.load(Ordering::Relaxed) < self.next {
                             words.head.0.store(self.next, Ordering::Relaxed);
                         }
                         return Ok(Some(place));

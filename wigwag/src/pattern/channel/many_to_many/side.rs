@@ -10,7 +10,7 @@ use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::claim::Words;
-use super::queue::{Attempt, Broken, Queue};
+use super::queue::{Broken, Queue};
 use super::undertaker::Undertaker;
 use super::word::Owner;
 use crate::error::{Error, Kind, Result};
@@ -104,11 +104,12 @@ impl<Q: Queue> Side<Q> {
 
     /// Tries to claim what this side needs: a free place to send, a full one to receive.
     #[inline(always)]
-    fn attempt(&mut self) -> Attempt<Q::Place> {
-        match self.role {
+    fn attempt(&mut self) -> Result<Option<Q::Place>> {
+        let attempt = match self.role {
             Role::Sender => self.queue.claim_free(self.want),
             Role::Receiver => self.queue.claim_full(),
-        }
+        };
+        attempt.map_err(|Broken| self.broken())
     }
 
     /// A place, if there is one at once.
@@ -117,7 +118,7 @@ impl<Q: Queue> Side<Q> {
         if self.held.is_some() {
             self.give_up();
         }
-        self.attempt().map_err(|Broken| self.broken())
+        self.attempt()
     }
 
     /// The same for one who will not wait: it is an error when there is none and nobody who could change that.
@@ -137,10 +138,9 @@ impl<Q: Queue> Side<Q> {
         let dying = self.undertaker.undertake(&self.queue, &region);
         let alone = !dying && is_alone(&region, self.role);
         // What they did before they went.
-        match self.attempt() {
-            Ok(None) if alone => Err(self.disconnected()),
-            Ok(claimed) => Ok(claimed),
-            Err(Broken) => Err(self.broken()),
+        match self.attempt()? {
+            None if alone => Err(self.disconnected()),
+            claimed => Ok(claimed),
         }
     }
 
@@ -172,10 +172,9 @@ impl<Q: Queue> Side<Q> {
                 return Ok(None);
             }
             Full::OverwriteOldest => {
-                while self.drop_oldest()? {
-                    if let Some(place) = self.try_claim()? {
-                        return Ok(Some(place));
-                    }
+                let claimed = self.in_line(|side| side.retry())?;
+                if claimed.is_some() {
+                    return Ok(claimed);
                 }
             }
         }
@@ -217,30 +216,40 @@ impl<Q: Queue> Side<Q> {
     #[cold]
     #[inline(never)]
     fn claim_late(&mut self, deadline: Deadline) -> Result<Q::Place> {
+        self.in_line(|side| match side.retry()? {
+            Some(place) => Ok(place),
+            None => side.wait(deadline),
+        })
+    }
+
+    /// Does something during which a sender takes a place in the line.
+    fn in_line<P>(&mut self, run: impl FnOnce(&mut Self) -> Result<P>) -> Result<P> {
         self.queue.stand_in_line();
-        let overwrites = self.role == Role::Sender && self.full() == Full::OverwriteOldest;
-        let claimed = match overwrites {
-            true => self.make_room(deadline),
-            false => self.wait(deadline),
-        };
+        let outcome = run(self);
         if self.queue.leave_line() {
             // Those of the same side stood behind us, and do not listen to us.
             self.region().roster().stir();
         }
-        claimed
+        outcome
     }
 
-    /// Drops what is oldest until there is room.
-    fn make_room(&mut self, deadline: Deadline) -> Result<Q::Place> {
+    /// Tries to claim what this side needs, and drops what is oldest for it where that is the rule.
+    fn retry(&mut self) -> Result<Option<Q::Place>> {
         loop {
-            if let Some(place) = self.try_claim()? {
-                return Ok(place);
+            let attempt = self.attempt()?;
+            if attempt.is_some() || !self.overwrites() {
+                return Ok(attempt);
             }
-            if !self.drop_oldest()? {
-                // All are held by receivers, or being written.
-                return self.wait(deadline);
-            }
+            let Some(oldest) = self.queue.claim_oldest().map_err(|Broken| self.broken())? else {
+                return Ok(None);
+            };
+            self.queue.free(oldest);
+            self.lose();
         }
+    }
+
+    fn overwrites(&self) -> bool {
+        self.role == Role::Sender && self.full() == Full::OverwriteOldest
     }
 
     /// Whether a guard has a place.
@@ -294,17 +303,6 @@ impl<Q: Queue> Side<Q> {
         self.region().roster().stir();
     }
 
-    /// Drops the oldest value, for a sender that overwrites; whether there was one.
-    fn drop_oldest(&mut self) -> Result<bool> {
-        let oldest = self.queue.claim_oldest();
-        let Some(place) = oldest.map_err(|Broken| self.broken())? else {
-            return Ok(false);
-        };
-        self.queue.free(place);
-        self.lose();
-        Ok(true)
-    }
-
     /// Waits until a place is claimed. At the deadline it is `WouldBlock` or `TimedOut`.
     #[cold]
     #[inline(never)]
@@ -313,7 +311,7 @@ impl<Q: Queue> Side<Q> {
         let region = self.seat.region().clone();
         let other = self.role.other();
         loop {
-            if let Some(place) = self.look().map_err(|Broken| self.broken())? {
+            if let Some(place) = self.look()? {
                 return Ok(place);
             }
             if deadline.passed() {
@@ -324,9 +322,14 @@ impl<Q: Queue> Side<Q> {
             let dying = self.undertaker.undertake(&self.queue, &region);
             let mut listen = Vec::with_capacity(2 * region.ends().len());
             let mut sure = true;
-            let peers = region.ends().iter().filter(|end| end.role() == Some(other));
+            // Who overwrites also waits for what other senders are writing.
+            let overwrites = self.overwrites();
+            let peers = region.ends().iter().enumerate().filter(|(index, end)| {
+                end.role() == Some(other)
+                    || overwrites && end.role().is_some() && *index != self.seat.index()
+            });
             let mut alone = true;
-            for end in peers {
+            for (_, end) in peers {
                 if self.waiting == Waiting::Spin {
                     alone &= end.life.state() != State::Alive;
                     continue;
@@ -344,7 +347,7 @@ impl<Q: Queue> Side<Q> {
                 }
             }
             // The last look: for what came before the marks, or before a death.
-            if let Some(place) = self.attempt().map_err(|Broken| self.broken())? {
+            if let Some(place) = self.retry()? {
                 return Ok(place);
             }
             if alone && met && !dying {
@@ -374,9 +377,9 @@ impl<Q: Queue> Side<Q> {
     }
 
     /// Looks as long as that seems worth while.
-    fn look(&mut self) -> Attempt<Q::Place> {
+    fn look(&mut self) -> Result<Option<Q::Place>> {
         match self.waiting {
-            Waiting::Block => self.attempt(),
+            Waiting::Block => self.retry(),
             Waiting::Spin => self.look_often(SPINS),
             Waiting::Adaptive => {
                 for _ in 0..TURNS {
@@ -386,15 +389,15 @@ impl<Q: Queue> Side<Q> {
                     // Whoever could change something may be waiting for this core.
                     std::thread::yield_now();
                 }
-                self.attempt()
+                self.retry()
             }
         }
     }
 
-    fn look_often(&mut self, looks: u32) -> Attempt<Q::Place> {
+    fn look_often(&mut self, looks: u32) -> Result<Option<Q::Place>> {
         for _ in 0..looks {
             relax();
-            if let Some(place) = self.attempt()? {
+            if let Some(place) = self.retry()? {
                 return Ok(Some(place));
             }
         }
