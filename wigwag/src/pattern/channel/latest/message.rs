@@ -121,7 +121,8 @@ impl Receiver<[u8]> {
     /// The newest message, seen before or not; `None` when nothing was ever sent. Never waits, and needs no living sender.
     ///
     /// # Errors
-    /// `WouldBlock` when ten thousand copies in a row were overtaken; `Corrupt`.
+    /// `WouldBlock` when more receivers than it has buffers, less two, are overtaken at once and this one ten thousand times
+    /// in a row; `Corrupt`.
     pub fn latest(&mut self) -> Result<Option<Message<'_>>> {
         Ok(self.copy()?.map(|copied| self.received(copied)))
     }
@@ -189,7 +190,7 @@ impl Receiver<[u8]> {
         }
         match self.copy()? {
             Some(copied) => Ok(self.received(copied)),
-            None => Err(self.side.emptied()),
+            None => Err(self.side.impossible()),
         }
     }
 }

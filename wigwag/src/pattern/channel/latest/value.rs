@@ -78,7 +78,8 @@ impl<T: Plain> Receiver<T> {
     /// The newest value, seen before or not; `None` when nothing was ever sent. Never waits, and needs no living sender.
     ///
     /// # Errors
-    /// `WouldBlock` when ten thousand copies in a row were overtaken; `Corrupt`.
+    /// `WouldBlock` when more receivers than it has buffers, less two, are overtaken at once and this one ten thousand times
+    /// in a row; `Corrupt`.
     #[inline(always)]
     pub fn latest(&mut self) -> Result<Option<Received<'_, T>>> {
         Ok(self.copy()?.map(|copied| self.received(copied)))
@@ -142,7 +143,7 @@ impl<T: Plain> Receiver<T> {
         }
         match self.copy()? {
             Some(copied) => Ok(self.received(copied)),
-            None => Err(self.side.emptied()),
+            None => Err(self.side.impossible()),
         }
     }
 }
