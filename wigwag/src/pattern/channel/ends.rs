@@ -120,6 +120,12 @@ impl End {
         word != GIVEN_UP && Holder::in_word(word).is_some_and(|holder| !holder.process_is_alive())
     }
 
+    /// Whether somebody was here and nobody is.
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.life.state() != State::Alive && self.generation.load(Ordering::Acquire) != 0
+    }
+
     /// Its process, if there is one.
     pub(crate) fn pid(&self) -> Option<u32> {
         match self.holder.load(Ordering::Acquire) {

@@ -101,6 +101,12 @@ impl Publishing {
         self.publisher.has_room(need)
     }
 
+    /// For how much there is room, as far as is known.
+    #[inline(always)]
+    pub(super) fn known(&self) -> u64 {
+        self.publisher.room()
+    }
+
     /// Room for `need`, at most the capacity, as the channel was made: `false` when the value was dropped. `boundary` as in
     /// [`Publisher::take_room`].
     #[cold]

@@ -155,6 +155,28 @@ impl Subscribed {
         Ok(published)
     }
 
+    /// The same for one who will not wait: it is an error when there is nothing and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_have(&mut self) -> Result<u64> {
+        match self.published()? {
+            0 => self.look_around(),
+            published => Ok(published),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Result<u64> {
+        if !self.region().ends()[SENDER].is_left() {
+            return Ok(0);
+        }
+        // What it sent before it went.
+        match self.published()? {
+            0 => Err(self.disconnected()),
+            published => Ok(published),
+        }
+    }
+
     /// Looks how much is published now, also when it knows of some.
     pub(super) fn look(&mut self) {
         // SAFETY: as above.
@@ -236,10 +258,7 @@ impl Subscribed {
         };
         match waited {
             Wake::Found(()) => Ok(()),
-            Wake::Gone => Err(self.error(
-                Kind::Disconnected,
-                "it is empty, and its sender has left or was killed",
-            )),
+            Wake::Gone => Err(self.disconnected()),
             Wake::TimedOut => Err(self.in_vain(deadline)),
         }
     }
@@ -253,6 +272,12 @@ impl Subscribed {
     /// Whether the sender lives.
     pub(super) fn is_connected(&self) -> bool {
         self.region().ends()[SENDER].life.state() == State::Alive
+    }
+
+    #[cold]
+    fn disconnected(&self) -> Error {
+        let why = "it is empty, and its sender has left or was killed";
+        self.error(Kind::Disconnected, why)
     }
 
     #[cold]

@@ -52,7 +52,7 @@ impl Writing {
             |_, _| Ok(()),
         )?;
         let words: &Words = region.control();
-        let (version, at) = words.newest.get();
+        let (version, at) = words.version.get();
         if version > 1 << 57 || at >= shape.count {
             return Err(impossible(region, "send to"));
         }
@@ -119,7 +119,7 @@ impl Writing {
         self.version += 1;
         self.at = buffer;
         let words: &Words = self.seat.region().control();
-        words.newest.publish(self.version, buffer);
+        words.version.publish(self.version, buffer);
         self.ringer.ring(self.seat.end());
     }
 
@@ -231,7 +231,7 @@ impl Reading {
         let (mut copies, mut looks) = (0, 0);
         while copies < COPIES && looks < LOOKS {
             // Whatever comes into its buffer later is newer.
-            let (version, buffer) = words.newest.get();
+            let (version, buffer) = words.version.get();
             stays.0.store(buffer + 1, Ordering::Relaxed);
             words.asked.0.store(1, Ordering::Release);
             let patience = looks + PATIENCE;
@@ -263,7 +263,7 @@ impl Reading {
         let (region, shape, alias) = (&**self.seat.region(), self.shape, self.alias);
         let words: &Words = region.control();
         attempt(
-            &words.newest,
+            &words.version,
             stay,
             |buffer| (buffer < shape.count).then(|| tag(region, shape, alias, buffer)),
             |buffer| read(place(region, shape, alias, buffer)),
@@ -295,11 +295,30 @@ impl Reading {
         self.level() > 0
     }
 
+    /// The same for one who will not wait: it is an error when there is none and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_have_newer(&self) -> Result<bool> {
+        Ok(self.has_newer() || self.look_around()?)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_around(&self) -> Result<bool> {
+        if !self.region().ends()[SENDER].is_left() {
+            return Ok(false);
+        }
+        // What it sent before it went.
+        match self.has_newer() {
+            true => Ok(true),
+            false => Err(self.disconnected()),
+        }
+    }
+
     /// How many newer ones were sent.
     #[inline(always)]
     pub(super) fn level(&self) -> u64 {
         let words: &Words = self.seat.region().control();
-        words.newest.get().0.saturating_sub(self.seen)
+        words.version.newest().saturating_sub(self.seen)
     }
 
     /// Waits until there is a newer one.
@@ -309,19 +328,16 @@ impl Reading {
         self.seat.check_owner()?;
         let region = self.seat.region().clone();
         let (own, peer) = (self.seat.end(), &region.ends()[SENDER]);
-        let newest = &region.control::<Words>().newest;
+        let version = &region.control::<Words>().version;
         let seen = self.seen;
-        let there = || (newest.get().0 > seen).then_some(());
+        let there = || (version.newest() > seen).then_some(());
         let waited = match region.await_first(peer, &mut self.waiter, deadline) {
             Wake::Found(()) => self.waiter.wait(own, peer, deadline, there),
             woken => woken,
         };
         match waited {
             Wake::Found(()) => Ok(()),
-            Wake::Gone => Err(self.error(
-                Kind::Disconnected,
-                "nothing new will come: its sender has left or was killed",
-            )),
+            Wake::Gone => Err(self.disconnected()),
             Wake::TimedOut => Err(self.in_vain(deadline)),
         }
     }
@@ -348,6 +364,12 @@ impl Reading {
     #[cold]
     pub(super) fn impossible(&self) -> Error {
         impossible(self.region(), "receive from")
+    }
+
+    #[cold]
+    fn disconnected(&self) -> Error {
+        let why = "nothing new will come: its sender has left or was killed";
+        self.error(Kind::Disconnected, why)
     }
 
     #[cold]

@@ -168,9 +168,9 @@ impl Receiver<[u8]> {
     /// The same if there is one.
     ///
     /// # Errors
-    /// As for [`latest`](Self::latest).
+    /// `Disconnected` when there is none and the sender has left or was killed; `WouldBlock` and `Corrupt` as for [`latest`](Self::latest).
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
-        if !self.side.has_newer() {
+        if !self.side.may_have_newer()? {
             return Ok(None);
         }
         self.latest()

@@ -87,7 +87,7 @@ pub struct Receiver<T: Element + ?Sized> {
 /// The control words, in shared memory.
 #[repr(C)]
 struct Words {
-    newest: Newest,
+    version: Newest,
     /// Whether a reader has asked for a buffer that the sender leaves alone.
     asked: Line,
 }
@@ -115,12 +115,12 @@ const TAG: u64 = 8;
 /// Buffers begin at multiples of so many bytes, so that the sender in one does not disturb the readers of the other.
 const LINE: u64 = 64;
 
-/// A new channel without a name, with its sender and one receiver.
+/// A new channel without a name, with its sender and one receiver, of at least `capacity` buffers or bytes of the longest message.
 ///
 /// # Errors
-/// `Limit` when there is no room.
-pub fn pair<T: Element + ?Sized>() -> Result<(Sender<T>, Receiver<T>)> {
-    let channel: Channel<T> = Options::new().anonymous()?;
+/// `BadInput` for more than 64 buffers; `Limit` when there is no room.
+pub fn pair<T: Element + ?Sized>(capacity: u64) -> Result<(Sender<T>, Receiver<T>)> {
+    let channel: Channel<T> = Options::new().capacity(capacity).anonymous()?;
     Ok((channel.sender()?, channel.receiver()?))
 }
 

@@ -119,10 +119,10 @@ impl<T: Plain> Receiver<T> {
     /// The same if there is one.
     ///
     /// # Errors
-    /// As for [`latest`](Self::latest).
+    /// `Disconnected` when there is none and the sender has left or was killed; `WouldBlock` and `Corrupt` as for [`latest`](Self::latest).
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        if !self.side.has_newer() {
+        if !self.side.may_have_newer()? {
             return Ok(None);
         }
         self.latest()

@@ -38,6 +38,12 @@ impl Newest {
         (word >> BITS, word % MOST)
     }
 
+    /// The newest version alone.
+    #[inline(always)]
+    pub fn newest(&self) -> u64 {
+        self.get().0
+    }
+
     /// Makes this version, which lies in this buffer, the newest.
     #[inline(always)]
     pub fn publish(&self, version: u64, buffer: u64) {
