@@ -64,9 +64,9 @@ fn the_newest_is_seen_whole_by_all_and_never_an_older_one_after_it() {
     children.iter_mut().for_each(|child| child.says("joined"));
     for n in 1..=COUNT {
         if n % 2 == 0 {
-            sender.send([n; 32]);
+            sender.send([n; 32]).unwrap();
         } else {
-            let mut loan = sender.loan();
+            let mut loan = sender.loan().unwrap();
             loan.fill(n);
             loan.send();
         }
@@ -87,7 +87,7 @@ fn a_large_value_filled_in_place_is_never_seen_torn() {
         let frames: Channel<Frame> = Options::new().open(process::argument("OBJECT")).unwrap();
         let mut sender = frames.sender().unwrap();
         for n in 1.. {
-            let mut loan = sender.loan();
+            let mut loan = sender.loan().unwrap();
             loan.fill(n);
             loan.send();
         }
@@ -131,14 +131,14 @@ fn each_end_says_what_it_knows() {
         assert_eq!(late.kind(), Kind::TimedOut, "{late}");
         assert!(start.elapsed() >= Duration::from_millis(30));
         for n in 0..10 {
-            sender.send(n);
+            sender.send(n).unwrap();
         }
         assert_eq!(receiver.level(), 10);
         let value = receiver.recv().unwrap();
         assert_eq!((*value, value.missed()), (9, 9));
         assert!(receiver.try_recv().unwrap().is_none());
         // A loan that is not sent changes nothing.
-        *sender.loan() = 77;
+        *sender.loan().unwrap() = 77;
         assert_eq!(receiver.latest().unwrap().map(|value| *value), Some(9));
         let mut late = channel.receiver().unwrap();
         assert_eq!(
@@ -151,7 +151,7 @@ fn each_end_says_what_it_knows() {
         let gone = late.recv().unwrap_err();
         assert_eq!(gone.kind(), Kind::Disconnected, "{gone}");
         assert_eq!(late.latest().unwrap().map(|value| *value), Some(9));
-        channel.sender().unwrap().send(10);
+        channel.sender().unwrap().send(10).unwrap();
         assert_eq!(*late.recv().unwrap(), 10);
 
         let channel: Channel<[u8]> = options.capacity(100).anonymous().unwrap();
@@ -183,9 +183,9 @@ fn a_killed_sender_is_told_at_once_to_all_who_sleep() {
     let test = "a_killed_sender_is_told_at_once_to_all_who_sleep";
     if process::part().is_some() {
         let channel: Channel<u64> = Options::new().open(process::argument("OBJECT")).unwrap();
-        channel.sender().unwrap().send(0);
+        channel.sender().unwrap().send(0).unwrap();
         let mut sender = channel.sender().unwrap();
-        sender.send(7);
+        sender.send(7).unwrap();
         process::say("sent");
         process::hear();
     }
@@ -235,7 +235,7 @@ fn race_on<T: Filled>(name: &str) {
     let mut sender = channel.sender().unwrap();
     process::say("sends");
     for n in 1.. {
-        let mut loan = sender.loan();
+        let mut loan = sender.loan().unwrap();
         loan.fill_with(n);
         loan.send();
     }

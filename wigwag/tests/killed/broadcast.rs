@@ -140,7 +140,9 @@ fn board(name: &str) -> Box<dyn Any> {
         .temporary(true)
         .create(format!("/{name}"))
         .expect("create");
-    channel.sender().expect("a sender").send(value(1));
+    let mut sender = channel.sender().expect("a sender");
+    sender.send(value(1)).expect("send");
+    drop(sender);
     Box::new(channel)
 }
 
@@ -148,7 +150,9 @@ fn board(name: &str) -> Box<dyn Any> {
 fn half_a_board(name: &str) -> Box<dyn Any> {
     let made = board(name);
     let channel: &latest::Channel<Value> = made.downcast_ref().expect("a channel");
-    channel.sender().expect("a sender").loan().fill(666);
+    let mut sender = channel.sender().expect("a sender");
+    sender.loan().expect("a loan").fill(666);
+    drop(sender);
     made
 }
 
@@ -280,15 +284,16 @@ fn act(part: &str, object: &str) {
         "posts" => {
             let mut sender = board().sender().expect("a sender");
             begin();
-            sender.send(value(2));
+            let _ = sender.send(value(2));
             end();
         }
         "fills" => {
             let mut sender = board().sender().expect("a sender");
             begin();
-            let mut loan = sender.loan();
-            loan.fill(2);
-            loan.send();
+            if let Ok(mut loan) = sender.loan() {
+                loan.fill(2);
+                loan.send();
+            }
             end();
         }
         "takes over" => {
@@ -297,7 +302,7 @@ fn act(part: &str, object: &str) {
             let channel = board();
             begin();
             if let Ok(mut sender) = channel.sender() {
-                sender.send(value(2));
+                let _ = sender.send(value(2));
             }
             end();
         }
@@ -305,7 +310,7 @@ fn act(part: &str, object: &str) {
             let mut sender = board().sender().expect("a sender");
             process::say("posts");
             for n in 2.. {
-                sender.send(value(n));
+                sender.send(value(n)).expect("there");
             }
         }
         "copies" => {
@@ -583,7 +588,7 @@ fn posts_on(channel: &latest::Channel<Value>, receiver: &mut latest::Receiver<Va
         return Verdict::Leaked;
     }
     for n in 10..20 {
-        sender.send(value(n));
+        sender.send(value(n)).expect("there");
         match words(receiver.recv_timeout(LIMIT).map(|value| *value)) {
             word if word == n.to_string() => {}
             word if word == "TimedOut" => return Verdict::Stuck,

@@ -21,7 +21,7 @@ impl Sender<[u8]> {
     /// Sends one message to all; waits for room, unless the channel was made otherwise ([`Full`]).
     ///
     /// # Errors
-    /// `TooBig` for one longer than [`longest`](Self::longest); `WouldBlock` when it is full and was made to fail.
+    /// `TooBig` for one longer than [`longest`](Self::longest); `WouldBlock` when it is full and was made to fail; `Corrupt`.
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if !self.side.has_room(need(message.len())) && !self.room(message.len(), Deadline::Never)? {
@@ -34,7 +34,7 @@ impl Sender<[u8]> {
     /// Sends one message if there is room, and says whether.
     ///
     /// # Errors
-    /// `TooBig`.
+    /// `TooBig`; `Corrupt`.
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
         if !self.side.has_room(need(message.len())) && !self.try_room(message.len())? {
@@ -74,7 +74,7 @@ impl Sender<[u8]> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// `TooBig`.
+    /// `TooBig`; `Corrupt`.
     pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
         if !self.side.has_room(need(len)) && !self.may_have_room(len)? {
             return Ok(None);
@@ -109,7 +109,7 @@ impl Sender<[u8]> {
     /// Sends as many, from the first on, as there is room for, and says how many.
     ///
     /// # Errors
-    /// `TooBig`; those before it have been sent.
+    /// `TooBig`, and those before it have been sent; `Corrupt`.
     pub fn try_send_many<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize> {
         let (mut sent, mut filled) = (0, 0);
         for message in messages {
@@ -168,7 +168,7 @@ impl Sender<[u8]> {
         self.fits(len)?;
         match self.side.overwrites {
             true => self.room(len, Deadline::Now),
-            false => Ok(self.side.look(need(len)).is_ok()),
+            false => self.side.may_have(need(len)),
         }
     }
 

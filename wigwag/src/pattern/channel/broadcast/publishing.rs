@@ -117,6 +117,7 @@ impl Publishing {
         deadline: Deadline,
         boundary: impl FnOnce(u64, u64) -> u64,
     ) -> Result<bool> {
+        self.region().is_there("send to")?;
         let full = self.seat.region().plan().full;
         loop {
             let needed = match self.look(need) {
@@ -165,6 +166,12 @@ impl Publishing {
             protected.min().unwrap_or(ABSENT)
         };
         self.publisher.make_room(&words.front, need, least)
+    }
+
+    /// The same for one who does not ask where.
+    pub(super) fn may_have(&mut self, need: u64) -> Result<bool> {
+        self.region().is_there("send to")?;
+        Ok(self.look(need).is_ok())
     }
 
     /// Waits until all who live have got to `needed`.

@@ -19,7 +19,7 @@ impl<T: Plain> Sender<T> {
     /// Sends one value to all; waits for room, unless the channel was made otherwise ([`Full`]).
     ///
     /// # Errors
-    /// `WouldBlock` when it is full and was made to fail.
+    /// `WouldBlock` when it is full and was made to fail; `Corrupt`.
     #[inline(always)]
     pub fn send(&mut self, value: T) -> Result<()> {
         if !self.side.has_room(1) && !self.side.room(1, Deadline::Never, boundary)? {
@@ -32,7 +32,7 @@ impl<T: Plain> Sender<T> {
     /// Sends one value if there is room, and says whether.
     ///
     /// # Errors
-    /// None at present.
+    /// `Corrupt`.
     #[inline(always)]
     pub fn try_send(&mut self, value: T) -> Result<bool> {
         if !self.side.has_room(1) && !self.try_room()? {
@@ -70,7 +70,7 @@ impl<T: Plain> Sender<T> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// None at present.
+    /// `Corrupt`.
     pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
         Ok((self.row(1)? > 0).then(|| self.lend()))
     }
@@ -96,7 +96,7 @@ impl<T: Plain> Sender<T> {
     /// Sends as many as there is room for, and says how many.
     ///
     /// # Errors
-    /// None at present.
+    /// `Corrupt`.
     pub fn try_send_many(&mut self, values: &[T]) -> Result<usize> {
         let mut sent = 0;
         while sent < values.len() {
@@ -145,7 +145,7 @@ impl<T: Plain> Sender<T> {
         if !self.side.has_room(row) {
             if self.side.overwrites {
                 self.side.room(row, Deadline::Now, boundary)?;
-            } else if self.side.look(row).is_err() && self.side.known() == 0 {
+            } else if !self.side.may_have(row)? && self.side.known() == 0 {
                 // Not for so many; what there is for fewer, it says behind this.
                 let _ = self.side.look(1);
             }
@@ -166,7 +166,7 @@ impl<T: Plain> Sender<T> {
     #[inline(never)]
     fn try_room(&mut self) -> Result<bool> {
         match self.side.full() {
-            Full::Wait | Full::Fail => Ok(self.side.look(1).is_ok()),
+            Full::Wait | Full::Fail => self.side.may_have(1),
             Full::DropNewest | Full::OverwriteOldest => self.side.room(1, Deadline::Now, boundary),
         }
     }

@@ -84,7 +84,8 @@ impl Writing {
     /// The buffer for the next version, of [`stride`](super::Shape) bytes; to be written by copies, or by references at the addresses
     /// that only the sender uses. The same again until it is published.
     #[inline(always)]
-    pub(super) fn begin(&mut self) -> *mut u8 {
+    pub(super) fn begin(&mut self) -> Result<*mut u8> {
+        self.region().is_there("send to")?;
         let buffer = match self.next {
             Some(buffer) => buffer,
             None => self.choose(),
@@ -92,7 +93,7 @@ impl Writing {
         self.next = Some(buffer);
         let region = self.seat.region();
         tag(region, self.shape, 0, buffer).begin(self.version + 1);
-        place(region, self.shape, 0, buffer)
+        Ok(place(region, self.shape, 0, buffer))
     }
 
     /// A buffer that neither holds the newest version nor is stayed at; of those the one that was written longest ago.
@@ -210,7 +211,7 @@ impl Reading {
         for _ in 0..EAGER {
             match self.attempt(None, &mut read) {
                 Attempt::Whole(version, copied) => return self.accept(version, copied),
-                Attempt::Nothing => return Ok(None),
+                Attempt::Nothing => return self.nothing(),
                 Attempt::Overwritten | Attempt::Unfinished => {}
                 Attempt::Impossible => return Err(self.impossible()),
             }
@@ -238,7 +239,7 @@ impl Reading {
             while copies < COPIES && looks < patience {
                 match self.attempt(Some((buffer, version)), read) {
                     Attempt::Whole(version, copied) => return self.accept(version, copied),
-                    Attempt::Nothing => return Ok(None),
+                    Attempt::Nothing => return self.nothing(),
                     Attempt::Overwritten => copies += 1,
                     Attempt::Unfinished => {
                         looks += 1;
@@ -268,6 +269,15 @@ impl Reading {
             |buffer| (buffer < shape.count).then(|| tag(region, shape, alias, buffer)),
             |buffer| read(place(region, shape, alias, buffer)),
         )
+    }
+
+    #[cold]
+    fn nothing<R>(&self) -> Result<Option<R>> {
+        self.region().is_there("receive from")?;
+        match self.seen {
+            0 => Ok(None),
+            _ => Err(self.impossible()),
+        }
     }
 
     #[inline(always)]
@@ -304,6 +314,7 @@ impl Reading {
     #[cold]
     #[inline(never)]
     fn look_around(&self) -> Result<bool> {
+        self.region().is_there("receive from")?;
         if !self.region().ends()[SENDER].is_left() {
             return Ok(false);
         }
@@ -326,6 +337,7 @@ impl Reading {
     #[inline(never)]
     pub(super) fn wait(&mut self, deadline: Deadline) -> Result<()> {
         self.seat.check_owner()?;
+        self.region().is_there("receive from")?;
         let region = self.seat.region().clone();
         let (own, peer) = (self.seat.end(), &region.ends()[SENDER]);
         let version = &region.control::<Words>().version;

@@ -5,8 +5,8 @@
 //!
 //! let position: Channel<[f64; 3]> = Options::new().anonymous()?;
 //! let (mut sender, mut receiver) = (position.sender()?, position.receiver()?);
-//! sender.send([0.0, 0.0, 1.0]);
-//! let mut loan = sender.loan(); // filled in place
+//! sender.send([0.0, 0.0, 1.0])?;
+//! let mut loan = sender.loan()?; // filled in place
 //! *loan = [0.0, 0.0, 2.0];
 //! loan.send();
 //! assert_eq!(*receiver.recv()?, [0.0, 0.0, 2.0]); // one newer than it has seen: the first was missed

@@ -12,25 +12,34 @@ use crate::wait::{Deadline, Wait};
 
 impl<T: Plain> Sender<T> {
     /// Makes this the newest value. Never waits.
+    ///
+    /// # Errors
+    /// `Corrupt` when somebody took its memory away.
     #[inline(always)]
-    pub fn send(&mut self, value: T) {
-        let buffer = self.side.begin();
+    pub fn send(&mut self, value: T) -> Result<()> {
+        let buffer = self.side.begin()?;
         // SAFETY: a buffer has room for a `T`; who looks at it meanwhile does so by such copies, and discards them.
         unsafe { copy(buffer, (&raw const value).cast(), size_of::<T>()) };
         self.side.publish();
+        Ok(())
     }
 
     /// A place for the next value, to be filled and sent; it holds anything before. Never waits.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
     #[inline(always)]
-    pub fn loan(&mut self) -> Loan<'_, T> {
+    pub fn loan(&mut self) -> Result<Loan<'_, T>> {
+        let begun = self.side.begin()?;
         let place = match self.side.wary {
             true => self.scratch.values(1),
-            false => self.side.begin().cast(),
+            false => begun.cast(),
         };
-        Loan {
+        Ok(Loan {
             sender: self,
             place,
-        }
+            begun,
+        })
     }
 }
 
@@ -40,6 +49,8 @@ impl<T: Plain> Sender<T> {
 pub struct Loan<'a, T: Plain> {
     sender: &'a mut Sender<T>,
     place: *mut T,
+    /// The buffer.
+    begun: *mut u8,
 }
 
 impl<T: Plain> Loan<'_, T> {
@@ -49,7 +60,7 @@ impl<T: Plain> Loan<'_, T> {
         let side = &mut self.sender.side;
         if side.wary {
             // SAFETY: as for sending by value.
-            unsafe { copy(side.begin(), self.place.cast(), size_of::<T>()) };
+            unsafe { copy(self.begun, self.place.cast(), size_of::<T>()) };
         }
         side.publish();
     }
