@@ -57,7 +57,7 @@ mod wait;
 
 pub use address::Address;
 #[cfg(feature = "tokio")]
-pub use asynchronous::{Async, WouldBlock};
+pub use asynchronous::{Async, WithMissed, WouldBlock};
 pub use catalog::{Endpoint, open};
 pub use error::{Error, Kind, Result};
 pub use facility::Facility;

@@ -124,6 +124,16 @@ fn queued(signal: i32, value: i32) -> QueuedInfo {
     info
 }
 
+/// A set with every signal in it.
+pub(crate) fn full_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigfillset(3) initialises the whole set and cannot fail.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
 /// A set with no signal in it.
 pub(crate) fn empty_set() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();

@@ -34,7 +34,7 @@ use crate::wait::Deadline;
 /// How often an owner looks in vain before it becomes careless again.
 const IN_VAIN: u32 = 4096;
 /// How long one sleeps who could not make the others careful in time.
-const NAP: Duration = Duration::from_millis(20);
+pub(super) const NAP: Duration = Duration::from_millis(20);
 /// How long one of many sleeps: he whom the kernel woke at the owner's death may be killed before he tells the others.
 const ROUND: Duration = Duration::from_millis(500);
 

@@ -43,6 +43,14 @@ impl Role {
         }
     }
 
+    /// The one at the other side.
+    pub(crate) fn other(self) -> Role {
+        match self {
+            Role::Sender => Role::Receiver,
+            Role::Receiver => Role::Sender,
+        }
+    }
+
     /// In words.
     pub(crate) fn noun(self) -> &'static str {
         match self {
@@ -98,6 +106,13 @@ impl End {
             line: std::array::from_fn(|_| word()),
             own: std::array::from_fn(|_| word()),
         }
+    }
+
+    /// A thread of the model sits there in this role.
+    #[cfg(loom)]
+    pub(crate) fn sit_down(&self, role: Role) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.holder.store(1 | role.mark(), Ordering::Release);
     }
 
     /// What its present holder does there; nobody when it is free, or its holder has not yet sat down.

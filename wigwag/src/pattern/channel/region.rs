@@ -388,6 +388,13 @@ impl Region {
         unsafe { self.pages.base.add(self.control).cast().as_ref() }
     }
 
+    /// What is planned for the flavour behind its control words of this type, up to [`Plan::control`] bytes with them.
+    pub(crate) fn behind<C>(&self) -> NonNull<u8> {
+        assert!(size_of::<C>() <= self.plan.control);
+        // SAFETY: inside the mapping, as was just checked.
+        unsafe { self.pages.base.add(self.control + size_of::<C>()) }
+    }
+
     /// The first byte of the ring, which has [`Plan::ring`] bytes, and as many again after them where it is mapped twice.
     #[inline]
     pub(crate) fn ring(&self) -> NonNull<u8> {

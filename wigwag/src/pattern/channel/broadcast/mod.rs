@@ -48,6 +48,7 @@ mod message;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod model;
+mod poll;
 mod publishing;
 mod record;
 mod subscribed;

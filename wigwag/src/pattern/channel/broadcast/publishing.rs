@@ -37,6 +37,8 @@ pub(super) struct Publishing {
     /// Whether a receiver may be looking at what is written.
     pub(super) overwrites: bool,
     graves: Graves,
+    /// Where the slowest has to get for the attempt that failed last.
+    pub(super) wanted: u64,
     seat: Seat,
 }
 
@@ -73,6 +75,7 @@ impl Publishing {
             wary: region.trust() == Trust::Nobody,
             overwrites: region.plan().full == Full::OverwriteOldest,
             graves: Graves::default(),
+            wanted: 1,
             seat,
         })
     }
@@ -165,7 +168,13 @@ impl Publishing {
             });
             protected.min().unwrap_or(ABSENT)
         };
-        self.publisher.make_room(&words.front, need, least)
+        let made = self.publisher.make_room(&words.front, need, least);
+        made.inspect_err(|needed| self.wanted = *needed)
+    }
+
+    /// A poller sleeps for the same receivers.
+    pub(super) fn among_many(&mut self) {
+        self.waiter.join_many();
     }
 
     /// The same for one who does not ask where.
@@ -282,11 +291,11 @@ pub(super) fn cursor(end: &End) -> Cursor<'_> {
 
 /// Those known to be dead, by seat: to find it out takes files of `/proc`.
 #[derive(Debug, Default)]
-struct Graves(Vec<u64>);
+pub(super) struct Graves(Vec<u64>);
 
 impl Graves {
     /// Whether the holder of a seat was killed and nothing of its process runs any more: until then it may still be reading.
-    fn is_dead(&mut self, seat: usize, end: &End) -> bool {
+    pub(super) fn is_dead(&mut self, seat: usize, end: &End) -> bool {
         if end.life.state() != State::Killed {
             return false;
         }

@@ -325,6 +325,11 @@ impl Reading {
         }
     }
 
+    /// The version that was received last.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// How many newer ones were sent.
     #[inline(always)]
     pub(super) fn level(&self) -> u64 {

@@ -34,6 +34,7 @@ mod board;
 mod bytes;
 mod guests;
 mod message;
+mod poll;
 mod value;
 #[cfg(not(loom))]
 mod version;

@@ -21,7 +21,8 @@
 //! **Full**: all four policies. One that overwrites drops the oldest value that no receiver holds, and counts it
 //! ([`Receiver::lost`]).
 //!
-//! Byte messages have a slot each of a sixteenth of the capacity.
+//! Byte messages have any length up to the capacity, which counts their bytes, each rounded up to 64. A sender whose message finds no room
+//! waits in a line: others whose messages are shorter do not take it away.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -34,12 +35,25 @@ mod claim;
 #[allow(missing_docs)]
 pub mod claim;
 mod message;
+mod poll;
+mod queue;
+mod record;
+#[cfg(not(loom))]
+mod records;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod records;
+mod ring;
 mod side;
+mod undertaker;
 mod value;
 mod word;
 
 use self::claim::Words;
-pub use self::message::Message;
+pub use self::message::{Message, MessageLoan};
+pub(super) use self::queue::Queue;
+pub(super) use self::records::Records;
+pub(super) use self::ring::Ring;
 use self::side::Side;
 pub use self::value::{Loan, Received};
 use super::FACILITY;
@@ -64,7 +78,7 @@ pub struct Channel<T: Element + ?Sized> {
 /// An end that sends.
 #[derive(Debug)]
 pub struct Sender<T: Element + ?Sized> {
-    side: Side,
+    side: Side<T::Queue>,
     /// What is being filled where peers are not trusted.
     scratch: Vec<u64>,
     of: PhantomData<fn(&T)>,
@@ -73,7 +87,7 @@ pub struct Sender<T: Element + ?Sized> {
 /// An end that receives.
 #[derive(Debug)]
 pub struct Receiver<T: Element + ?Sized> {
-    side: Side,
+    side: Side<T::Queue>,
     /// What is being looked at where peers are not trusted.
     scratch: Vec<u64>,
     of: PhantomData<fn() -> Box<T>>,
@@ -88,23 +102,21 @@ pub fn pair<T: Element + ?Sized>(capacity: u64) -> Result<(Sender<T>, Receiver<T
     Ok((channel.sender()?, channel.receiver()?))
 }
 
-/// Bytes of a slot, and where in it the value begins.
-fn slot<T: Element + ?Sized>(capacity: u64) -> Option<(usize, usize)> {
-    match T::SIZE {
-        Some(size) => {
-            let align = T::ALIGN.max(8);
-            let bytes = align.checked_add(size)?.checked_next_multiple_of(align)?;
-            Some((bytes, align))
-        }
-        None => Some(((capacity / message::SLOTS) as usize, message::BEFORE)),
-    }
+/// Bytes of a slot, and where in it the value begins; messages lie in a row, and have their words elsewhere.
+fn slot<T: Element + ?Sized>() -> Option<(usize, usize)> {
+    let Some(size) = T::SIZE else {
+        return Some((1, 0));
+    };
+    let align = T::ALIGN.max(8);
+    let bytes = align.checked_add(size)?.checked_next_multiple_of(align)?;
+    Some((bytes, align))
 }
 
-/// How many slots a channel of this capacity has.
-fn slots<T: Element + ?Sized>(capacity: u64) -> u64 {
+/// Bytes of the control words, and the most that it can hold.
+fn control<T: Element + ?Sized>(capacity: u64) -> Option<usize> {
     match T::SIZE {
-        Some(_) => capacity,
-        None => message::SLOTS,
+        Some(_) => Some(size_of::<Words>()),
+        None => records::control(capacity),
     }
 }
 
@@ -133,13 +145,12 @@ impl<T: Element + ?Sized> Channel<T> {
         })
     }
 
-    fn side(&self, role: Role) -> Result<Side> {
-        let capacity = self.capacity();
-        let slot = slot::<T>(capacity).ok_or_else(|| {
+    fn side(&self, role: Role) -> Result<Side<T::Queue>> {
+        let slot = slot::<T>().ok_or_else(|| {
             let why = "its values are too large";
             self.region.error(Kind::BadInput, "attach to", why)
         })?;
-        Side::take(&self.region, role, self.waiting, slot, slots::<T>(capacity))
+        Side::take(&self.region, role, self.waiting, slot)
     }
 
     /// How many values, or bytes of messages, it holds.
@@ -183,10 +194,14 @@ impl<T: Element + ?Sized> AsFd for Channel<T> {
 impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
     const NAME: &'static str = "many-to-many";
     const SEATS: u32 = 32;
-    const TWICE: bool = false;
+    const TWICE: bool = T::SIZE.is_none();
 
     fn layout() -> Layout {
-        layout::<Words>("many-to-many channel 1").with(T::LAYOUT)
+        let words = match T::SIZE {
+            Some(_) => layout::<Words>("many-to-many channel 1"),
+            None => layout::<records::Front>("many-to-many channel 2"),
+        };
+        words.with(T::LAYOUT)
     }
 
     fn element() -> &'static str {
@@ -208,15 +223,22 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         if !(2..=word::SEATS).contains(&seats) {
             return Err(refuse("a many-to-many channel has 2 to 60 seats"));
         }
-        let least = if T::SIZE.is_some() { 1 } else { page() as u64 };
+        let (least, most, too_much) = match T::SIZE {
+            Some(_) => (1, 1 << 40, "no memory is as large as its capacity"),
+            None => {
+                let why = "a many-to-many channel of messages has at most 4 GiB";
+                (page() as u64, record::MOST, why)
+            }
+        };
         let capacity = capacity
             .max(least)
             .checked_next_power_of_two()
-            .filter(|capacity| *capacity <= 1 << 40)
-            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
-        let ring = slot::<T>(capacity)
-            .and_then(|(bytes, _)| slots::<T>(capacity).checked_mul(bytes as u64))
+            .filter(|capacity| *capacity <= most)
+            .ok_or_else(|| refuse(too_much))?;
+        let (ring, control) = slot::<T>()
+            .and_then(|(bytes, _)| capacity.checked_mul(bytes as u64))
             .filter(|bytes| *bytes <= 1 << 46)
+            .zip(control::<T>(capacity))
             .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
         if T::ALIGN > page() {
             return Err(refuse("a value in a channel is aligned to at most a page"));
@@ -225,7 +247,7 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
             capacity,
             full,
             seats,
-            control: size_of::<Words>(),
+            control,
             ring,
         })
     }
@@ -248,7 +270,7 @@ macro_rules! both {
                 self.side.region().plan().capacity
             }
 
-            /// About how many values are in it now.
+            /// About how many values, or bytes of messages, each rounded up to 64, are in it now.
             #[must_use]
             #[doc(alias = "len")]
             pub fn level(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! Side: one end of a channel, which is its cursor, its seat, and how it waits for those at the other side.
+//! Side: one end of a channel, which is its seat, how it claims places, and how it waits for those at the other side.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -9,11 +9,13 @@ use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
-use super::claim::{Attempt, Cursor, Slots, Words, undo};
-use super::word::{Owner, Word};
+use super::claim::Words;
+use super::queue::{Attempt, Broken, Queue};
+use super::undertaker::Undertaker;
+use super::word::Owner;
 use crate::error::{Error, Kind, Result};
 use crate::memory::segment::Trust;
-use crate::sys::atomic::{AtomicU64, Ordering, relax};
+use crate::sys::atomic::{Ordering, relax};
 use crate::sys::futex::{self, Sleep};
 use crate::sys::keeper::State;
 use crate::wait::Deadline;
@@ -30,93 +32,52 @@ const TURNS: u32 = 8;
 /// After so many a spinning waiter looks at the clock and at its peers.
 const SPINS: u32 = 1000;
 
-/// The slots of a ring.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ring {
-    first: NonNull<u8>,
-    stride: usize,
-}
-
-impl Slots for Ring {
-    #[inline(always)]
-    fn word(&self, index: u64) -> &AtomicU64 {
-        // SAFETY: a slot begins with its word, aligned; the index is less than the number of slots that were mapped.
-        unsafe {
-            self.first
-                .byte_add(index as usize * self.stride)
-                .cast()
-                .as_ref()
-        }
-    }
-}
-
 /// One end.
 #[derive(Debug)]
-pub(super) struct Side {
-    cursor: Cursor,
-    ring: Ring,
-    /// From the word of a slot to its value.
-    offset: usize,
+pub(super) struct Side<Q: Queue> {
+    queue: Q,
+    /// The bytes of what it wants to send, where that differs.
+    want: usize,
     words: NonNull<Words>,
     end: NonNull<End>,
     ringer: Ringer,
     /// Whether values are copied in private before anybody looks at them.
     pub(super) wary: bool,
-    /// A position that is ours as long as a guard lives; one that was forgotten is given up with the next call.
-    held: Option<u64>,
+    /// A place that is ours as long as a guard lives; one that was forgotten is given up with the next call.
+    held: Option<Q::Place>,
     role: Role,
     waiting: Waiting,
-    /// Which sitter of each seat was dead when its claims were undone.
-    buried: Vec<Option<u32>>,
+    undertaker: Undertaker,
     seat: Seat,
 }
 
 // SAFETY: the pointers lead to atomics and to the ring of a region that the seat keeps mapped; the side is used by one
 // thread at a time.
-unsafe impl Send for Side {}
+unsafe impl<Q: Queue> Send for Side<Q> {}
 // SAFETY: `&Side` gives nothing but counts, read from atomics.
-unsafe impl Sync for Side {}
+unsafe impl<Q: Queue> Sync for Side<Q> {}
 
-/// Undoes what dead sitters of a seat had claimed. `is_dead` is asked after a claim was seen.
-fn bury(ring: &Ring, region: &Region, seat: usize, is_dead: impl Fn() -> bool, slots: u64) {
-    let words: &Words = region.control();
-    for index in 0..slots {
-        let word = Word(ring.word(index).load(Ordering::Acquire));
-        if word.undone().is_some() && word.seat() == seat && is_dead() {
-            undo(ring, words, index, word);
-        }
-    }
-    // Who was killed when a value was full again, and this not yet counted, is made up for.
-    words.returned.0.fetch_add(1, Ordering::AcqRel);
-}
-
-impl Side {
-    /// Takes a seat. A slot has `stride` bytes, its value begins at `offset`.
+impl<Q: Queue> Side<Q> {
+    /// Takes a seat. A slot of a value has so many bytes, of which so many are before the value.
     pub(super) fn take(
         region: &Arc<Region>,
         role: Role,
         waiting: Waiting,
-        (stride, offset): (usize, usize),
-        slots: u64,
-    ) -> Result<Side> {
-        let first = region.ring();
-        let ring = Ring { first, stride };
+        slot: (usize, usize),
+    ) -> Result<Self> {
         let seats = region.ends().len();
         let words: &Words = region.control();
         let clear = |index: usize, _: &End| {
-            bury(&ring, region, index, || true, slots);
+            Q::of(region, Owner::new(index, 0), slot).bury(index, || true);
             Ok(())
         };
-        let settle = |_: usize, _: &End| {
-            words.met.0.fetch_or(1 << role as u32, Ordering::SeqCst);
-            Ok(())
-        };
-        let seat = Seat::take(region, role, 0..seats, clear, settle)?;
+        let seat = Seat::take(region, role, 0..seats, clear, |_, _| Ok(()))?;
+        // Not before others see the end, or they would take one that is just coming for one that has left.
+        words.met.0.fetch_or(1 << role as u32, Ordering::SeqCst);
         let generation = seat.end().generation.load(Ordering::Acquire);
         Ok(Side {
-            cursor: Cursor::new(slots, Owner::new(seat.index(), generation)),
-            ring,
-            offset,
+            queue: Q::of(region, Owner::new(seat.index(), generation), slot),
+            want: 0,
             words: NonNull::from(words),
             end: NonNull::from(seat.end()),
             ringer: Ringer::default(),
@@ -124,7 +85,7 @@ impl Side {
             held: None,
             role,
             waiting,
-            buried: vec![None; seats],
+            undertaker: Undertaker::new(seats, seat.index()),
             seat,
         })
     }
@@ -135,101 +96,178 @@ impl Side {
         unsafe { self.words.as_ref() }
     }
 
-    /// Tries to claim what this side needs: a free slot to send, a full one to receive.
+    /// From now on it wants to send so many bytes.
     #[inline(always)]
-    fn attempt(&mut self) -> Attempt {
-        // SAFETY: as above; the borrow must not be of all of `self`.
-        let words = unsafe { self.words.as_ref() };
+    pub(super) fn want(&mut self, len: usize) {
+        self.want = len;
+    }
+
+    /// Tries to claim what this side needs: a free place to send, a full one to receive.
+    #[inline(always)]
+    fn attempt(&mut self) -> Attempt<Q::Place> {
         match self.role {
-            Role::Sender => self.cursor.claim_free(&self.ring, words),
-            Role::Receiver => self.cursor.claim_full(&self.ring, words),
+            Role::Sender => self.queue.claim_free(self.want),
+            Role::Receiver => self.queue.claim_full(),
         }
     }
 
-    /// A slot, if there is one at once.
+    /// A place, if there is one at once.
     #[inline(always)]
-    pub(super) fn try_claim(&mut self) -> Option<u64> {
+    pub(super) fn try_claim(&mut self) -> Result<Option<Q::Place>> {
         if self.held.is_some() {
             self.give_up();
         }
+        self.attempt().map_err(|Broken| self.broken())
+    }
+
+    /// The same for one who will not wait: it is an error when there is none and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_claim(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => self.look_around(),
+        }
+    }
+
+    /// Another attempt, after what the dead had claimed is undone.
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Result<Option<Q::Place>> {
+        let region = self.seat.region().clone();
+        let dying = self.undertaker.undertake(&self.queue, &region);
+        let alone = !dying && is_alone(&region, self.role);
+        // What they did before they went.
         match self.attempt() {
-            Attempt::Claimed(position) => Some(position),
-            Attempt::Blocked(..) => None,
+            Ok(None) if alone => Err(self.disconnected()),
+            Ok(claimed) => Ok(claimed),
+            Err(Broken) => Err(self.broken()),
         }
     }
 
-    /// A slot; waits for it.
+    /// A place to send without waiting, as the channel was made.
     #[inline(always)]
-    pub(super) fn claim(&mut self, deadline: Deadline) -> Result<u64> {
-        match self.try_claim() {
-            Some(position) => Ok(position),
-            None => self.wait(deadline),
+    pub(super) fn try_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => self.try_no_room(),
         }
     }
 
-    /// A slot to send, as the channel was made; `None` when the value is dropped.
+    /// The same to be filled first: what is not there yet is not dropped either.
     #[inline(always)]
-    pub(super) fn room(&mut self, deadline: Deadline) -> Result<Option<u64>> {
-        match self.try_claim() {
-            Some(position) => Ok(Some(position)),
+    pub(super) fn may_lend(&mut self) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::OverwriteOldest => self.try_room(),
+            _ => self.may_claim(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_no_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::Wait | Full::Fail => {}
+            Full::DropNewest => {
+                self.lose();
+                return Ok(None);
+            }
+            Full::OverwriteOldest => {
+                while self.drop_oldest()? {
+                    if let Some(place) = self.try_claim()? {
+                        return Ok(Some(place));
+                    }
+                }
+            }
+        }
+        self.look_around()
+    }
+
+    /// A place; waits for it.
+    #[inline(always)]
+    pub(super) fn claim(&mut self, deadline: Deadline) -> Result<Q::Place> {
+        match self.try_claim()? {
+            Some(place) => Ok(place),
+            None => self.claim_late(deadline),
+        }
+    }
+
+    /// A place to send, as the channel was made; `None` when the value is dropped.
+    #[inline(always)]
+    pub(super) fn room(&mut self, deadline: Deadline) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
             None => self.no_room(deadline),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn no_room(&mut self, deadline: Deadline) -> Result<Option<u64>> {
+    fn no_room(&mut self, deadline: Deadline) -> Result<Option<Q::Place>> {
         match self.full() {
-            Full::Wait => self.wait(deadline).map(Some),
+            Full::Wait | Full::OverwriteOldest => self.claim_late(deadline).map(Some),
             Full::Fail => Err(self.in_vain(Deadline::Now)),
             Full::DropNewest => {
                 self.lose();
                 Ok(None)
             }
-            Full::OverwriteOldest => loop {
-                if let Some(position) = self.try_claim() {
-                    return Ok(Some(position));
-                }
-                if !self.drop_oldest() {
-                    // All are held by receivers, or being written.
-                    return self.wait(deadline).map(Some);
-                }
-            },
         }
     }
 
-    /// Whether a guard has a slot.
+    /// A place after the first attempt was in vain.
+    #[cold]
+    #[inline(never)]
+    fn claim_late(&mut self, deadline: Deadline) -> Result<Q::Place> {
+        self.queue.stand_in_line();
+        let overwrites = self.role == Role::Sender && self.full() == Full::OverwriteOldest;
+        let claimed = match overwrites {
+            true => self.make_room(deadline),
+            false => self.wait(deadline),
+        };
+        if self.queue.leave_line() {
+            // Those of the same side stood behind us, and do not listen to us.
+            self.region().roster().stir();
+        }
+        claimed
+    }
+
+    /// Drops what is oldest until there is room.
+    fn make_room(&mut self, deadline: Deadline) -> Result<Q::Place> {
+        loop {
+            if let Some(place) = self.try_claim()? {
+                return Ok(place);
+            }
+            if !self.drop_oldest()? {
+                // All are held by receivers, or being written.
+                return self.wait(deadline);
+            }
+        }
+    }
+
+    /// Whether a guard has a place.
     #[inline(always)]
     pub(super) fn holds(&self) -> bool {
         self.held.is_some()
     }
 
-    /// That a guard has the slot, until it is sent or received.
+    /// That a guard has the place, until it is sent or received.
     #[inline(always)]
-    pub(super) fn hold(&mut self, position: u64) {
-        self.held = Some(position);
+    pub(super) fn hold(&mut self, place: Q::Place) {
+        self.held = Some(place);
     }
 
-    /// Where the value of a claimed slot lies.
+    /// Where the bytes of a claimed place lie.
     #[inline(always)]
-    pub(super) fn place(&self, position: u64) -> *mut u8 {
-        let index = self.cursor.index(position) as usize;
-        // SAFETY: inside the slot.
-        unsafe {
-            self.ring
-                .first
-                .byte_add(index * self.ring.stride + self.offset)
-                .as_ptr()
-        }
+    pub(super) fn bytes(&self, place: Q::Place) -> *mut u8 {
+        self.queue.bytes(place)
     }
 
-    /// Done with a claimed slot: sent, or received.
+    /// Done with a claimed place: sent, or received.
     #[inline(always)]
-    pub(super) fn done(&mut self, position: u64) {
+    pub(super) fn done(&mut self, place: Q::Place) {
         self.held = None;
         match self.role {
-            Role::Sender => self.cursor.publish(&self.ring, position),
-            Role::Receiver => self.cursor.free(&self.ring, position),
+            Role::Sender => self.queue.publish(place),
+            Role::Receiver => self.queue.free(place),
         }
         self.ring();
     }
@@ -244,12 +282,12 @@ impl Side {
     #[cold]
     #[inline(never)]
     pub(super) fn give_up(&mut self) {
-        let Some(position) = self.held.take() else {
+        let Some(place) = self.held.take() else {
             return;
         };
         match self.role {
-            Role::Sender => self.cursor.free(&self.ring, position),
-            Role::Receiver => self.cursor.put_back(&self.ring, self.words(), position),
+            Role::Sender => self.queue.free(place),
+            Role::Receiver => self.queue.put_back(place),
         }
         self.ring();
         // Those of the same side may wait for it too, who do not listen to us.
@@ -257,38 +295,33 @@ impl Side {
     }
 
     /// Drops the oldest value, for a sender that overwrites; whether there was one.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        let words = self.words();
-        let mut cursor = self.cursor.at_head();
-        match cursor.claim_full(&self.ring, words) {
-            Attempt::Claimed(position) => {
-                cursor.free(&self.ring, position);
-                self.lose();
-                true
-            }
-            Attempt::Blocked(..) => false,
-        }
+    fn drop_oldest(&mut self) -> Result<bool> {
+        let oldest = self.queue.claim_oldest();
+        let Some(place) = oldest.map_err(|Broken| self.broken())? else {
+            return Ok(false);
+        };
+        self.queue.free(place);
+        self.lose();
+        Ok(true)
     }
 
-    /// Waits until a slot is claimed. At the deadline it is `WouldBlock` or `TimedOut`.
+    /// Waits until a place is claimed. At the deadline it is `WouldBlock` or `TimedOut`.
     #[cold]
     #[inline(never)]
-    fn wait(&mut self, deadline: Deadline) -> Result<u64> {
+    fn wait(&mut self, deadline: Deadline) -> Result<Q::Place> {
         self.seat.check_owner()?;
         let region = self.seat.region().clone();
-        let other = match self.role {
-            Role::Sender => Role::Receiver,
-            Role::Receiver => Role::Sender,
-        };
+        let other = self.role.other();
         loop {
-            if let Some(position) = self.look() {
-                return Ok(position);
+            if let Some(place) = self.look().map_err(|Broken| self.broken())? {
+                return Ok(place);
             }
             if deadline.passed() {
                 return Err(self.in_vain(deadline));
             }
             let joins = region.roster().joins.load(Ordering::SeqCst);
-            let dying = self.undertake(&region);
+            let met = has_met(&region, other);
+            let dying = self.undertaker.undertake(&self.queue, &region);
             let mut listen = Vec::with_capacity(2 * region.ends().len());
             let mut sure = true;
             let peers = region.ends().iter().filter(|end| end.role() == Some(other));
@@ -311,10 +344,9 @@ impl Side {
                 }
             }
             // The last look: for what came before the marks, or before a death.
-            if let Attempt::Claimed(position) = self.attempt() {
-                return Ok(position);
+            if let Some(place) = self.attempt().map_err(|Broken| self.broken())? {
+                return Ok(place);
             }
-            let met = self.words().met.0.load(Ordering::SeqCst) & 1 << other as u32 != 0;
             if alone && met && !dying {
                 return Err(self.disconnected());
             }
@@ -342,66 +374,31 @@ impl Side {
     }
 
     /// Looks as long as that seems worth while.
-    fn look(&mut self) -> Option<u64> {
-        let waiting = self.waiting;
-        let mut claimed = || match self.attempt() {
-            Attempt::Claimed(position) => Some(position),
-            Attempt::Blocked(..) => None,
-        };
-        match waiting {
-            Waiting::Block => claimed(),
-            Waiting::Spin => (0..SPINS).find_map(|_| {
-                relax();
-                claimed()
-            }),
+    fn look(&mut self) -> Attempt<Q::Place> {
+        match self.waiting {
+            Waiting::Block => self.attempt(),
+            Waiting::Spin => self.look_often(SPINS),
             Waiting::Adaptive => {
                 for _ in 0..TURNS {
-                    for _ in 0..LOOKS {
-                        relax();
-                        if let Some(position) = claimed() {
-                            return Some(position);
-                        }
+                    if let Some(place) = self.look_often(LOOKS)? {
+                        return Ok(Some(place));
                     }
                     // Whoever could change something may be waiting for this core.
                     std::thread::yield_now();
                 }
-                claimed()
+                self.attempt()
             }
         }
     }
 
-    /// Undoes the claims of the dead. Whether somebody is dying, of whom something may still run.
-    fn undertake(&mut self, region: &Region) -> bool {
-        let slots = self.cursor.slots();
-        let mut dying = false;
-        let mut undone = false;
-        for (index, end) in region.ends().iter().enumerate() {
-            let generation = end.generation.load(Ordering::Acquire);
-            if index == self.seat.index()
-                || end.life.state() != State::Killed
-                || self.buried[index] == Some(generation)
-            {
-                continue;
+    fn look_often(&mut self, looks: u32) -> Attempt<Q::Place> {
+        for _ in 0..looks {
+            relax();
+            if let Some(place) = self.attempt()? {
+                return Ok(Some(place));
             }
-            if !end.is_abandoned() {
-                // Taken over meanwhile, or not dead yet.
-                dying |= end.life.state() == State::Killed;
-                continue;
-            }
-            let holder = end.holder.load(Ordering::Acquire);
-            bury(&self.ring, region, index, || end.is_abandoned(), slots);
-            if end.holder.load(Ordering::Acquire) == holder {
-                self.buried[index] = Some(generation);
-            } else {
-                // A successor clears up, and may be killed before it has.
-                dying = true;
-            }
-            undone = true;
         }
-        if undone {
-            region.roster().stir();
-        }
-        dying
+        Ok(None)
     }
 
     /// The channel.
@@ -419,24 +416,39 @@ impl Side {
         self.words().lost.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Its ring, as another thread may look at it.
+    pub(super) fn guest(&self) -> Q {
+        self.queue.guest()
+    }
+
+    /// One who undoes for another thread what the dead had claimed.
+    pub(super) fn undertaker(&self) -> Undertaker {
+        Undertaker::new(self.region().ends().len(), self.seat.index())
+    }
+
+    /// Which side it is.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The bytes of what it wanted to send last.
+    pub(super) fn wanted(&self) -> u64 {
+        self.want as u64
+    }
+
     /// How many values were dropped so far.
     pub(super) fn lost(&self) -> u64 {
         self.words().lost.0.load(Ordering::Relaxed)
     }
 
-    /// About how many values are in it.
+    /// About how many values, or bytes, are in it.
     pub(super) fn level(&self) -> u64 {
-        let head = self.words().head.0.load(Ordering::Relaxed);
-        let tail = self.words().tail.0.load(Ordering::Relaxed);
-        tail.saturating_sub(head).min(self.cursor.slots())
+        self.queue.level()
     }
 
     /// Whether somebody lives at the other side.
     pub(super) fn is_connected(&self) -> bool {
-        let other = match self.role {
-            Role::Sender => Role::Receiver,
-            Role::Receiver => Role::Sender,
-        };
+        let other = self.role.other();
         self.region().count(other) > 0
     }
 
@@ -447,6 +459,13 @@ impl Side {
             Role::Receiver => "receive from",
         };
         self.region().error(kind, action, why)
+    }
+
+    #[cold]
+    fn broken(&self) -> Error {
+        let why = "its words lead nowhere: some process has overwritten them";
+        self.error(Kind::Corrupt, why)
+            .with_hint("remove it and make it anew")
     }
 
     #[cold]
@@ -470,7 +489,20 @@ impl Side {
     }
 }
 
-impl Drop for Side {
+/// Whether there has been somebody at the other side, and nobody is.
+pub(super) fn is_alone(region: &Region, role: Role) -> bool {
+    let other = role.other();
+    let lives = |end: &End| end.role() == Some(other) && end.life.state() == State::Alive;
+    has_met(region, other) && !region.ends().iter().any(lives)
+}
+
+/// Whether there has been somebody in this role. To be asked before who lives is: one that is just coming is seen first.
+fn has_met(region: &Region, role: Role) -> bool {
+    let met = &region.control::<Words>().met.0;
+    met.load(Ordering::SeqCst) & 1 << role as u32 != 0
+}
+
+impl<Q: Queue> Drop for Side<Q> {
     fn drop(&mut self) {
         if self.seat.check_owner().is_ok() {
             self.give_up();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::super::bell::{Waiter, Wake};
 use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
-use super::super::poll::Watch;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::cursor::{Cursor, Impossible, Line, Words};
@@ -122,7 +121,7 @@ impl Side {
             return Ok(true);
         }
         let (_, peer) = seats(self.cursor.role());
-        if !is_gone(self.region(), peer) {
+        if !self.region().ends()[peer].is_left() {
             return Ok(false);
         }
         // What it did before it went.
@@ -190,24 +189,9 @@ impl Side {
         self.waiter.join_many();
     }
 
-    /// For whom it waits and for what.
-    pub(super) fn watch(&self) -> Watch {
-        let (peers, ready): (_, fn(&Region, u64) -> bool) = match self.cursor.role() {
-            Role::Sender => (Role::Receiver, |region, wanted| {
-                let (tail, head) = region.control::<Words>().positions();
-                let room = region.plan().capacity.wrapping_sub(tail.wrapping_sub(head));
-                room >= wanted || is_gone(region, RECEIVER)
-            }),
-            Role::Receiver => (Role::Sender, |region, _| {
-                let (tail, head) = region.control::<Words>().positions();
-                tail != head || is_gone(region, SENDER)
-            }),
-        };
-        Watch {
-            region: self.region().clone(),
-            peers,
-            ready,
-        }
+    /// Which side it is.
+    pub(super) fn role(&self) -> Role {
+        self.cursor.role()
     }
 
     /// What becomes of a value without room.
@@ -269,13 +253,6 @@ impl Side {
         };
         self.error(Kind::Disconnected, why)
     }
-}
-
-/// Whether somebody was in a seat and nobody is.
-#[inline]
-fn is_gone(region: &Region, seat: usize) -> bool {
-    let end = &region.ends()[seat];
-    end.life.state() != State::Alive && end.generation.load(Ordering::Acquire) != 0
 }
 
 /// Its own seat and the other's.

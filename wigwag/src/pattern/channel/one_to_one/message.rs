@@ -322,6 +322,12 @@ impl DerefMut for MessageLoan<'_> {
 }
 
 impl Receiver<[u8]> {
+    /// The longest message that can come.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        longest(self.side.capacity())
+    }
+
     /// Receives one message, in place; waits for it.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ mod cursor;
 pub mod cursor;
 mod link;
 mod message;
+mod poll;
 mod value;
 
 use self::cursor::Words;
@@ -44,7 +45,6 @@ use super::element::Element;
 use super::ends::Role;
 use super::full::Full;
 use super::options::{Options, sealed};
-use super::poll::{Watch, sealed::Waitable};
 use super::region::{Plan, Region};
 use super::waiting::Waiting;
 use crate::error::{Kind, Result};
@@ -257,20 +257,6 @@ macro_rules! both {
 
             /// Leaves the channel, as dropping does.
             pub fn close(self) {}
-        }
-
-        impl<T: Element + ?Sized> Waitable for $end<T> {
-            fn watch(&self) -> Watch {
-                self.side.watch()
-            }
-
-            fn among_many(&mut self) {
-                self.side.among_many();
-            }
-
-            fn wanted(&self) -> u64 {
-                self.side.wanted()
-            }
         }
     )* };
 }
