@@ -136,7 +136,9 @@ impl<Q: Queue> Side<Q> {
     fn look_around(&mut self) -> Result<Option<Q::Place>> {
         let region = self.seat.region().clone();
         let dying = self.undertaker.undertake(&self.queue, &region);
-        let alone = !dying && is_alone(&region, self.role);
+        // Who overwrites waits at most for other senders.
+        let alone = !dying && !self.overwrites() && is_alone(&region, self.role);
+        region.is_there("use")?;
         // What they did before they went.
         match self.attempt()? {
             None if alone => Err(self.disconnected()),
@@ -427,6 +429,11 @@ impl<Q: Queue> Side<Q> {
     /// One who undoes for another thread what the dead had claimed.
     pub(super) fn undertaker(&self) -> Undertaker {
         Undertaker::new(self.region().ends().len(), self.seat.index())
+    }
+
+    /// Which seat it has.
+    pub(super) fn seat(&self) -> usize {
+        self.seat.index()
     }
 
     /// Which side it is.

@@ -34,6 +34,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::ends::End;
 use super::region::Region;
 use crate::error::{Kind, Result};
 use crate::sys::signal;
@@ -77,6 +78,27 @@ pub(crate) mod sealed {
     }
 }
 
+/// A channel that is seen by another, as long as its memory is there.
+struct There {
+    region: Arc<Region>,
+    sight: Box<dyn Sight>,
+}
+
+impl Sight for There {
+    fn concerns(&self, end: &End, wanted: u64) -> bool {
+        self.sight.concerns(end, wanted)
+    }
+
+    fn look(&mut self, wanted: u64) -> Look {
+        let look = self.sight.look(wanted);
+        match self.region.is_there("poll") {
+            Ok(()) => look,
+            // The attempt says so.
+            Err(_) => Look::Ready,
+        }
+    }
+}
+
 /// How the wait of an end looks to another thread.
 pub struct View(Box<dyn Sight>);
 
@@ -109,8 +131,12 @@ impl<E: Waitable> Pollable<E> {
         let poller = Poller::new().map_err(|errno| region.failed("poll", errno))?;
         let poller = Arc::new(poller);
         let thread = spawn({
-            let (poller, region, View(mut sight)) = (poller.clone(), region.clone(), end.view());
-            move || poller.run(region.ends(), &region.roster().joins, &mut *sight)
+            let (poller, region, View(sight)) = (poller.clone(), region.clone(), end.view());
+            move || {
+                let memory = region.clone();
+                let mut there = There { region, sight };
+                poller.run(memory.ends(), &memory.roster().joins, &mut there);
+            }
         })
         .map_err(|cause| {
             // What pthread_create says when there are too many is "try again".
