@@ -16,6 +16,8 @@ pub trait Face: Sized + Send + 'static {
     fn receiver(&self) -> Result<Self::Receiver>;
     fn try_send(sender: &mut Self::Sender, number: u64) -> Result<bool>;
     fn try_recv(receiver: &mut Self::Receiver) -> Result<Option<u64>>;
+    /// The same of what may be anything.
+    fn try_recv_any(receiver: &mut Self::Receiver) -> Result<Option<u64>>;
     fn send(sender: &mut Self::Sender, number: u64) -> Result<()>;
     fn recv(receiver: &mut Self::Receiver) -> Result<u64>;
 
@@ -79,6 +81,12 @@ macro_rules! face {
 
             fn try_recv(receiver: &mut Self::Receiver) -> Result<Option<u64>> {
                 Ok(receiver.try_recv()?.map(|value| $from(&*value)))
+            }
+
+            fn try_recv_any(receiver: &mut Self::Receiver) -> Result<Option<u64>> {
+                Ok(receiver
+                    .try_recv()?
+                    .map(|value| size_of_val(&*value) as u64))
             }
 
             fn send(sender: &mut Self::Sender, number: u64) -> Result<()> {

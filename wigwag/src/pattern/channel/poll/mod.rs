@@ -178,9 +178,9 @@ impl<E: Waitable> Pollable<E> {
     }
 }
 
-/// A thread for which no signal is, not even before it could say so.
+/// A thread for which no signal is, not even before it could say so, but that a page is gone.
 fn spawn(run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    let before = signal::mask(libc::SIG_BLOCK, Some(&signal::full_set()))?;
+    let before = signal::mask(libc::SIG_BLOCK, Some(&signal::all_but_faults()))?;
     let thread = std::thread::Builder::new()
         .name("wigwag-poller".into())
         .stack_size(64 << 10)
