@@ -16,6 +16,9 @@ pub trait Face: Sized + Send + 'static {
     fn receiver(&self) -> Result<Self::Receiver>;
     fn try_send(sender: &mut Self::Sender, number: u64) -> Result<bool>;
     fn try_recv(receiver: &mut Self::Receiver) -> Result<Option<u64>>;
+    /// The same, noted before it is given back.
+    fn try_recv_noted(receiver: &mut Self::Receiver, note: impl FnOnce(u64))
+    -> Result<Option<u64>>;
     /// The same of what may be anything.
     fn try_recv_any(receiver: &mut Self::Receiver) -> Result<Option<u64>>;
     fn send(sender: &mut Self::Sender, number: u64) -> Result<()>;
@@ -81,6 +84,18 @@ macro_rules! face {
 
             fn try_recv(receiver: &mut Self::Receiver) -> Result<Option<u64>> {
                 Ok(receiver.try_recv()?.map(|value| $from(&*value)))
+            }
+
+            fn try_recv_noted(
+                receiver: &mut Self::Receiver,
+                note: impl FnOnce(u64),
+            ) -> Result<Option<u64>> {
+                let value = receiver.try_recv()?;
+                Ok(value.map(|value| {
+                    let number = $from(&*value);
+                    note(number);
+                    number
+                }))
             }
 
             fn try_recv_any(receiver: &mut Self::Receiver) -> Result<Option<u64>> {
