@@ -63,6 +63,11 @@ impl<Q: Queue> Sight for Seen<Q> {
         }
     }
 
+    fn mourns(&self, end: &End) -> bool {
+        let own = std::ptr::eq(end, &self.region.ends()[self.own]);
+        !own && !self.overwrites() && end.role() == Some(self.role)
+    }
+
     fn look(&mut self, wanted: u64) -> Look {
         let dying = self.undertaker.undertake(&self.guest, &self.region);
         let alone = !dying && !self.overwrites() && is_alone(&self.region, self.role);

@@ -89,6 +89,10 @@ impl Sight for There {
         self.sight.concerns(end, wanted)
     }
 
+    fn mourns(&self, end: &End) -> bool {
+        self.sight.mourns(end)
+    }
+
     fn look(&mut self, wanted: u64) -> Look {
         let look = self.sight.look(wanted);
         match self.region.is_there("poll") {
