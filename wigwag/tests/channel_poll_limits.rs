@@ -60,10 +60,8 @@ fn without_a_descriptor_or_a_thread_the_error_says_what_to_raise_and_nothing_is_
                 rlim_max: 0,
             };
             // SAFETY: the limits are live and initialised.
-            assert_eq!(
-                unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const none) },
-                0
-            );
+            let done = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const none) };
+            assert_eq!(done, 0, "setrlimit");
             let before = descriptors();
             let error = Pollable::new(receiver).unwrap_err();
             assert_eq!(error.kind(), Kind::Limit, "{error}");
