@@ -35,6 +35,10 @@
 //!   and [`latest`] they go by, and `receivers()` says how many there are.
 //! - [`many_to_many`]: what is lent holds up those behind it, as is said there.
 //!
+//! **To wait for several at once**, any end of any flavour becomes a descriptor ([`Pollable`]), readable when an attempt is worth while, for
+//! [`select`], `poll(2)` and `epoll(7)`; under tokio (`features = ["tokio"]`) a receiver in an `Async` is a `Stream` and a sender a `Sink`. What does
+//! not wait (`try_recv`, `try_send`) says `Disconnected` as what waits does, when there is nothing and nobody is left who could change that.
+//!
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
 //! by name, or by the descriptor, and takes its own.
 
