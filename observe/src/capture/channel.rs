@@ -14,7 +14,7 @@
 //! | one-to-one | tail, how much was dropped; at 128 head |
 //! | many-to-many | tail; at 128 head; at 384 how much was dropped; of messages at 640 floor, from 768 on a word for each 64 bytes of the ring |
 //! | broadcast | tail; at 64 how much was dropped |
-//! | latest | how many were sent |
+//! | latest | how many were sent, times 64 |
 
 use super::segments::Segment;
 use crate::object::{Fill, Object, Unit, Value};
@@ -235,7 +235,9 @@ impl Inside {
     fn latest(at: u64, read: impl Fn(u64, &mut [u8]) -> Option<()>) -> Option<Inside> {
         let mut line = [0; 8];
         read(at, &mut line)?;
-        let [sent] = words(&line)?;
+        let [newest] = words(&line)?;
+        // The lowest bits name its buffer.
+        let sent = newest >> 6;
         Some(Inside {
             fill: Fill::new(sent.min(1), Unit::Messages),
             messages: None,

@@ -218,8 +218,7 @@ impl<T: Plain + Unpin> Sink<T> for Async<Pollable<latest::Sender<T>>> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<()> {
-        self.handle.end().send(value);
-        Ok(())
+        self.handle.end().send(value)
     }
 
     sent_when_taken!();

@@ -406,6 +406,8 @@ mod model {
     pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
         let mut queues = QUEUES.lock().expect("a model");
         let queue = queues.entry(key(word)).or_default();
+        // Who slept on several words and was woken at another does not sleep here any more.
+        queue.retain(|sleeper| !sleeper.woken.load(Ordering::Acquire));
         let count = (count as usize).min(queue.len());
         for sleeper in queue.drain(..count) {
             sleeper.woken.store(true, Ordering::Release);

@@ -83,7 +83,10 @@ pub(crate) struct End {
     /// How often its owner rang: what tells a ring from none where several sleep.
     pub(crate) rings: AtomicU32,
     spare: AtomicU32,
-    line: [AtomicU64; 3],
+    line: AtomicU64,
+    /// The same as `life`, but never rung: on it sleep those of the same side, who wait for nothing but the death of its
+    /// holder. Only in flavours where that matters.
+    pub(crate) grave: Life,
     /// For the flavour: alone in a cache line, zero when the seat has never been taken.
     pub(crate) own: [AtomicU64; 8],
 }
@@ -103,7 +106,8 @@ impl End {
             cpu: AtomicU32::new(0),
             rings: AtomicU32::new(0),
             spare: AtomicU32::new(0),
-            line: std::array::from_fn(|_| word()),
+            line: word(),
+            grave: Life::new(),
             own: std::array::from_fn(|_| word()),
         }
     }

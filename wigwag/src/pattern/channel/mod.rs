@@ -13,6 +13,28 @@
 //! (with [`Trust::Nobody`](crate::memory::segment::Trust::Nobody); with the default the peers are trusted not to change
 //! a value while it is looked at).
 //!
+//! **One interface.** The flavours differ in who gets what, not in how it is said: `Sender` and `Receiver` of each have
+//!
+//! | | values | byte messages |
+//! |---|---|---|
+//! | one | `send(value)`, `try_send(value)`, `send_timeout(value, limit)` | the same, of `&[u8]` |
+//! | filled in place | `loan()`, `try_loan()` | `loan(len)`, `try_loan(len)`, which can be made shorter |
+//! | many | `send_many(&values)`, `try_send_many(&values)`, `loan_many(most)` | `send_many(&messages)`, `try_send_many(&messages)` |
+//! | receive | `recv()`, `try_recv()`, `recv_timeout(limit)` | the same |
+//! | many | `recv_many()`, `try_recv_many()`: a slice | the same: `next()` gives one after the other |
+//! | asked | `capacity()`, `level()`, `lost()`, `is_connected()`, `close()` | and `longest()` |
+//!
+//! What waits goes on until it can, or says why it never will; `try_` never waits, and says `false`, `None` or how many. What differs:
+//!
+//! - [`latest`] is never full, and of many at once only the last would be seen: so its sender has `send` and `loan` only, and no
+//!   `level` or `lost`. Its receiver has `latest()` besides, for what was seen before, and no `recv_many`.
+//! - There is no `loan_many` of byte messages: how long each is must be known before the next can lie behind it.
+//! - `receiver_with_last` is of [`broadcast`] only: elsewhere what was received is gone, or only the newest is there.
+//! - What is received says how much was `missed()` before it in [`broadcast`] and [`latest`]; in the others nobody is overtaken alone.
+//! - Who sends to nobody is told `Disconnected`, when it is full, where values wait for one who takes them away; in [`broadcast`]
+//!   and [`latest`] they go by, and `receivers()` says how many there are.
+//! - [`many_to_many`]: what is lent holds up those behind it, as is said there.
+//!
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
 //! by name, or by the descriptor, and takes its own.
 

@@ -55,11 +55,11 @@ mod subscribed;
 mod value;
 
 use self::course::Front;
-pub use self::message::{Message, MessageLoan};
+pub use self::message::{Message, MessageLoan, Messages};
 use self::publishing::Publishing;
 use self::record::{Header, Ring};
 use self::subscribed::Subscribed;
-pub use self::value::{Batch, Loan, Received};
+pub use self::value::{Batch, Loan, LoanMany, Received};
 use super::FACILITY;
 use super::element::Element;
 use super::ends::{End, Role};

@@ -104,6 +104,12 @@ impl Publishing {
         self.publisher.has_room(need)
     }
 
+    /// For how much there is room, as far as is known.
+    #[inline(always)]
+    pub(super) fn known(&self) -> u64 {
+        self.publisher.room()
+    }
+
     /// Room for `need`, at most the capacity, as the channel was made: `false` when the value was dropped. `boundary` as in
     /// [`Publisher::take_room`].
     #[cold]
@@ -114,6 +120,7 @@ impl Publishing {
         deadline: Deadline,
         boundary: impl FnOnce(u64, u64) -> u64,
     ) -> Result<bool> {
+        self.region().is_there("send to")?;
         let full = self.seat.region().plan().full;
         loop {
             let needed = match self.look(need) {
@@ -168,6 +175,12 @@ impl Publishing {
     /// A poller sleeps for the same receivers.
     pub(super) fn among_many(&mut self) {
         self.waiter.join_many();
+    }
+
+    /// The same for one who does not ask where.
+    pub(super) fn may_have(&mut self, need: u64) -> Result<bool> {
+        self.region().is_there("send to")?;
+        Ok(self.look(need).is_ok())
     }
 
     /// Waits until all who live have got to `needed`.

@@ -167,6 +167,7 @@ impl Subscribed {
     #[cold]
     #[inline(never)]
     fn look_around(&mut self) -> Result<u64> {
+        self.region().is_there("receive from")?;
         if !self.region().ends()[SENDER].is_left() {
             return Ok(0);
         }
@@ -248,6 +249,7 @@ impl Subscribed {
     #[inline(never)]
     pub(super) fn wait(&mut self, deadline: Deadline) -> Result<()> {
         self.seat.check_owner()?;
+        self.region().is_there("receive from")?;
         let region = self.seat.region().clone();
         let (own, peer) = (self.seat.end(), &region.ends()[SENDER]);
         let (follower, front) = (&mut self.follower, &region.control::<Words>().front);

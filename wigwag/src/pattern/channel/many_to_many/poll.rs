@@ -20,6 +20,8 @@ struct Seen<Q> {
     undertaker: Undertaker,
     /// Whose wait it is.
     role: Role,
+    /// Its seat.
+    own: usize,
 }
 
 // SAFETY: a guest leads to atomics of the region, which is kept beside it, and is used by one thread at a time.
@@ -35,7 +37,14 @@ impl<Q: Queue> Seen<Q> {
             guest: side.guest(),
             undertaker: side.undertaker(),
             role: side.role(),
+            own: side.seat(),
         })
+    }
+}
+
+impl<Q> Seen<Q> {
+    fn overwrites(&self) -> bool {
+        self.role == Role::Sender && self.region.plan().full == Full::OverwriteOldest
     }
 }
 
@@ -46,19 +55,28 @@ fn is_worth<P>(attempt: Attempt<P>) -> bool {
 
 impl<Q: Queue> Sight for Seen<Q> {
     fn concerns(&self, end: &End, _: u64) -> bool {
-        end.role() == Some(self.role.other())
+        // Who overwrites also waits for what other senders are writing.
+        let overwrites = self.overwrites() && !std::ptr::eq(end, &self.region.ends()[self.own]);
+        match end.role() {
+            Some(role) => overwrites || role != self.role,
+            None => false,
+        }
+    }
+
+    fn mourns(&self, end: &End) -> bool {
+        let own = std::ptr::eq(end, &self.region.ends()[self.own]);
+        !own && !self.overwrites() && end.role() == Some(self.role)
     }
 
     fn look(&mut self, wanted: u64) -> Look {
         let dying = self.undertaker.undertake(&self.guest, &self.region);
-        let alone = !dying && is_alone(&self.region, self.role);
+        let alone = !dying && !self.overwrites() && is_alone(&self.region, self.role);
         let there = match self.role {
             Role::Receiver => is_worth(self.guest.claim_full()),
             Role::Sender => {
-                let overwrites = self.region.plan().full == Full::OverwriteOldest;
                 let len = usize::try_from(wanted).unwrap_or(usize::MAX);
                 is_worth(self.guest.claim_free(len))
-                    || overwrites && is_worth(self.guest.claim_oldest())
+                    || self.overwrites() && is_worth(self.guest.claim_oldest())
             }
         };
         match (there || alone, dying) {

@@ -17,11 +17,11 @@ use crate::error::{Error, Kind, Result};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::{Ordering, relax};
 use crate::sys::futex::{self, Sleep};
-use crate::sys::keeper::State;
+use crate::sys::keeper::{Alive, State};
 use crate::wait::Deadline;
 
-/// How long one sleeps who has to look around by itself: for a dead one at its own side, whom nobody rings.
-const ROUND: Duration = Duration::from_millis(100);
+/// How long one sleeps at most: of those who sleep for one that is killed the kernel wakes one, who tells the others unless he is killed too.
+const ROUND: Duration = Duration::from_millis(500);
 /// The same while a process is dying, of which something may still run.
 const DYING: Duration = Duration::from_millis(1);
 
@@ -48,6 +48,8 @@ pub(super) struct Side<Q: Queue> {
     role: Role,
     waiting: Waiting,
     undertaker: Undertaker,
+    // Goes before the seat, whose memory it is in.
+    _grave: Option<Alive>,
     seat: Seat,
 }
 
@@ -71,7 +73,15 @@ impl<Q: Queue> Side<Q> {
             Q::of(region, Owner::new(index, 0), slot).bury(index, || true);
             Ok(())
         };
-        let seat = Seat::take(region, role, 0..seats, clear, |_, _| Ok(()))?;
+        let mut grave = None;
+        // Before others see the end, or they would not know whom to listen to.
+        let settle = |_: usize, end: &End| {
+            // SAFETY: the region stays mapped as long as the seat, which is dropped after this; the seat is ours alone.
+            let dug = unsafe { Alive::at(&end.grave) };
+            grave = Some(dug.map_err(|cause| region.failed("attach to", cause))?);
+            Ok(())
+        };
+        let seat = Seat::take(region, role, 0..seats, clear, settle)?;
         // Not before others see the end, or they would take one that is just coming for one that has left.
         words.met.0.fetch_or(1 << role as u32, Ordering::SeqCst);
         let generation = seat.end().generation.load(Ordering::Acquire);
@@ -86,6 +96,7 @@ impl<Q: Queue> Side<Q> {
             role,
             waiting,
             undertaker: Undertaker::new(seats, seat.index()),
+            _grave: grave,
             seat,
         })
     }
@@ -136,7 +147,9 @@ impl<Q: Queue> Side<Q> {
     fn look_around(&mut self) -> Result<Option<Q::Place>> {
         let region = self.seat.region().clone();
         let dying = self.undertaker.undertake(&self.queue, &region);
-        let alone = !dying && is_alone(&region, self.role);
+        // Who overwrites waits at most for other senders.
+        let alone = !dying && !self.overwrites() && is_alone(&region, self.role);
+        region.is_there("use")?;
         // What they did before they went.
         match self.attempt()? {
             None if alone => Err(self.disconnected()),
@@ -319,7 +332,6 @@ impl<Q: Queue> Side<Q> {
             }
             let joins = region.roster().joins.load(Ordering::SeqCst);
             let met = has_met(&region, other);
-            let dying = self.undertaker.undertake(&self.queue, &region);
             let mut listen = Vec::with_capacity(2 * region.ends().len());
             let mut sure = true;
             // Who overwrites also waits for what other senders are writing.
@@ -346,7 +358,17 @@ impl<Q: Queue> Side<Q> {
                     end.life.pass_on();
                 }
             }
+            if !overwrites && self.waiting != Waiting::Spin {
+                for end in others(&region, self.role, self.seat.index()) {
+                    let (state, mark) = end.grave.mark();
+                    match state {
+                        State::Alive => listen.push(end.grave.watched(mark)),
+                        _ => end.grave.pass_on(),
+                    }
+                }
+            }
             // The last look: for what came before the marks, or before a death.
+            let dying = self.undertaker.undertake(&self.queue, &region);
             if let Some(place) = self.retry()? {
                 return Ok(place);
             }
@@ -359,7 +381,12 @@ impl<Q: Queue> Side<Q> {
             listen.push((&region.roster().joins, joins));
             let most = if dying {
                 DYING
-            } else if !sure || region.count(self.role) > 1 {
+            } else if !sure {
+                bell::NAP
+            } else if others(&region, self.role, self.seat.index())
+                .next()
+                .is_some()
+            {
                 ROUND
             } else {
                 Duration::MAX
@@ -369,8 +396,10 @@ impl<Q: Queue> Side<Q> {
             }
             // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
             for end in region.ends() {
-                if end.life.state() == State::Killed {
-                    end.life.pass_on();
+                for word in [&end.life, &end.grave] {
+                    if word.state() == State::Killed {
+                        word.pass_on();
+                    }
                 }
             }
         }
@@ -427,6 +456,11 @@ impl<Q: Queue> Side<Q> {
     /// One who undoes for another thread what the dead had claimed.
     pub(super) fn undertaker(&self) -> Undertaker {
         Undertaker::new(self.region().ends().len(), self.seat.index())
+    }
+
+    /// Which seat it has.
+    pub(super) fn seat(&self) -> usize {
+        self.seat.index()
     }
 
     /// Which side it is.
@@ -490,6 +524,14 @@ impl<Q: Queue> Side<Q> {
         };
         self.error(Kind::Disconnected, why)
     }
+}
+
+/// The seats of the others at its own side.
+pub(super) fn others(region: &Region, role: Role, own: usize) -> impl Iterator<Item = &End> {
+    let seats = region.ends().iter().enumerate();
+    seats
+        .filter(move |(index, end)| *index != own && end.role() == Some(role))
+        .map(|(_, end)| end)
 }
 
 /// Whether there has been somebody at the other side, and nobody is.

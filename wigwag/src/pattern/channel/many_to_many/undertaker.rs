@@ -26,6 +26,10 @@ impl Undertaker {
         let mut undone = false;
         for (index, end) in region.ends().iter().enumerate() {
             let generation = end.generation.load(Ordering::Acquire);
+            // The kernel marks the words of a dead one by and by.
+            dying |= index != self.own
+                && end.grave.state() == State::Killed
+                && end.life.state() == State::Alive;
             if index == self.own
                 || end.life.state() != State::Killed
                 || self.buried[index] == Some(generation)

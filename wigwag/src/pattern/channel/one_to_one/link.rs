@@ -120,6 +120,7 @@ impl Side {
         if self.known() >= count || self.look(count)? {
             return Ok(true);
         }
+        self.region().is_there("use")?;
         let (_, peer) = seats(self.cursor.role());
         if !self.region().ends()[peer].is_left() {
             return Ok(false);

@@ -34,6 +34,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::ends::End;
 use super::region::Region;
 use crate::error::{Kind, Result};
 use crate::sys::signal;
@@ -58,7 +59,7 @@ pub(crate) mod sealed {
     /// What the poller must know of an end.
     pub trait Waitable {
         /// What a sink has taken and not yet sent.
-        type Unsent: Default;
+        type Unsent: Default + Send + Sync;
 
         /// The channel.
         fn region(&self) -> &Arc<Region>;
@@ -73,6 +74,31 @@ pub(crate) mod sealed {
         /// position that somebody must reach; not 0.
         fn wanted(&self) -> u64 {
             1
+        }
+    }
+}
+
+/// A channel that is seen by another, as long as its memory is there.
+struct There {
+    region: Arc<Region>,
+    sight: Box<dyn Sight>,
+}
+
+impl Sight for There {
+    fn concerns(&self, end: &End, wanted: u64) -> bool {
+        self.sight.concerns(end, wanted)
+    }
+
+    fn mourns(&self, end: &End) -> bool {
+        self.sight.mourns(end)
+    }
+
+    fn look(&mut self, wanted: u64) -> Look {
+        let look = self.sight.look(wanted);
+        match self.region.is_there("poll") {
+            Ok(()) => look,
+            // The attempt says so.
+            Err(_) => Look::Ready,
         }
     }
 }
@@ -109,8 +135,12 @@ impl<E: Waitable> Pollable<E> {
         let poller = Poller::new().map_err(|errno| region.failed("poll", errno))?;
         let poller = Arc::new(poller);
         let thread = spawn({
-            let (poller, region, View(mut sight)) = (poller.clone(), region.clone(), end.view());
-            move || poller.run(region.ends(), &region.roster().joins, &mut *sight)
+            let (poller, region, View(sight)) = (poller.clone(), region.clone(), end.view());
+            move || {
+                let memory = region.clone();
+                let mut there = There { region, sight };
+                poller.run(memory.ends(), &memory.roster().joins, &mut there);
+            }
         })
         .map_err(|cause| {
             // What pthread_create says when there are too many is "try again".
@@ -152,9 +182,9 @@ impl<E: Waitable> Pollable<E> {
     }
 }
 
-/// A thread for which no signal is, not even before it could say so.
+/// A thread for which no signal is, not even before it could say so, but that a page is gone.
 fn spawn(run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    let before = signal::mask(libc::SIG_BLOCK, Some(&signal::full_set()))?;
+    let before = signal::mask(libc::SIG_BLOCK, Some(&signal::all_but_faults()))?;
     let thread = std::thread::Builder::new()
         .name("wigwag-poller".into())
         .stack_size(64 << 10)

@@ -56,7 +56,7 @@ impl Sight for Counted {
     }
 }
 
-/// A peer, which somebody has made careful, and one that polls it; the model's bound is three threads and this one.
+/// A peer, which somebody has made careful, and one that polls it; the poller's thread is the second.
 pub fn pair() -> (Peer, Polling) {
     let model = Arc::new(Model {
         count: AtomicU64::new(0),
@@ -113,21 +113,35 @@ impl Peer {
 }
 
 impl Polling {
-    /// Polls until the peer has counted once more; whether it did, and has not left instead.
+    /// An attempt: whether the peer has counted once more, or has left instead; nothing for now, and then it is armed.
+    pub fn attempt(&mut self) -> Option<bool> {
+        // Asked first: what the peer did before it left is there.
+        let left = self.model.ends[0].is_left();
+        if self.model.count.load(Ordering::Acquire) > self.seen {
+            self.seen += 1;
+            return Some(true);
+        }
+        if left {
+            return Some(false);
+        }
+        self.poller.arm(self.seen + 1);
+        None
+    }
+
+    /// Polls until an attempt gives something.
     pub fn next(&mut self) -> bool {
         loop {
-            // The attempt.
-            let left = self.model.ends[0].is_left();
-            if self.model.count.load(Ordering::Acquire) > self.seen {
-                self.seen += 1;
-                return true;
+            if let Some(outcome) = self.attempt() {
+                return outcome;
             }
-            if left {
-                return false;
-            }
-            self.poller.arm(self.seen + 1);
             self.poller.event().await_raised();
         }
+    }
+
+    /// Waits for the descriptor, and makes the attempt.
+    pub fn poll(&mut self) -> Option<bool> {
+        self.poller.event().await_raised();
+        self.attempt()
     }
 }
 

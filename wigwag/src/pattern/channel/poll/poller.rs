@@ -45,6 +45,11 @@ pub(crate) trait Sight: Send {
     /// before the wait ends, so that it does not matter for whom the poller sleeps first.
     fn concerns(&self, end: &End, wanted: u64) -> bool;
 
+    /// Whether only the death of the holder can end the wait, and nothing that it does.
+    fn mourns(&self, _: &End) -> bool {
+        false
+    }
+
     /// Whether an attempt is worth while.
     fn look(&mut self, wanted: u64) -> Look;
 }
@@ -115,7 +120,7 @@ impl Poller {
 
     /// What the thread does until it is to stop. `joins` changes whenever somebody comes.
     pub(crate) fn run(&self, ends: &[End], joins: &AtomicU32, sight: &mut dyn Sight) {
-        let (mut words, mut heard) = (Vec::new(), Vec::new());
+        let (mut words, mut heard, mut mourned) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let changed = self.changed.load(Ordering::SeqCst);
             if self.stop.load(Ordering::SeqCst) != 0 {
@@ -129,6 +134,7 @@ impl Poller {
             let early = mutated("poll-recheck").then(|| sight.look(wanted));
             words.clear();
             heard.clear();
+            mourned.clear();
             words.push((&self.changed, changed));
             words.push((joins, joins.load(Ordering::SeqCst)));
             let mut round = ROUND;
@@ -153,6 +159,17 @@ impl Poller {
                     end.life.pass_on();
                 }
             }
+            for end in ends.iter().filter(|end| sight.mourns(end)) {
+                if words.len() == MOST_WORDS {
+                    break;
+                }
+                let (state, mark) = end.grave.mark();
+                match state {
+                    State::Alive => words.push(end.grave.watched(mark)),
+                    _ => end.grave.pass_on(),
+                }
+                mourned.push(end);
+            }
             // The last look: for what came before the marks, or before a death.
             match early.unwrap_or_else(|| sight.look(wanted)) {
                 Look::Ready => {
@@ -175,9 +192,11 @@ impl Poller {
             }
             let slept = futex::wait_any(&words, Deadline::Never, round);
             // It may have been for us that the kernel woke nobody else, whatever we find now.
-            for end in &heard {
-                if end.life.state() != State::Alive {
-                    end.life.pass_on();
+            let lives = heard.iter().map(|end: &&End| &end.life);
+            let graves = mourned.iter().map(|end: &&End| &end.grave);
+            for word in lives.chain(graves) {
+                if word.state() != State::Alive {
+                    word.pass_on();
                 }
             }
             if slept == Sleep::Gone {
