@@ -37,6 +37,10 @@ use super::record::{CELL, Measure, Record, State};
 use super::word::Owner;
 use crate::sys::atomic::{AtomicU64, Ordering, mutated};
 
+/// What the model checker runs.
+#[cfg(loom)]
+pub mod model;
+
 /// In every so manieth lap the words inside a record are written.
 const REFRESH: u64 = 1024;
 
@@ -327,7 +331,7 @@ impl Cursor {
         }
         for _ in 0..self.patience() {
             let word = self.word(cells, at);
-            let record = Record(word.load(Ordering::Acquire));
+            let record = Record(word.load(weakened("records-take", Ordering::Acquire)));
             match measure.ahead(record, at) {
                 0 => match record.state() {
                     State::Full => {
@@ -342,9 +346,10 @@ impl Cursor {
                             return Ok(Some(place));
                         }
                         let ours = measure.held(at, len, self.owner);
-                        let order = weakened("records-take", Ordering::Acquire);
+                        // The look before has seen what the sender wrote, and a word does not come again.
+                        let order = Ordering::Relaxed;
                         if word
-                            .compare_exchange(record.0, ours.0, order, Ordering::Relaxed)
+                            .compare_exchange(record.0, ours.0, order, order)
                             .is_err()
                         {
                             continue;
@@ -407,7 +412,6 @@ impl Cursor {
     /// Undoes what dead sitters of a seat had claimed.
     pub(super) fn bury(&self, cells: &impl Cells, seat: usize, is_dead: impl Fn() -> bool) {
         let measure = self.measure;
-        let returned = &cells.front().words.returned.0;
         let mut at = cells.front().floor.0.load(Ordering::Acquire);
         // All that the dead had claimed fitted behind the floor of then.
         let end = at.wrapping_add(measure.cells());
@@ -423,10 +427,6 @@ impl Cursor {
                         let order = (Ordering::AcqRel, Ordering::Relaxed);
                         // It may be undone already.
                         let _ = word.compare_exchange(record.0, undone.0, order.0, order.1);
-                        if undone.state() == State::Full && !mutated("records-returned") {
-                            // After it is full, so that nobody looks too early and not again.
-                            returned.fetch_add(1, Ordering::AcqRel);
-                        }
                     }
                     match self.after(at, record) {
                         Ok(after) => at = after,
@@ -441,8 +441,12 @@ impl Cursor {
                 _ => break,
             }
         }
-        // Who was killed when a message was full again, and this not yet counted, is made up for.
-        returned.fetch_add(1, Ordering::AcqRel);
+        // After they are full, so that nobody looks too early and not again; and whatever was found, as one who did the same
+        // before may have been killed between the two.
+        if !mutated("records-returned") {
+            let returned = &cells.front().words.returned.0;
+            returned.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
