@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wigwag::catalog;
 use wigwag::facility::Naming;
 use wigwag::memory::Region;
-use wigwag::message::Messages;
+use wigwag::message::{Messages, Received};
 use wigwag::stream::Stream;
 use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way};
 
@@ -22,15 +22,16 @@ use crate::arguments::{self, Object};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupts;
 use crate::patience::{self, Limit};
-use crate::render::Output;
 use crate::render::messages::{Form, Printer};
+use crate::render::{self, Output};
 use crate::report::Report;
 
 /// Receive messages, or bytes, or the contents of memory
 ///
 /// Takes one message and prints it with a newline after it. From a stream it copies until the
 /// end; of memory it prints the contents. A socket is made, and waits for a peer; --connect
-/// goes to one instead. Each message is flushed before the next is taken.
+/// goes to one instead. Each message is flushed before the next is taken. What a full channel
+/// dropped or overwrote is told on standard error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where from: mq:/jobs, unix:@app, shm:/frame
@@ -52,7 +53,7 @@ pub(crate) struct Args {
     #[arg(short = '0', long, conflicts_with = "raw")]
     null: bool,
 
-    /// Print a JSON object a line: body, priority, type, sender
+    /// Print a JSON object a line: body, priority, type, sender, missed, lost
     #[arg(long, conflicts_with_all = ["raw", "null"])]
     pub(crate) json: bool,
 
@@ -81,7 +82,7 @@ pub(crate) struct Args {
     limit: Limit,
 }
 
-pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
+pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     let object = arguments::resolve(&args.address)?;
     check_options(&args, &object)?;
     let interrupts = Interrupts::hold()?;
@@ -112,7 +113,24 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
         }
     })?;
     match endpoint {
-        Endpoint::Messages(messages) => take(&args, &object, &*messages, &mut printer, worth_it)?,
+        Endpoint::Messages(messages) => {
+            let mut losses = Losses::default();
+            let mut print = |body: &[u8], received: &Received| {
+                if !args.json
+                    && let Some(words) = losses.before(received)
+                {
+                    output.say(words);
+                }
+                printer.message(body, received)
+            };
+            let taken = take(&args, &object, &*messages, &mut print, worth_it);
+            if !args.json
+                && let Some(words) = losses.all(&object)
+            {
+                output.say(words);
+            }
+            taken?;
+        }
         Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, worth_it)?,
         Endpoint::Region(region) => show(&args, &object, &*region, &mut printer)?,
         Endpoint::Gate(_) | Endpoint::Client(_) | Endpoint::Server(_) => {
@@ -167,7 +185,7 @@ fn take(
     args: &Args,
     object: &Object,
     messages: &dyn Messages,
-    printer: &mut Printer,
+    mut print: impl FnMut(&[u8], &Received) -> io::Result<()>,
     worth_it: impl Fn() -> Result<()>,
 ) -> Result<()> {
     let number = if args.follow {
@@ -181,7 +199,7 @@ fn take(
             messages.recv_with(&mut body, args.kind, wait)
         })?;
         match received {
-            Some(received) => printer.message(&body, &received)?,
+            Some(received) => print(&body, &received)?,
             None if args.follow => return Ok(()),
             None => {
                 return Err(wigwag::Error::new(
@@ -196,6 +214,42 @@ fn take(
         }
     }
     Ok(())
+}
+
+/// What never came because a channel was full.
+#[derive(Default)]
+struct Losses {
+    /// Told before the message in whose place they were.
+    told: u64,
+    so_far: u64,
+}
+
+impl Losses {
+    /// What is to be told before a message.
+    fn before(&mut self, received: &Received) -> Option<String> {
+        self.so_far = received.lost;
+        // Where nothing can be full, what was missed is what nobody wanted any more.
+        if received.missed == 0 || received.lost == 0 {
+            return None;
+        }
+        self.told += received.missed;
+        let lost = messages(received.missed);
+        Some(format!(
+            "{lost} overwritten before the next one was received"
+        ))
+    }
+
+    /// What is to be told at the end.
+    fn all(&self, object: &Object) -> Option<String> {
+        let untold = self.so_far.saturating_sub(self.told);
+        let lost = || messages(untold);
+        (untold > 0).then(|| format!("{} lost so far because {} was full", lost(), object.address))
+    }
+}
+
+fn messages(number: u64) -> String {
+    let number = usize::try_from(number).unwrap_or(usize::MAX);
+    render::count(number, "message was", "messages were")
 }
 
 fn copy(

@@ -596,6 +596,7 @@ impl Messages for Socket {
                 (None, Some(from)) => Some(Sender::Address(format!("{}:{from}", FACILITY.id))),
                 (None, None) => None,
             },
+            ..Received::default()
         }))
     }
 

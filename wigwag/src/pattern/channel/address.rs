@@ -45,8 +45,12 @@ pub(super) trait Sends: Send {
 
 /// An end that receives.
 pub(super) trait Receives: Send {
-    /// Replaces what is in `buffer`; `Disconnected` when there is nothing and nobody who could send.
-    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()>;
+    /// Replaces what is in `buffer`, and tells how many were missed directly before it; `Disconnected` when there is
+    /// nothing and nobody who could send.
+    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<u64>;
+
+    /// How many never came because it was full.
+    fn lost(&self) -> u64;
 }
 
 /// Replaces what is in `buffer`.
@@ -327,11 +331,16 @@ impl Messages for Ends {
         let deadline = Deadline::from(wait);
         let received = self.receiving(deadline, |End { end, met }| {
             self.until_met(met, Part::Sender, "receive from", deadline, |wait| {
-                end.take_into(buffer, wait)
+                let missed = end.take_into(buffer, wait)?;
+                Ok(Received {
+                    missed,
+                    lost: end.lost(),
+                    ..Received::default()
+                })
             })
         });
         match received {
-            Ok(()) => Ok(Some(Received::default())),
+            Ok(received) => Ok(Some(received)),
             Err(error) if error.kind() == Kind::Disconnected => Ok(None),
             Err(error) => Err(error),
         }
