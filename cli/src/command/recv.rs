@@ -3,15 +3,11 @@
 //! A message that was taken is printed and flushed before anything else happens, and none is
 //! taken for a reader that is gone.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use wigwag::catalog;
+use rustix::event::PollFlags;
 use wigwag::facility::Naming;
 use wigwag::memory::Region;
 use wigwag::message::{Messages, Received};
@@ -19,8 +15,9 @@ use wigwag::stream::Stream;
 use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way};
 
 use crate::arguments::{self, Object};
+use crate::ending::Ending;
 use crate::failure::{Failure, Result};
-use crate::interrupt::Interrupts;
+use crate::made_name::MadeName;
 use crate::patience::{self, Limit};
 use crate::render::messages::{Form, Printer};
 use crate::render::{self, Output};
@@ -85,11 +82,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     let object = arguments::resolve(&args.address)?;
     check_options(&args, &object)?;
-    let interrupts = Interrupts::hold()?;
-    let worth_it = || {
-        interrupts.check()?;
-        reader_is_there()
-    };
+    let ending = Ending::noted()?.with_reader()?;
     // A terminal without a name is made here; with one it is somebody's.
     let terminal = object.facility.naming == Naming::Terminal && object.address.name().is_empty();
     let role = if args.connect || !(object.is_made_by_one_end() || terminal) {
@@ -102,16 +95,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
         way: Way::In,
         wait: args.limit.wait(),
     };
-    let name = (role == Role::Serve && object.facility.naming == Naming::Socket)
-        .then(|| MadeName::of(&object));
+    let name = MadeName::of(&object, role);
     let mut printer = Printer::new(form(&args));
-    let endpoint = super::open(&object, opening, worth_it).inspect_err(|error| {
-        if let (Some(name), Failure::Library(error)) = (&name, error)
-            && error.kind() == Kind::AlreadyExists
-        {
-            name.is_of_another();
-        }
-    })?;
+    let endpoint =
+        super::open(&object, opening, &ending).inspect_err(|error| name.unless(error))?;
     match endpoint {
         Endpoint::Messages(messages) => {
             let mut losses = Losses::default();
@@ -123,7 +110,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
                 }
                 printer.message(body, received)
             };
-            let taken = take(&args, &object, &*messages, &mut print, worth_it);
+            let taken = take(&args, &object, &*messages, &mut print, &ending);
             if !args.json
                 && let Some(words) = losses.all(&object)
             {
@@ -131,7 +118,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
             }
             taken?;
         }
-        Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, worth_it)?,
+        Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, &ending)?,
         Endpoint::Region(region) => show(&args, &object, &*region, &mut printer)?,
         Endpoint::Gate(_) | Endpoint::Client(_) | Endpoint::Server(_) => {
             return Err(super::no_data(&object));
@@ -186,7 +173,7 @@ fn take(
     object: &Object,
     messages: &dyn Messages,
     mut print: impl FnMut(&[u8], &Received) -> io::Result<()>,
-    worth_it: impl Fn() -> Result<()>,
+    ending: &Ending,
 ) -> Result<()> {
     let number = if args.follow {
         u64::MAX
@@ -195,9 +182,8 @@ fn take(
     };
     let mut body = Vec::new();
     for taken in 0..number {
-        let received = patience::patiently(args.limit.wait(), &worth_it, |wait| {
-            messages.recv_with(&mut body, args.kind, wait)
-        })?;
+        let wait = args.limit.wait();
+        let received = ending.ends(|| messages.recv_with(&mut body, args.kind, wait))?;
         match received {
             Some(received) => print(&body, &received)?,
             None if args.follow => return Ok(()),
@@ -257,7 +243,7 @@ fn copy(
     object: &Object,
     mut stream: Box<dyn Stream>,
     printer: &mut Printer,
-    worth_it: impl Fn() -> Result<()>,
+    ending: &Ending,
 ) -> Result<()> {
     let mut bytes = vec![0; 64 * 1024];
     loop {
@@ -266,7 +252,7 @@ fn copy(
             stream.as_fd(),
             PollFlags::IN,
             args.limit.wait(),
-            &worth_it,
+            ending,
         )?;
         match stream.read(&mut bytes) {
             Ok(0) => return Ok(()),
@@ -304,64 +290,4 @@ fn show(args: &Args, object: &Object, region: &dyn Region, printer: &mut Printer
     let mut bytes = vec![0; length];
     region.read_at(offset, &mut bytes)?;
     Ok(printer.message(&bytes, &wigwag::message::Received::default())?)
-}
-
-/// Whether somebody still reads what we print: a pipe without a reader has an error pending.
-fn reader_is_there() -> Result<()> {
-    let out = io::stdout();
-    let mut fds = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    match poll(&mut fds, Some(&now)) {
-        Ok(1..) if fds[0].revents().intersects(PollFlags::ERR) => Err(Failure::Closed),
-        _ => Ok(()),
-    }
-}
-
-/// The path of a socket that we make, removed when we end, on whatever way: also while a peer is
-/// waited for, when nobody but us is behind it.
-struct MadeName {
-    path: Option<PathBuf>,
-    /// What was there before is not ours.
-    before: Option<(u64, u64)>,
-    of_another: Cell<bool>,
-}
-
-impl MadeName {
-    fn of(object: &Object) -> Self {
-        let path = catalog::resolve(&object.address)
-            .ok()
-            .and_then(|resolved| resolved.target.name.as_path().map(Path::to_owned));
-        MadeName {
-            before: path.as_deref().and_then(socket_at),
-            path,
-            of_another: Cell::new(false),
-        }
-    }
-
-    /// Another process was faster.
-    fn is_of_another(&self) {
-        self.of_another.set(true);
-    }
-}
-
-impl Drop for MadeName {
-    fn drop(&mut self) {
-        let Some(path) = &self.path else { return };
-        let now = socket_at(path);
-        if now.is_some() && now != self.before && !self.of_another.get() {
-            // Removed by somebody else in this moment: as good.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Which socket is at a path.
-fn socket_at(path: &Path) -> Option<(u64, u64)> {
-    let file = std::fs::symlink_metadata(path).ok()?;
-    file.file_type()
-        .is_socket()
-        .then(|| (file.dev(), file.ino()))
 }

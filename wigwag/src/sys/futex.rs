@@ -24,6 +24,9 @@ pub(crate) enum Sleep {
     Changed,
     /// The deadline passed.
     TimedOut,
+    /// Interrupted, and waits are to end then.
+    #[cfg_attr(loom, expect(dead_code, reason = "there are no signals"))]
+    Interrupted,
     /// The page behind the word is gone, or the kernel has no futexes for it.
     Gone,
 }
@@ -63,6 +66,7 @@ mod kernel {
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     use super::{AtomicU32, Deadline, Handover, Sleep};
+    use crate::interrupt;
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
 
@@ -90,10 +94,18 @@ mod kernel {
 
     fn ended(answer: Result<(), Errno>) -> Sleep {
         match answer {
-            Ok(()) | Err(Errno::INTR) => Sleep::Woken,
+            Ok(()) => Sleep::Woken,
+            Err(Errno::INTR) => interrupted(),
             Err(Errno::AGAIN) => Sleep::Changed,
             Err(Errno::TIMEDOUT) => Sleep::TimedOut,
             Err(_) => Sleep::Gone,
+        }
+    }
+
+    fn interrupted() -> Sleep {
+        match interrupt::again() {
+            Ok(()) => Sleep::Woken,
+            Err(_) => Sleep::Interrupted,
         }
     }
 
@@ -213,7 +225,8 @@ mod kernel {
                 until.as_ref(),
                 ClockId::Monotonic,
             ) {
-                Ok(_) | Err(Errno::INTR) => return Sleep::Woken,
+                Ok(_) => return Sleep::Woken,
+                Err(Errno::INTR) => return interrupted(),
                 Err(Errno::AGAIN) => return Sleep::Changed,
                 Err(Errno::TIMEDOUT) => return Sleep::TimedOut,
                 Err(Errno::NOSYS | Errno::PERM) => MISSING.store(true, Ordering::Relaxed),
@@ -250,6 +263,7 @@ mod model {
     use loom::thread::{Thread, current, park};
 
     use super::{AtomicU32, Deadline, Handover, Sleep};
+    use crate::interrupt;
 
     const DIED: u32 = 0x4000_0000;
     const WAITERS: u32 = 0x8000_0000;

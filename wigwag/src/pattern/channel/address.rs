@@ -13,6 +13,7 @@ use super::options::{Flavour, Options};
 use super::region::Region;
 use super::{FACILITY, broadcast, latest, many_to_many, one_to_one};
 use crate::error::{Kind, Result};
+use crate::interrupt::ENDED;
 use crate::memory::posix;
 use crate::memory::segment::Trust;
 use crate::message::{Messages, Note, Received};
@@ -290,6 +291,7 @@ impl Ends {
             match region.roster().sleep(joins, deadline) {
                 Sleep::Woken | Sleep::Changed => {}
                 Sleep::Gone => return Err(alone),
+                Sleep::Interrupted => return Err(region.error(Kind::Interrupted, action, ENDED)),
                 Sleep::TimedOut => {
                     let kind = match deadline {
                         Deadline::Now => Kind::WouldBlock,

@@ -9,6 +9,7 @@ use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::{SENDER, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::mapping::page;
 use crate::memory::segment::Trust;
 use crate::sys::copy::copy;
@@ -208,6 +209,7 @@ impl Reading {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
+            _ if interrupt::ended() => self.error(Kind::Interrupted, ENDED),
             Deadline::Now => self.error(Kind::WouldBlock, "there is nothing new"),
             _ => self.error(Kind::TimedOut, "nothing new came until the time was over"),
         }

@@ -12,6 +12,7 @@ use super::super::waiting::Waiting;
 use super::claim::{Attempt, Cursor, Slots, Words, undo};
 use super::word::{Owner, Word};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::{AtomicU64, Ordering, relax};
 use crate::sys::futex::{self, Sleep};
@@ -335,8 +336,10 @@ impl Side {
                 }
                 _ => deadline,
             };
-            if futex::wait_any(&listen, until) == Sleep::Gone {
-                return Err(self.disconnected());
+            match futex::wait_any(&listen, until) {
+                Sleep::Gone => return Err(self.disconnected()),
+                Sleep::Interrupted => return Err(self.in_vain(deadline)),
+                _ => {}
             }
             // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
             for end in region.ends() {
@@ -458,6 +461,7 @@ impl Side {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         let (what, kind) = match (self.role, deadline) {
+            _ if interrupt::ended() => (ENDED, Kind::Interrupted),
             (Role::Sender, Deadline::Now) => ("it is full", Kind::WouldBlock),
             (Role::Receiver, Deadline::Now) => ("it is empty", Kind::WouldBlock),
             (Role::Sender, _) => ("it stayed full until the time was over", Kind::TimedOut),
