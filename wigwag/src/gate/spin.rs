@@ -86,6 +86,7 @@ unsafe impl<T: Plain> Shared for SpinLock<T> {
     const LAYOUT: Layout = layout::<Self>("SpinLock").with(T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(path, Sort::SpinLock, std::ptr::from_ref(&self.word).cast());

@@ -75,6 +75,7 @@ unsafe impl<T: Plain, const QUEUE: usize> Shared for TicketLock<T, QUEUE> {
     const LAYOUT: Layout = layout::<Self>("TicketLock").with(T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(

@@ -44,6 +44,7 @@ unsafe impl<T: Plain> Shared for WaryMutex<T> {
     const LAYOUT: Layout = layout::<Self>("WaryMutex").with(T::LAYOUT);
     const WARY: bool = true;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);

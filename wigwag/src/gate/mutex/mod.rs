@@ -72,6 +72,7 @@ unsafe impl<T: Plain> Shared for Mutex<T> {
     const LAYOUT: Layout = layout::<Self>("Mutex").with(T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);

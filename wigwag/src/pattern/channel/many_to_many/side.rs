@@ -17,7 +17,7 @@ use crate::memory::segment::Trust;
 use crate::sys::atomic::{AtomicU64, Ordering, relax};
 use crate::sys::futex::{self, Sleep};
 use crate::sys::keeper::State;
-use crate::wait::{Deadline, Wait};
+use crate::wait::Deadline;
 
 /// How long one sleeps who has to look around by itself: for a dead one at its own side, whom nobody rings.
 const ROUND: Duration = Duration::from_millis(100);
@@ -330,13 +330,7 @@ impl Side {
             } else {
                 Duration::MAX
             };
-            let until = match deadline.remaining() {
-                left if left.is_none_or(|left| left > most) && most < Duration::MAX => {
-                    Wait::For(most).into()
-                }
-                _ => deadline,
-            };
-            match futex::wait_any(&listen, until) {
+            match futex::wait_any(&listen, deadline, most) {
                 Sleep::Gone => return Err(self.disconnected()),
                 Sleep::Interrupted => return Err(self.in_vain(deadline)),
                 _ => {}
