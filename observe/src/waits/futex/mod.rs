@@ -170,7 +170,10 @@ impl<'a> Word<'a> {
     /// Whoever can write the word.
     pub(super) fn anybody(&self, facility: &'static str, why: &str, role: &str) -> Need {
         let me = self.ask.seen.pid;
-        let mut clause = Clause::one(Waker::others(me).role(role));
+        let mut clause = Clause {
+            wakers: self.comrades(role),
+            outside: Outside::Closed,
+        };
         if let Place::Shared { file, .. } = self.place {
             for &pid in self.ask.machine.mappers(file) {
                 if pid != me {
@@ -202,6 +205,22 @@ impl<'a> Word<'a> {
             }
         }
         Need::new(facility, self.resource(self.address), why, clause)
+    }
+
+    /// The other threads of the process, but for those that only keep its ends of channels alive and never do anything.
+    fn comrades(&self, role: &str) -> Vec<Waker> {
+        const KEEPER: &str = "wigwag-keeper";
+        let threads = &self.ask.seen.threads;
+        if threads.iter().all(|thread| thread.comm != KEEPER) {
+            return vec![Waker::others(self.ask.seen.pid).role(role)];
+        }
+        let me = self.ask.thread.tid;
+        let others = threads
+            .iter()
+            .filter(|thread| thread.tid != me && thread.comm != KEEPER);
+        others
+            .map(|thread| Waker::thread(thread.tid).role(role))
+            .collect()
     }
 
     /// How the place is shown; `base` is where the structure begins.
