@@ -309,7 +309,6 @@ mod model {
     use loom::thread::{Thread, current, park};
 
     use super::{AtomicU32, Deadline, Handover, Sleep};
-    use crate::interrupt;
 
     const DIED: u32 = 0x4000_0000;
     const WAITERS: u32 = 0x8000_0000;

@@ -207,20 +207,16 @@ impl<'a> Word<'a> {
         Need::new(facility, self.resource(self.address), why, clause)
     }
 
-    /// The other threads of the process, but for those that only keep its ends of channels alive and never do anything.
+    /// The other threads of the process, unless all they do is to keep its ends of channels alive.
     fn comrades(&self, role: &str) -> Vec<Waker> {
         const KEEPER: &str = "wigwag-keeper";
-        let threads = &self.ask.seen.threads;
-        if threads.iter().all(|thread| thread.comm != KEEPER) {
-            return vec![Waker::others(self.ask.seen.pid).role(role)];
-        }
         let me = self.ask.thread.tid;
-        let others = threads
-            .iter()
-            .filter(|thread| thread.tid != me && thread.comm != KEEPER);
-        others
-            .map(|thread| Waker::thread(thread.tid).role(role))
-            .collect()
+        let mut others = self.ask.seen.threads.iter();
+        if others.any(|thread| thread.tid != me && thread.comm != KEEPER) {
+            vec![Waker::others(self.ask.seen.pid).role(role)]
+        } else {
+            Vec::new()
+        }
     }
 
     /// How the place is shown; `base` is where the structure begins.
