@@ -5,7 +5,9 @@
 
 mod process;
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -121,6 +123,10 @@ impl Drop for Object {
     fn drop(&mut self) {
         if self.entry.unlink.is_some() {
             let _ = catalog::unlink(&self.address());
+        } else if self.entry.facility.naming == Naming::Path {
+            // A file to lock is a file like any other: nobody removes it but us.
+            let address = self.address();
+            let _ = std::fs::remove_file(OsStr::from_bytes(address.name()));
         }
     }
 }
