@@ -326,6 +326,18 @@ fn what_is_no_channel_of_bytes_is_refused() {
         .ends()
         .code(2)
         .one_line(&["/wigwag-cli"]);
+    let channel = Object::new(format!("channel:/{}?flavour=broadcast", unique("cli")));
+    for flavour in ["one-to-one", "many-to-many", "latest"] {
+        // Also when it is to be temporary, which is the wish of another.
+        for more in ["", "&temporary"] {
+            let address = format!("{}?flavour={flavour}{more}", &*channel);
+            wigwag(["recv", "--nonblock", &address])
+                .ends()
+                .code(2)
+                .one_line(&["it is one of the flavour broadcast"]);
+        }
+    }
+    assert_eq!(shown(&channel)["details"]["flavour"], "broadcast");
     for (address, why) in [
         ("channel:", "the name is empty"),
         ("channel:camera", "begin with a slash"),
@@ -336,6 +348,12 @@ fn what_is_no_channel_of_bytes_is_refused() {
         ("channel:/x?capacity=9999999T", "capacity"),
         ("channel:/x?full=overwrite-oldest", "cannot overwrite"),
         ("channel:/x?depth=3", "no such option"),
+        ("channel:/x?last=abc", "it is a whole number from 0"),
+        ("channel:/x?capacity=-5", "a size is a number of bytes"),
+        ("channel:/x?seats=0", "seats"),
+        ("channel:/x?mode", "a mode is octal"),
+        ("channel:/x?temporary", "nothing would stay"),
+        ("channel:/a/b", "only the first character may be a slash"),
     ] {
         wigwag(["create", address]).ends().code(2).one_line(&[why]);
     }

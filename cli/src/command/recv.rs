@@ -157,7 +157,8 @@ fn check_options(args: &Args, object: &Object) -> Result<()> {
         }
     }
     if (args.offset.is_some() || args.length.is_some()) && !object.is_memory() {
-        return wrong("--offset and --length", "it is no memory");
+        let given = args.offset.map_or("--length", |_| "--offset");
+        return wrong(given, "it is no memory");
     }
     if args.connect && !object.is_made_by_one_end() {
         return wrong("--connect", "nobody listens at it");

@@ -126,7 +126,7 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
         sender: Side::new(),
         receiver: Side::new(),
         channel,
-        last: target.options.value("last")?.unwrap_or(0),
+        last: last(target)?,
     };
     // Whoever counts the ends sees this one from now on, and who has no seat for it says so now.
     match opening.way {
@@ -141,15 +141,25 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
 fn existing(options: &Options, name: &OsStr, asked: Option<&Named>) -> Result<Box<dyn Bytes>> {
     let trusting = options.clone().trust(Trust::Peers);
     let wary = options.clone().trust(Trust::Nobody);
-    let flavours = FLAVOURS
-        .iter()
-        .filter(|flavour| asked.is_none_or(|asked| asked.name == flavour.name));
     let mut other = None;
-    for flavour in flavours {
+    for flavour in FLAVOURS {
+        let wanted = asked.is_none_or(|asked| asked.name == flavour.name);
         for options in [&trusting, &wary] {
-            match (flavour.make)(options, name, Verb::Open) {
+            // One that is only looked at stays.
+            let options = options.clone();
+            let options = if wanted {
+                options
+            } else {
+                options.temporary(false)
+            };
+            match (flavour.make)(&options, name, Verb::Open) {
                 // It holds something else, or for other programs.
                 Err(error) if error.kind() == Kind::BadInput => drop(other.get_or_insert(error)),
+                Ok(_) if !wanted => {
+                    let why = format!("it is one of the flavour {}", flavour.name);
+                    let error = FACILITY.error(Kind::BadInput, "open", name.display(), why);
+                    return Err(error.with_hint("name no other flavour in the address"));
+                }
                 outcome => return outcome,
             }
         }
@@ -166,6 +176,7 @@ pub(crate) fn create(target: &Target) -> Result<()> {
         let why = "nothing would stay of what is created here";
         return Err(target.options.bad("temporary", why));
     }
+    last(target)?;
     let name = OsString::from_vec(target.name.to_bytes());
     let flavour = flavour(target)?.unwrap_or(&FLAVOURS[0]);
     (flavour.make)(&options, &name, Verb::Create).map(drop)
@@ -186,6 +197,11 @@ fn flavour(target: &Target) -> Result<Option<&'static Named>> {
         let why = format!("the flavours are {}", names.join(", "));
         target.options.bad("flavour", &why)
     })
+}
+
+/// How many of the newest messages a new receiver gets first.
+fn last(target: &Target) -> Result<u64> {
+    Ok(target.options.value("last")?.unwrap_or(0))
 }
 
 fn read(target: &Target) -> Result<Options> {
