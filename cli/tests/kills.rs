@@ -1,7 +1,7 @@
 //! Kills: whatever instant the command is killed at, nothing is left that the next `create` or `rm` cannot deal with.
 //!
-//! A short run for each kind of object; `WIGWAG_KILLS=3000` makes it so many kills of each, and names of tests choose
-//! among the kinds: `WIGWAG_KILLS=3000 cargo test --test kills broadcast -- --nocapture`.
+//! A short run for each kind of object, 3,000 kills of each with `WIGWAG_FULL=1`. `WIGWAG_KILLS=500` makes it so many, and
+//! the names of the tests choose: `WIGWAG_KILLS=500 cargo test --test kills broadcast -- --nocapture`.
 #![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
@@ -18,6 +18,8 @@ use rustix::process::Signal;
 
 /// Kills in an ordinary run.
 const FEW: u64 = 40;
+/// Kills when there is time.
+const MANY: u64 = 3000;
 /// After so many it is looked at what is left.
 const LOOK: u64 = 500;
 /// Names that are used at a time, and processes that run at a time.
@@ -52,6 +54,7 @@ fn mailbox() {
 fn nothing_is_left_of(scheme: &str, options: &str) {
     let wanted = match std::env::var("WIGWAG_KILLS") {
         Ok(kills) => kills.parse().unwrap(),
+        Err(_) if std::env::var_os("WIGWAG_FULL").is_some() => MANY,
         Err(_) => FEW,
     };
     let mut random = Random::new();
