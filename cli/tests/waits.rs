@@ -190,7 +190,7 @@ fn keys_of_a_terminal_end_a_wait() {
     // The controlling terminal of a session of its own: what is typed there goes to who waits.
     let script = "import os, pty, sys, time\n\
         pid, master = pty.fork()\n\
-        if pid == 0:\n    os.execv(sys.argv[1], sys.argv[1:])\n\
+        if pid == 0:\n    signal.signal(signal.SIGINT, signal.SIG_DFL)\n    os.execv(sys.argv[1], sys.argv[1:])\n\
         def asleep():\n    \
             try: return open(f'/proc/{pid}/syscall').read().split()[0] not in ('running', '-1') \\\n        \
                 and 'wigwag' in open(f'/proc/{pid}/comm').read() and open(f'/proc/{pid}/stat').read().split()[2] == 'S'\n    \
@@ -297,5 +297,38 @@ fn each_of_several_notices_that_their_reader_went_away() {
     drop((reader, writer));
     for one in waiting {
         one.ends().code(0);
+    }
+}
+
+#[test]
+fn whatever_instant_a_receiver_is_interrupted_at_no_message_is_lost() {
+    const COUNT: u32 = 3000;
+    let lines: String = (0..COUNT).map(|n| format!("{n}\n")).collect();
+    for (address, options) in [
+        (format!("mq:/{}", unique("storm")), "?depth=10"),
+        (format!("sysv-mq:{}", key()), ""),
+        (format!("mailbox:/{}", unique("storm")), ""),
+        (format!("channel:/{}", unique("storm")), "?capacity=1M"),
+    ] {
+        let object = Object::new(format!("{address}{options}"));
+        // One that ends when all are taken, or at once where they all have room.
+        let sender = wigwag(["send", "--lines", &object]).input(&lines).start();
+        if object.starts_with("channel") {
+            sender.ends().code(0);
+        }
+        let (mut came, mut runs) = (Vec::new(), 0_u64);
+        while !came.ends_with(format!("\n{}\n", COUNT - 1).as_bytes()) {
+            let receiver = wigwag(["recv", "--follow", &object]).start();
+            // From before it has begun to when it is in full swing.
+            std::thread::sleep(Duration::from_micros(700 * (1 + runs % 23)));
+            receiver.signal(Signal::INT);
+            let ended = receiver.ends();
+            // So early that nothing was noted yet, or by what was noted.
+            assert!(matches!(ended.status.code(), None | Some(130)), "{ended:?}");
+            came.extend(ended.out);
+            runs += 1;
+        }
+        assert!(came == lines.as_bytes(), "{address}: {} bytes", came.len());
+        assert!(runs > 1, "{address}: once");
     }
 }
