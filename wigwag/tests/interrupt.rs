@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use wigwag::gate::event::Event;
 use wigwag::gate::file_lock::FileLock;
 use wigwag::gate::{Semaphore, sysv};
-use wigwag::pattern::channel::{broadcast, latest, many_to_many, one_to_one, select};
-use wigwag::pattern::mailbox::Options;
+use wigwag::pattern::channel::{Options, broadcast, latest, many_to_many, one_to_one, select};
+use wigwag::pattern::mailbox;
 use wigwag::stream::{Input, pipe};
 use wigwag::{Key, Kind, Wait, message};
 
@@ -67,7 +67,7 @@ fn wait(how: &str) -> Kind {
             of(ours.recv(&mut [0; 8]).map(drop))
         }
         "mailbox" => {
-            let mailbox = Options::new().anonymous().expect("a mailbox");
+            let mailbox = mailbox::Options::new().anonymous().expect("a mailbox");
             of(mailbox
                 .fetcher()
                 .expect("a side")
@@ -87,7 +87,9 @@ fn wait(how: &str) -> Kind {
             of(receiver.recv().map(drop))
         }
         "latest" => {
-            let (_sender, mut receiver) = latest::pair::<u64>().expect("a channel");
+            let channel: latest::Channel<u64> = Options::new().anonymous().expect("a channel");
+            let (_sender, receiver) = (channel.sender(), channel.receiver());
+            let mut receiver = receiver.expect("a seat");
             of(receiver.recv().map(drop))
         }
         "select" => {
