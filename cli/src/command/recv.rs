@@ -31,7 +31,7 @@ use crate::report::Report;
 /// dropped or overwrote is told on standard error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where from: mq:/jobs, unix:@app, shm:/frame
+    /// Where from: mq:/jobs, unix:@app, channel:/camera, shm:/frame
     address: OsString,
 
     /// Take so many messages

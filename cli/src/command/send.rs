@@ -28,7 +28,7 @@ use crate::report::Report;
 /// A socket is connected to; --listen waits for a peer to connect instead.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to: mq:/jobs, unix:@app, shm:/frame
+    /// Where to: mq:/jobs, unix:@app, channel:/camera, shm:/frame
     address: OsString,
 
     /// What to send; standard input without it
