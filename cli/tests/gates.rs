@@ -161,10 +161,13 @@ fn who_waits_can_be_interrupted_and_takes_nothing() {
             })
             .start();
         eventually("the holder is inside", || inside.exists());
-        let waiter = locked(&gate, "echo never").start();
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        waiter.signal(Signal::INT);
-        assert!(waiter.ends().code(130).out.is_empty());
+        for limit in [&[][..], &["--timeout", "600"]] {
+            let words = [&["lock"][..], limit, &[&gate, "echo", "never"]].concat();
+            let waiter = wigwag(words).start();
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            waiter.signal(Signal::INT);
+            assert!(waiter.ends().code(130).out.is_empty());
+        }
         drop(holder.child().stdin.take());
         holder.ends();
         wigwag(["lock", "-n", &gate, "true"]).ends().code(0);

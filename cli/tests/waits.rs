@@ -51,6 +51,23 @@ impl Case {
         });
         waiting(running.start())
     }
+
+    /// The same with a time-out, which is another wait.
+    fn start_limited(mut self) -> (Self, Running) {
+        self.words.insert(1, "--timeout=600".into());
+        let run = wigwag(&self.words);
+        let run = run.with(|command| {
+            command.stdin(std::process::Stdio::piped());
+        });
+        let running = run.start();
+        // Where the kernel has no time-out it looks again and again, so it is not seen to have come to rest.
+        let name = format!("/proc/{}/comm", running.pid());
+        eventually("it runs", || {
+            std::fs::read_to_string(&name).is_ok_and(|name| name == "wigwag\n")
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        (self, running)
+    }
 }
 
 /// One that has come to its wait: it sleeps, and does not run meanwhile.
@@ -163,7 +180,13 @@ fn signals_end_a_wait_and_nothing_is_left() {
         let few = matches!(signal, Signal::HUP | Signal::QUIT);
         let cases = cases(&directory).into_iter();
         for case in cases.take(if few { 3 } else { usize::MAX }) {
-            let running = case.start();
+            let (case, running) = match signal {
+                Signal::TERM => case.start_limited(),
+                _ => {
+                    let running = case.start();
+                    (case, running)
+                }
+            };
             running.signal(signal);
             let ended = running.ends().code(128 + signal.as_raw());
             assert!(ended.out.is_empty() && ended.err.is_empty(), "{ended:?}");

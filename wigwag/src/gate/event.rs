@@ -266,7 +266,10 @@ impl Event {
                 Err(Errno::AGAIN) if deadline.passed() => {
                     return Err(failed("add to", deadline.errno()));
                 }
-                Err(Errno::AGAIN) => std::thread::sleep(Duration::from_millis(1)),
+                Err(Errno::AGAIN) => {
+                    interrupt::again().map_err(|errno| failed("add to", errno))?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(failed("add to", errno)),
             }

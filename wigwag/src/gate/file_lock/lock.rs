@@ -185,6 +185,8 @@ impl FileLock {
             if left.is_zero() {
                 return Err(deadline.errno());
             }
+            // A sleep does not tell that it was interrupted.
+            interrupt::again()?;
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(longest);
         }
