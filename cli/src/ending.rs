@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use wigwag::signal::{Mask, Set, Signal};
 
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -35,6 +36,7 @@ impl Ending {
     pub(crate) fn noted() -> Result<Self> {
         wigwag::interrupt::end_waits_if(|| WHY.load(Ordering::SeqCst) != 0);
         handle(libc::SIGALRM, tick)?;
+        let_in(libc::SIGALRM)?;
         for signal in interrupt::ENDING {
             if !interrupt::is_ignored(signal)? {
                 handle(signal.number(), note)?;
@@ -46,6 +48,7 @@ impl Ending {
     /// Notes also that the last reader of our standard output goes away.
     pub(crate) fn with_reader(self) -> Result<Self> {
         handle(libc::SIGIO, look)?;
+        let_in(libc::SIGIO)?;
         let stdout = std::io::stdout();
         tell_of_end(stdout.as_fd());
         // Perhaps it is gone already.
@@ -105,26 +108,28 @@ fn ask(out: &impl AsFd) -> Result<(), Errno> {
 
 /// Lets a handler run when the signal comes; a system call that sleeps is interrupted by it.
 fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -> Result<()> {
-    // SAFETY: all bytes zero is a valid sigaction and a valid set; both are live, and the handlers do only what is
+    // SAFETY: all bytes zero is a valid sigaction, without SA_RESTART; it is live, and the handlers do only what is
     // allowed in one.
     let done = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as libc::sighandler_t;
-        let mut own: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut own);
-        libc::sigaddset(&raw mut own, signal);
-        libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0
-            // Whoever started us may hold back those that are only between us and ourselves.
-            && (matches!(signal, libc::SIGALRM | libc::SIGIO)
-                .then(|| libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const own, ptr::null_mut()))
-                .unwrap_or(0)
-                == 0)
+        libc::sigaction(signal, &raw const action, ptr::null_mut())
     };
-    if done {
-        return Ok(());
+    match done {
+        0 => Ok(()),
+        _ => Err(Failure::io(
+            format_args!("handle signal {signal}"),
+            &std::io::Error::last_os_error(),
+        )),
     }
-    let error = std::io::Error::last_os_error();
-    Err(Failure::io(format_args!("handle signal {signal}"), &error))
+}
+
+/// Lets a signal that is between us and ourselves through, whatever whoever started us holds back.
+fn let_in(signal: libc::c_int) -> Result<()> {
+    let mut set = Set::new();
+    set.insert(Signal::try_from(signal)?);
+    Mask::unblock(set)?.keep();
+    Ok(())
 }
 
 /// A signal asks us to end.

@@ -355,3 +355,23 @@ fn whatever_instant_a_receiver_is_interrupted_at_no_message_is_lost() {
         assert!(runs > 1, "{address}: once");
     }
 }
+
+#[test]
+fn who_asks_again_a_second_later_ends_what_is_stuck() {
+    let memory = Object::new(format!("shm:/{}?size=1M", unique("stuck")));
+    // More than a pipe holds, and nobody who reads it.
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let run = wigwag(["recv", &memory]).with(|command| {
+        command.stdout(writer);
+    });
+    let running = waiting(run.start());
+    running.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(400));
+    // At once again is the same wish: whoever closes a terminal sends several.
+    running.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(1000));
+    running.signal(Signal::TERM);
+    let ended = running.ends();
+    let by = std::os::unix::process::ExitStatusExt::signal(&ended.status);
+    assert_eq!(by, Some(Signal::TERM.as_raw()));
+}
