@@ -525,7 +525,7 @@ impl Messages for Queue {
                 priority: None,
                 kind: Some(kind),
             },
-            sender: None,
+            ..Received::default()
         }))
     }
 

@@ -64,13 +64,14 @@ mod waiting;
 
 pub use self::element::Element;
 pub use self::full::Full;
+use self::options::sealed;
 pub use self::options::{Flavour, Options};
 pub use self::poll::{Outcome, Pollable, Waitable};
 pub use self::select::select;
 pub use self::waiting::Waiting;
 
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
-use crate::guarantees::{Accepted, Delivery, Durability, Guarantees, Order};
+use crate::guarantees::{Accepted, Delivery, Durability, FanOut, Guarantees, Order, Overflow};
 use crate::limit;
 
 /// The facts.
@@ -101,3 +102,34 @@ pub const FACILITY: Facility = Facility {
     },
     man: "shm_overview(7), futex(2)",
 };
+
+/// The flavours by the names that they have in an address (`channel:/camera?flavour=latest`), and what each promises
+/// unless another policy is chosen for one that is full.
+pub const FLAVOURS: [(&str, Guarantees); 4] = [
+    (name::<one_to_one::Channel<[u8]>>(), FACILITY.guarantees),
+    (name::<many_to_many::Channel<[u8]>>(), FACILITY.guarantees),
+    (
+        name::<broadcast::Channel<[u8]>>(),
+        Guarantees {
+            // To those who are there; what a receiver has not given back when it is killed goes to nobody else.
+            delivery: Delivery::AtMostOnce,
+            fan_out: FanOut::All,
+            duplicates: false,
+            ..FACILITY.guarantees
+        },
+    ),
+    (
+        name::<latest::Channel<[u8]>>(),
+        Guarantees {
+            delivery: Delivery::BestEffort,
+            fan_out: FanOut::All,
+            overflow: Overflow::Overwrites,
+            duplicates: false,
+            ..FACILITY.guarantees
+        },
+    ),
+];
+
+const fn name<C: sealed::Flavour>() -> &'static str {
+    C::NAME
+}

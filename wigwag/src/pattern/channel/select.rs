@@ -30,6 +30,7 @@ use rustix::io::Errno;
 
 use super::FACILITY;
 use crate::error::{Kind, Result};
+use crate::interrupt;
 use crate::wait::{Deadline, Wait};
 
 /// Waits until one can be read (or, for the sender of a channel, has room), and says which: the first of several.
@@ -55,7 +56,10 @@ pub fn select(among: &[&dyn AsFd], wait: Wait) -> Result<usize> {
         // A Duration too long for the kernel's time is for ever.
         let limit = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut list, limit.as_ref()) {
-            Ok(0) | Err(Errno::INTR) => {}
+            Ok(0) => {}
+            Err(Errno::INTR) => {
+                interrupt::again().map_err(|errno| FACILITY.failed("select among", "", errno))?;
+            }
             Ok(_) => {
                 // End and error are to be read, too.
                 let ready = list.iter().position(|one| !one.revents().is_empty());
