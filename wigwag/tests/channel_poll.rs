@@ -430,3 +430,101 @@ fn the_place_of_a_killed_sender_makes_those_behind_it_readable() {
     assert!(is_readable(&receiver, LIMIT));
     assert_eq!(attempt(&mut receiver), Some(2));
 }
+
+/// More than a thread can sleep for at a time.
+const CROWD: usize = 80;
+
+#[test]
+fn a_sender_that_polls_waits_for_more_receivers_than_one_can_sleep_for() {
+    let test = "a_sender_that_polls_waits_for_more_receivers_than_one_can_sleep_for";
+    if process::part().is_some() {
+        let channel = opened::<flavours::Broadcast>();
+        let mut crowd: Vec<_> = (0..CROWD).map(|_| channel.receiver().unwrap()).collect();
+        process::say("joined");
+        while !process::hear().is_empty() {
+            for receiver in &mut crowd {
+                receiver.recv().unwrap();
+            }
+            process::say("received");
+        }
+        return;
+    }
+    let name = named("crowd");
+    let seats = 2 * CROWD as u32 + 1;
+    let channel = flavours::Broadcast::create(&options().seats(seats), &name);
+    let mut sender = Pollable::new(channel.sender().unwrap()).unwrap();
+    let mut child = start::<flavours::Broadcast>(test, "receive", &name);
+    child.says("joined");
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| channel.receiver().unwrap()).collect();
+    let fill = |sender: &mut Pollable<_>| {
+        while sender
+            .attempt(|end| flavours::Broadcast::try_send(end, 1))
+            .unwrap()
+        {}
+    };
+    for ours_first in [true, false, true, false] {
+        fill(&mut sender);
+        for ours in [ours_first, !ours_first] {
+            assert!(!is_readable(&sender, Duration::from_millis(5)));
+            if ours {
+                // Backwards: those for whom it sleeps come last.
+                for receiver in crowd.iter_mut().rev() {
+                    assert!(!is_readable(&sender, Duration::ZERO));
+                    receiver.recv().unwrap();
+                }
+            } else {
+                child.tell("receive");
+                child.says("received");
+            }
+        }
+        assert!(is_readable(&sender, LIMIT));
+    }
+    fill(&mut sender);
+    for receiver in &mut crowd {
+        receiver.recv().unwrap();
+    }
+    assert!(!is_readable(&sender, A_WHILE), "the child is behind");
+    child.kill();
+    assert!(is_readable(&sender, LIMIT), "the dead are not waited for");
+    assert!(
+        sender
+            .attempt(|end| flavours::Broadcast::try_send(end, 1))
+            .unwrap()
+    );
+}
+
+#[test]
+fn all_seats_of_a_queue_may_poll() {
+    let test = "all_seats_of_a_queue_may_poll";
+    if process::part().is_some() {
+        return sends_many::<flavours::ManyToMany>();
+    }
+    let name = named("seats");
+    let channel = flavours::ManyToMany::create(&options().seats(60), &name);
+    let crowd: Vec<_> = (0..59)
+        .map(|_| {
+            let mut polling = Pollable::new(channel.receiver().unwrap()).unwrap();
+            std::thread::spawn(move || {
+                let mut numbers = Vec::new();
+                loop {
+                    match polled::<flavours::ManyToMany>(&mut polling) {
+                        Ok(number) => numbers.push(number),
+                        Err(gone) => break assert_eq!(gone.kind(), Kind::Disconnected, "{gone}"),
+                    }
+                }
+                numbers
+            })
+        })
+        .collect();
+    let mut child = start::<flavours::ManyToMany>(test, "send", &name);
+    child.says("joined");
+    child.tell("go");
+    child.says("sent");
+    child.kill();
+    let mut all: Vec<_> = crowd
+        .into_iter()
+        .flat_map(|one| one.join().unwrap())
+        .collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(1..=2000));
+}
