@@ -122,7 +122,7 @@ macro_rules! in_batches {
 
 #[test]
 fn in_batches() {
-    in_batches!(one_to_one broadcast);
+    in_batches!(one_to_one many_to_many broadcast);
 }
 
 #[test]

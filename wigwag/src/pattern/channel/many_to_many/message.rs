@@ -14,12 +14,6 @@ pub(super) fn longest(capacity: u64) -> usize {
     usize::try_from(capacity).unwrap_or(usize::MAX)
 }
 
-/// Private room for a message.
-fn scratch(room: &mut Vec<u64>, len: usize) -> *mut u8 {
-    room.resize(room.len().max(len.div_ceil(8)), 0);
-    room.as_mut_ptr().cast()
-}
-
 impl Sender<[u8]> {
     /// The longest message that fits: as long as the channel has capacity.
     #[must_use]
@@ -92,7 +86,7 @@ impl Sender<[u8]> {
     }
 
     #[inline]
-    fn wants(&mut self, len: usize) -> Result<()> {
+    pub(super) fn wants(&mut self, len: usize) -> Result<()> {
         if len > self.longest() {
             return Err(self.too_big(len));
         }
@@ -110,6 +104,13 @@ impl Sender<[u8]> {
 
     #[inline]
     fn put(&mut self, place: Place, message: &[u8]) {
+        self.fill(place, message);
+        self.side.done(place);
+    }
+
+    /// Writes a message into a claimed record.
+    #[inline]
+    pub(super) fn fill(&mut self, place: Place, message: &[u8]) {
         let bytes = self.side.bytes(place);
         // SAFETY: a record that this end has claimed for as many bytes; nobody looks into it before it is full, and a
         // peer that does gets, or leaves, wrong bytes. `message` is no part of it.
@@ -120,13 +121,12 @@ impl Sender<[u8]> {
                 bytes.copy_from_nonoverlapping(message.as_ptr(), message.len());
             }
         }
-        self.side.done(place);
     }
 
     fn lend(&mut self, place: Place) -> MessageLoan<'_> {
         self.side.hold(place);
         let bytes = match self.side.wary {
-            true => scratch(&mut self.scratch, place.len),
+            true => self.scratch.bytes(place.len),
             false => self.side.bytes(place),
         };
         MessageLoan {
@@ -193,6 +193,12 @@ impl DerefMut for MessageLoan<'_> {
 }
 
 impl Receiver<[u8]> {
+    /// The longest message that can come.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        longest(self.capacity())
+    }
+
     /// Receives the oldest message that no other receiver has, in place; waits for it.
     ///
     /// # Errors
@@ -225,18 +231,25 @@ impl Receiver<[u8]> {
     #[inline]
     fn take(&mut self, place: Place) -> Message<'_> {
         self.side.hold(place);
-        let mut bytes = self.side.bytes(place).cast_const();
-        if self.side.wary {
-            let private = scratch(&mut self.scratch, place.len);
-            // SAFETY: a record of so many bytes, as was checked when it was claimed, and private memory.
-            unsafe { copy(private, bytes, place.len) };
-            bytes = private;
-        }
+        let bytes = self.look_into(place);
         Message {
             receiver: self,
             bytes,
             place,
         }
+    }
+
+    /// Where the bytes of a record that is held can be looked at.
+    #[inline]
+    pub(super) fn look_into(&mut self, place: Place) -> *const u8 {
+        let bytes = self.side.bytes(place).cast_const();
+        if !self.side.wary {
+            return bytes;
+        }
+        let private = self.scratch.bytes(place.len);
+        // SAFETY: a record of so many bytes, as was checked when it was claimed, and private memory.
+        unsafe { copy(private, bytes, place.len) };
+        private
     }
 }
 

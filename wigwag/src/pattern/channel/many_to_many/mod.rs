@@ -26,12 +26,17 @@
 //! ([`Receiver::lost`]).
 //!
 //! Byte messages have any length up to the capacity, which counts their bytes, each rounded up to 64. A sender whose message finds no room
-//! waits in a line: others whose messages are shorter do not take it away.
+//! waits in a line: others whose messages are shorter do not take it away. (One that only tries does not wait, and may
+//! try for ever among others.)
+//!
+//! **Batches** are no units: their values go one by one to whoever receives next, and a receiver's batch is what it came to first. A
+//! receiver that is killed with a batch leaves all of it to others.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+mod batch;
 mod bytes;
 #[cfg(not(loom))]
 mod claim;
@@ -39,6 +44,7 @@ mod claim;
 #[allow(missing_docs)]
 pub mod claim;
 mod message;
+mod messages;
 mod poll;
 mod queue;
 mod record;
@@ -53,8 +59,10 @@ mod undertaker;
 mod value;
 mod word;
 
+pub use self::batch::{Batch, LoanMany};
 use self::claim::Words;
 pub use self::message::{Message, MessageLoan};
+pub use self::messages::Messages;
 pub(super) use self::queue::Queue;
 pub(super) use self::records::Records;
 pub(super) use self::ring::Ring;
@@ -66,6 +74,7 @@ use super::ends::Role;
 use super::full::Full;
 use super::options::{Options, sealed};
 use super::region::{Plan, Region};
+use super::scratch::Scratch;
 use super::waiting::Waiting;
 use crate::error::{Kind, Result};
 use crate::memory::mapping::page;
@@ -84,7 +93,7 @@ pub struct Channel<T: Element + ?Sized> {
 pub struct Sender<T: Element + ?Sized> {
     side: Side<T::Queue>,
     /// What is being filled where peers are not trusted.
-    scratch: Vec<u64>,
+    scratch: Scratch,
     of: PhantomData<fn(&T)>,
 }
 
@@ -93,7 +102,7 @@ pub struct Sender<T: Element + ?Sized> {
 pub struct Receiver<T: Element + ?Sized> {
     side: Side<T::Queue>,
     /// What is being looked at where peers are not trusted.
-    scratch: Vec<u64>,
+    scratch: Scratch,
     of: PhantomData<fn() -> Box<T>>,
 }
 
@@ -132,7 +141,7 @@ impl<T: Element + ?Sized> Channel<T> {
     pub fn sender(&self) -> Result<Sender<T>> {
         Ok(Sender {
             side: self.side(Role::Sender)?,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             of: PhantomData,
         })
     }
@@ -144,7 +153,7 @@ impl<T: Element + ?Sized> Channel<T> {
     pub fn receiver(&self) -> Result<Receiver<T>> {
         Ok(Receiver {
             side: self.side(Role::Receiver)?,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             of: PhantomData,
         })
     }

@@ -46,6 +46,8 @@ pub(super) struct Side<Q: Queue> {
     pub(super) wary: bool,
     /// A place that is ours as long as a guard lives; one that was forgotten is given up with the next call.
     held: Option<Q::Place>,
+    /// More places of the same guard.
+    more: Vec<Q::Place>,
     role: Role,
     waiting: Waiting,
     undertaker: Undertaker,
@@ -94,6 +96,7 @@ impl<Q: Queue> Side<Q> {
             ringer: Ringer::default(),
             wary: region.trust() == Trust::Nobody,
             held: None,
+            more: Vec::new(),
             role,
             waiting,
             undertaker: Undertaker::new(seats, seat.index()),
@@ -213,6 +216,27 @@ impl<Q: Queue> Side<Q> {
         }
     }
 
+    /// The same for one of several: before it waits, those before it are told of.
+    #[inline(always)]
+    pub(super) fn next_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => {
+                self.ring();
+                self.no_room(Deadline::Never)
+            }
+        }
+    }
+
+    /// The same for one of several that are not waited for.
+    #[inline(always)]
+    pub(super) fn try_next_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::OverwriteOldest => self.try_room(),
+            _ => self.try_claim(),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn no_room(&mut self, deadline: Deadline) -> Result<Option<Q::Place>> {
@@ -278,6 +302,45 @@ impl<Q: Queue> Side<Q> {
         self.held = Some(place);
     }
 
+    /// Another place for the guard that has one, if there is one at once.
+    pub(super) fn hold_another(&mut self) -> Result<Option<Q::Place>> {
+        let place = self.attempt()?;
+        self.more.extend(place);
+        Ok(place)
+    }
+
+    /// All places of the guard, in the order in which it came to them.
+    pub(super) fn held(&self) -> impl Iterator<Item = Q::Place> {
+        self.held.into_iter().chain(self.more.iter().copied())
+    }
+
+    /// How many these are.
+    pub(super) fn count_held(&self) -> usize {
+        usize::from(self.held.is_some()) + self.more.len()
+    }
+
+    /// Done with the first `count` places of the guard: sent, or received; gives up the others.
+    pub(super) fn done_with(&mut self, count: usize) {
+        let mut more = std::mem::take(&mut self.more);
+        let places = self.held.take().into_iter().chain(more.drain(..));
+        let mut given_up = false;
+        for (number, place) in places.enumerate() {
+            given_up |= number >= count;
+            match (self.role, number < count) {
+                (Role::Sender, true) => self.queue.publish(place),
+                (Role::Receiver, true) | (Role::Sender, false) => self.queue.free(place),
+                (Role::Receiver, false) => self.queue.put_back(place),
+            }
+        }
+        // Its memory serves the next.
+        self.more = more;
+        self.ring();
+        if given_up {
+            // Those of the same side may wait for it too, who do not listen to us.
+            self.region().roster().stir();
+        }
+    }
+
     /// Where the bytes of a claimed place lie.
     #[inline(always)]
     pub(super) fn bytes(&self, place: Q::Place) -> *mut u8 {
@@ -295,8 +358,15 @@ impl<Q: Queue> Side<Q> {
         self.ring();
     }
 
+    /// A claimed place is full; nobody is told yet.
     #[inline(always)]
-    fn ring(&mut self) {
+    pub(super) fn publish(&mut self, place: Q::Place) {
+        self.queue.publish(place);
+    }
+
+    /// Tells those who wait.
+    #[inline(always)]
+    pub(super) fn ring(&mut self) {
         // SAFETY: the seat lies in the region, which it keeps mapped.
         self.ringer.ring(unsafe { self.end.as_ref() });
     }
@@ -305,16 +375,9 @@ impl<Q: Queue> Side<Q> {
     #[cold]
     #[inline(never)]
     pub(super) fn give_up(&mut self) {
-        let Some(place) = self.held.take() else {
-            return;
-        };
-        match self.role {
-            Role::Sender => self.queue.free(place),
-            Role::Receiver => self.queue.put_back(place),
+        if self.held.is_some() {
+            self.done_with(0);
         }
-        self.ring();
-        // Those of the same side may wait for it too, who do not listen to us.
-        self.region().roster().stir();
     }
 
     /// Waits until a place is claimed. At the deadline it is `WouldBlock` or `TimedOut`.

@@ -9,16 +9,6 @@ use crate::shared::Plain;
 use crate::sys::copy::copy;
 use crate::wait::{Deadline, Wait};
 
-/// Private room for one value.
-fn scratch<T: Plain>(room: &mut Vec<u64>) -> *mut T {
-    // More than the alignment of a u64 is made up for by leaving bytes out.
-    let bytes = size_of::<T>() + align_of::<T>();
-    room.resize(room.len().max(bytes.div_ceil(8)), 0);
-    let start = room.as_mut_ptr().cast::<u8>();
-    // SAFETY: at most the alignment, for which there is room.
-    unsafe { start.add(start.align_offset(align_of::<T>())).cast() }
-}
-
 impl<T: Plain> Sender<T> {
     /// Sends one value; waits for room, unless the channel was made otherwise ([`Full`](super::super::Full)).
     ///
@@ -86,6 +76,13 @@ impl<T: Plain> Sender<T> {
 
     #[inline(always)]
     fn put(&mut self, position: u64, value: &T) {
+        self.fill(position, value);
+        self.side.done(position);
+    }
+
+    /// Writes a value into a claimed slot.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, position: u64, value: &T) {
         let place = self.side.bytes(position);
         if self.side.wary {
             // SAFETY: a slot that nobody else may use; a peer that does gets, or leaves, wrong bytes.
@@ -94,14 +91,13 @@ impl<T: Plain> Sender<T> {
             // SAFETY: a slot that this end has claimed; nobody looks into it before it is full.
             unsafe { place.cast::<T>().write(*value) };
         }
-        self.side.done(position);
     }
 
     #[inline(always)]
     fn lend(&mut self, position: u64) -> Loan<'_, T> {
         self.side.hold(position);
         let place = if self.side.wary {
-            scratch(&mut self.scratch)
+            self.scratch.values(1)
         } else {
             self.side.bytes(position).cast()
         };
@@ -198,7 +194,7 @@ impl<T: Plain> Receiver<T> {
         self.side.hold(position);
         let mut place: *mut T = self.side.bytes(position).cast();
         if self.side.wary {
-            let private: *mut T = scratch(&mut self.scratch);
+            let private: *mut T = self.scratch.values(1);
             // SAFETY: a slot of the ring, and private memory; whatever the bytes are, they are a value.
             unsafe { copy(private.cast(), place.cast(), size_of::<T>()) };
             place = private;
