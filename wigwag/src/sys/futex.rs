@@ -32,7 +32,6 @@ pub(crate) enum Sleep {
     /// The deadline passed.
     TimedOut,
     /// Interrupted, and waits are to end then.
-    #[cfg_attr(loom, expect(dead_code, reason = "there are no signals"))]
     Interrupted,
     /// The page behind the word is gone, or the kernel has no futexes for it.
     Gone,
