@@ -242,8 +242,8 @@ fn from_now(limit: Duration) -> Option<libc::timespec> {
     let limit = Timespec::try_from(limit).ok()?;
     let until = clock_gettime(ClockId::Monotonic).checked_add(limit)?;
     Some(libc::timespec {
-        tv_sec: until.tv_sec,
-        tv_nsec: until.tv_nsec,
+        tv_sec: until.tv_sec.try_into().ok()?,
+        tv_nsec: until.tv_nsec as _, // less than 2^30
     })
 }
 

@@ -59,7 +59,8 @@ pub(crate) fn absolute(deadline: Deadline) -> Option<libc::timespec> {
         seconds = seconds.saturating_add(1);
     }
     Some(libc::timespec {
-        tv_sec: seconds as libc::time_t,
+        // Of a clock that counts in 32 bits, its end.
+        tv_sec: seconds.try_into().unwrap_or(libc::time_t::MAX),
         tv_nsec: nanos as libc::c_long,
     })
 }

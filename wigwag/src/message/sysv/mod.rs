@@ -328,10 +328,11 @@ impl Queue {
     }
 
     fn new(id: i32, name: Name, temporary: bool) -> Self {
-        let most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let length = LENGTH.value().map_or(8192, most);
+        let length = LENGTH
+            .value()
+            .map_or(8192, |most| usize::try_from(most).unwrap_or(usize::MAX));
         // Without permission to look at it, the capacity is not known.
-        let capacity = msg::stat(id).map_or(length, |state| most(state.msg_qbytes));
+        let capacity = msg::stat(id).map_or(length, |state| state.msg_qbytes as usize);
         Queue {
             id,
             name,
@@ -343,9 +344,9 @@ impl Queue {
     /// Whether a message would fit into the queue if it were empty, as it is now.
     #[cold]
     fn fits(&self, message: &[u8]) -> Result<()> {
-        let len = message.len() as u64;
+        let len = message.len();
         match msg::stat(self.id) {
-            Ok(state) if len > state.msg_qbytes => Err(FACILITY.error(
+            Ok(state) if len > state.msg_qbytes as usize => Err(FACILITY.error(
                 Kind::TooBig,
                 "send to",
                 &self.name,
