@@ -96,7 +96,10 @@ fn slot<T: Element + ?Sized>(capacity: u64) -> Option<(usize, usize)> {
             let bytes = align.checked_add(size)?.checked_next_multiple_of(align)?;
             Some((bytes, align))
         }
-        None => Some(((capacity / message::SLOTS) as usize, message::BEFORE)),
+        None => {
+            let bytes = usize::try_from(capacity / message::SLOTS).ok()?;
+            Some((bytes, message::BEFORE))
+        }
     }
 }
 
@@ -186,7 +189,8 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
     const TWICE: bool = false;
 
     fn layout() -> Layout {
-        layout::<Words>("many-to-many channel 1").with(T::LAYOUT)
+        let offset = slot::<T>(page() as u64).map_or(0, |(_, offset)| offset);
+        layout::<Words>("many-to-many channel 1").field("value", offset, T::LAYOUT)
     }
 
     fn element() -> &'static str {
