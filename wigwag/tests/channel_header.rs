@@ -123,9 +123,8 @@ impl User {
     fn sleeps(&self) {
         let id = self.process.id();
         let path = format!("/proc/{id}/task/{id}/syscall");
-        let prefix = format!("{} ", libc::SYS_futex);
         process::eventually("the C program sleeps", || {
-            std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(&prefix))
+            std::fs::read_to_string(&path).is_ok_and(|text| process::is_in(&text, libc::SYS_futex))
         });
     }
 
@@ -152,9 +151,8 @@ fn asleep<T: Send>(wait: impl FnOnce() -> T + Send, then: impl FnOnce()) -> T {
         });
         let tid = told.recv().unwrap();
         let path = format!("/proc/self/task/{tid}/syscall");
-        let prefix = format!("{} ", libc::SYS_futex);
         process::eventually("the Rust program sleeps", || {
-            std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(&prefix))
+            std::fs::read_to_string(&path).is_ok_and(|text| process::is_in(&text, libc::SYS_futex))
         });
         then();
         waiter.join().unwrap()

@@ -143,9 +143,8 @@ impl User {
 
     fn sleeps(&self) {
         let path = format!("/proc/{}/syscall", self.process.id());
-        let prefix = format!("{} ", libc::SYS_futex);
         process::eventually("the C program sleeps", || {
-            std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(&prefix))
+            std::fs::read_to_string(&path).is_ok_and(|text| process::is_in(&text, libc::SYS_futex))
         });
     }
 }

@@ -430,7 +430,7 @@ fn a_signal_does_not_end_the_waiting() {
     let mut child = play("a_signal_does_not_end_the_waiting", "", &arguments).start();
     let thread = thread(&child.line());
     for _ in 0..20 {
-        child.sleeps_in(libc::SYS_msgrcv);
+        child.sleeps_in(process::SYSTEM_V[1]);
         signal::send_thread(thread, Signal::USR1).expect("signal");
     }
     queue.send(7, b"at last").expect("send");
@@ -447,7 +447,7 @@ fn whoever_waits_learns_that_it_was_removed() {
     let arguments = [("ID", &queue.id().to_string()[..])];
     let mut child = play("whoever_waits_learns_that_it_was_removed", "", &arguments).start();
     child.line();
-    child.sleeps_in(libc::SYS_msgrcv);
+    child.sleeps_in(process::SYSTEM_V[1]);
     std::thread::scope(|scope| {
         let timed = scope.spawn(|| queue.recv_timeout(Select::Any, &mut [0; 8], LONG));
         std::thread::sleep(SHORT);
@@ -468,7 +468,7 @@ fn a_receiver_that_is_killed_while_it_waits_takes_nothing_with_it() {
     for _ in 0..5 {
         let mut child = play(test, "", &[("ID", &queue.id().to_string())]).start();
         child.line();
-        child.sleeps_in(libc::SYS_msgrcv);
+        child.sleeps_in(process::SYSTEM_V[1]);
         child.kill();
         queue.send(7, b"mine").expect("send");
         assert_eq!(take(&queue, Select::Any).0, "mine");

@@ -202,14 +202,13 @@ impl Child {
 
     /// Waits until one of its threads sleeps in a system call (number as on this machine).
     pub fn sleeps_in(&self, call: libc::c_long) {
-        let prefix = format!("{call} ");
         let tasks = format!("/proc/{}/task", self.pid());
         eventually("the child sleeps in the system call", || {
             std::fs::read_dir(&tasks).is_ok_and(|mut tasks| {
                 tasks.any(|task| {
                     task.is_ok_and(|task| {
                         std::fs::read_to_string(task.path().join("syscall"))
-                            .is_ok_and(|text| text.starts_with(&prefix))
+                            .is_ok_and(|text| is_in(&text, call))
                     })
                 })
             })
@@ -263,6 +262,39 @@ pub fn unshared(flags: &'static str) -> Vec<&'static str> {
     } else {
         vec!["unshare", "-Ur", flags]
     }
+}
+
+/// What waiting for a System V semaphore and a System V message is called here.
+#[cfg(target_pointer_width = "64")]
+pub const SYSTEM_V: [libc::c_long; 2] = [libc::SYS_semtimedop, libc::SYS_msgrcv];
+/// The same in a 32-bit program.
+#[cfg(target_pointer_width = "32")]
+pub const SYSTEM_V: [libc::c_long; 2] = [420, libc::SYS_ipc];
+
+/// Calls that a 32-bit program makes by another number too: with times or offsets of 64 bits, or through `socketcall(2)`.
+#[cfg(target_pointer_width = "32")]
+const OTHERS: &[[libc::c_long; 2]] = &[
+    [libc::SYS_futex, 422],
+    [libc::SYS_ppoll, 414],
+    [libc::SYS_mq_timedreceive, 419],
+    [libc::SYS_rt_sigtimedwait, 421],
+    [libc::SYS_fcntl, libc::SYS_fcntl64],
+    [libc::SYS_accept4, libc::SYS_socketcall],
+    [libc::SYS_recvfrom, libc::SYS_socketcall],
+];
+#[cfg(target_pointer_width = "64")]
+const OTHERS: &[[libc::c_long; 2]] = &[];
+
+/// Whether `/proc/PID/syscall` says so.
+pub fn is_in(text: &str, call: libc::c_long) -> bool {
+    let number = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
+    number == Some(call)
+        || OTHERS
+            .iter()
+            .any(|[one, other]| *one == call && number == Some(*other))
 }
 
 /// Waits until `condition` holds.
@@ -361,7 +393,13 @@ pub fn compiled_by(
 ) -> std::path::PathBuf {
     let (input, output) = (directory.file(&format!("{name}.c")), directory.file(name));
     std::fs::write(&input, source).expect("write the C program");
+    // The peer of a 32-bit program is one too.
+    let short: &[&str] = match cfg!(target_arch = "x86") && compiler == "cc" {
+        true => &["-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"],
+        false => &[],
+    };
     let result = foreign(compiler, package)
+        .args(short)
         .args(["-O1", "-Wall", "-o"])
         .arg(&output)
         .arg(&input)
@@ -377,7 +415,7 @@ pub fn compiled_by(
 }
 
 /// Lets this process open only descriptors below `most`.
-pub fn limit_open_files(most: u64) {
+pub fn limit_open_files(most: libc::rlim_t) {
     let limit = libc::rlimit {
         rlim_cur: most,
         rlim_max: most,
