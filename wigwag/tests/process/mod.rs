@@ -23,10 +23,19 @@ use std::process::{ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use wigwag::shared::Death;
+
 const PART: &str = "WIGWAG_TEST_PART";
 
 /// Longer than anything that works takes, even on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a segment may notice deaths, the default first: 32-bit programs have no robust list for it.
+pub const DEATHS: &[Death] = if usize::BITS == 64 {
+    &[Death::Kernel, Death::Watched]
+} else {
+    &[Death::Watched]
+};
 
 /// Seconds after which a child or a foreign program counts as hanging.
 const HANGS: u32 = 120;

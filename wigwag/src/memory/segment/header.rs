@@ -171,9 +171,10 @@ impl Header {
             ));
         }
         let other = self.word_size != usize::BITS;
-        if other && self.robust != 0 {
+        let known = matches!(self.word_size, 32 | 64);
+        if other && (self.robust != 0 || !known) {
             let why = format!(
-                "it was made by a {}-bit program, this one has {} bits, and its locks are in robust lists",
+                "it was made by a {}-bit program and its locks are in robust lists, this one has {} bits",
                 self.word_size,
                 usize::BITS
             );
