@@ -218,7 +218,7 @@ fn gates_without_a_name_are_made_or_inherited() {
         "multiple of",
     );
     refusal(
-        gate(&format!("sem-unnamed:?fd={fd}&offset=4072"), JOIN),
+        gate(&format!("sem-unnamed:?fd={fd}&offset=4088"), JOIN),
         Kind::BadInput,
         "not inside",
     );
