@@ -73,12 +73,35 @@ pub fn hear() -> String {
     line.trim_end().to_owned()
 }
 
+/// The directory of the test binaries that children run, when these are not the test's own: `./test` lets 32-bit tests have
+/// 64-bit children and the other way round.
+const PEERS: &str = "WIGWAG_TEST_PEERS";
+
+/// What a child runs: this test binary, or the newest of the same name among the [`PEERS`].
+fn program() -> std::path::PathBuf {
+    let own = std::env::current_exe().expect("own path");
+    let Some(directory) = std::env::var_os(PEERS) else {
+        return own;
+    };
+    let name = |path: &std::path::Path| {
+        let file = path.file_name()?.to_str()?;
+        let (name, hash) = file.rsplit_once('-')?;
+        (!hash.contains('.')).then(|| name.to_owned())
+    };
+    std::fs::read_dir(&directory)
+        .expect(PEERS)
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| name(path) == name(&own))
+        .max_by_key(|path| path.metadata().and_then(|file| file.modified()).ok())
+        .unwrap_or_else(|| panic!("{PEERS}: no {:?} in {directory:?}", name(&own)))
+}
+
 /// A child about to be started.
 pub struct Play(Command);
 
 /// This test binary again, running only `test` and playing `part` in it.
 pub fn play(test: &str, part: &str, arguments: &[(&str, &str)]) -> Play {
-    let mut command = Command::new(std::env::current_exe().expect("own path"));
+    let mut command = Command::new(program());
     command
         .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(PART, part);
@@ -290,9 +313,12 @@ const OTHERS: &[[libc::c_long; 2]] = &[
     [libc::SYS_fcntl, libc::SYS_fcntl64],
     [libc::SYS_accept4, libc::SYS_socketcall],
     [libc::SYS_recvfrom, libc::SYS_socketcall],
+    // The number of a 64-bit child.
+    [libc::SYS_futex, 202],
 ];
+/// Those of a 32-bit child.
 #[cfg(target_pointer_width = "64")]
-const OTHERS: &[[libc::c_long; 2]] = &[];
+const OTHERS: &[[libc::c_long; 2]] = &[[libc::SYS_futex, 240], [libc::SYS_futex, 422]];
 
 /// Whether `/proc/PID/syscall` says so.
 pub fn is_in(text: &str, call: libc::c_long) -> bool {
