@@ -153,12 +153,12 @@ impl Machine {
                 continue;
             };
             let now = self.process_of.get(&tid).and_then(|&pid| {
-                self.proc
-                    .process(pid)
-                    .ok()?
-                    .task(tid)
-                    .schedstat(&mut scratch)
-                    .ok()
+                let process = self.proc.process(pid).ok()?;
+                let task = process.task(tid);
+                let sched = task.schedstat(&mut scratch).ok()?;
+                // Woken already, though no processor has had time for it yet: only this says so.
+                let woken = matches!(task.syscall(&mut scratch), Ok(Syscall::Running));
+                (!woken).then_some(sched)
             });
             if now.is_some() && now == thread.sched {
                 asleep.insert(tid);

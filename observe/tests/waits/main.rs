@@ -16,6 +16,7 @@ mod processes;
 mod python;
 mod quiet;
 mod rare;
+mod rounds;
 mod rust;
 mod streams;
 mod sync;

@@ -62,6 +62,7 @@ unsafe impl<T: Plain> Shared for OnceCell<T> {
         layout::<Self>("OnceCell").field("value", offset_of!(Self, value), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(path, Sort::OnceCell, std::ptr::from_ref(&self.state).cast());

@@ -89,6 +89,7 @@ unsafe impl<T: Plain> Shared for SpinLock<T> {
         layout::<Self>("SpinLock").field("value", offset_of!(Self, data), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(path, Sort::SpinLock, std::ptr::from_ref(&self.word).cast());

@@ -78,6 +78,7 @@ unsafe impl<T: Plain, const QUEUE: usize> Shared for TicketLock<T, QUEUE> {
         layout::<Self>("TicketLock").field("value", offset_of!(Self, data), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(

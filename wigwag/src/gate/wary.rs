@@ -45,6 +45,7 @@ unsafe impl<T: Plain> Shared for WaryMutex<T> {
         layout::<Self>("WaryMutex").field("value", offset_of!(Self, value), T::LAYOUT);
     const WARY: bool = true;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);

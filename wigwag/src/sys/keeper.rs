@@ -34,7 +34,6 @@ use super::atomic::{AtomicU32, Ordering};
 use super::futex;
 use super::process;
 use super::robust::Wide;
-use crate::wait::Deadline;
 
 /// Set by the kernel when the owner died.
 const DIED: u32 = 1 << 30;
@@ -127,11 +126,6 @@ impl Life {
     /// The word and what it is while nothing happens, for a sleep on several.
     pub(crate) fn watched(&self, mark: Mark) -> (&AtomicU32, u32) {
         (&self.word, mark.0)
-    }
-
-    /// Sleeps until its owner rings or dies.
-    pub(crate) fn sleep(&self, mark: Mark, deadline: Deadline) -> futex::Sleep {
-        futex::wait(&self.word, mark.0, deadline)
     }
 
     /// Takes the mark away and wakes all who sleep, as one: a kill cannot come between.

@@ -118,7 +118,12 @@ impl<'a> Word<'a> {
     }
 
     fn state(&self) -> State {
-        if let Some(need) = channel::need(self).or_else(|| mailbox::need(self)) {
+        if let Some(mut need) = channel::need(self) {
+            need.naps = self.limited && self.command == WAIT && !self.private;
+            let limited = self.limited && !need.naps;
+            return need.limited(limited).wait();
+        }
+        if let Some(need) = mailbox::need(self) {
             return need.limited(self.limited).wait();
         }
         if let Some(need) = wigwag::need(self) {

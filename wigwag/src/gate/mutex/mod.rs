@@ -75,6 +75,7 @@ unsafe impl<T: Plain> Shared for Mutex<T> {
         layout::<Self>("Mutex").field("value", offset_of!(Self, value), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);

@@ -117,6 +117,7 @@ unsafe impl<T: Plain, const READERS: usize> Shared for RwLock<T, READERS> {
         .field("value", offset_of!(Self, data), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.turn.settle(death);

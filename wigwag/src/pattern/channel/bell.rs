@@ -217,21 +217,14 @@ impl Waiter {
             if self.how == Waiting::Spin {
                 continue;
             }
-            let nap = match (sure, self.many) {
-                (false, _) => Some(NAP),
-                (true, true) => Some(ROUND),
-                (true, false) => None,
+            let round = match (sure, self.many) {
+                (false, _) => NAP,
+                (true, true) => ROUND,
+                (true, false) => Duration::MAX,
             };
-            let until = match (deadline.remaining(), nap) {
-                (left, Some(nap)) if left.is_none_or(|left| left > nap) => {
-                    crate::Wait::For(nap).into()
-                }
-                _ => deadline,
-            };
-            let slept = match self.many {
-                true => wait_any(&[peer.life.watched(mark), (&peer.rings, rings)], until),
-                false => peer.life.sleep(mark, until),
-            };
+            let words = [peer.life.watched(mark), (&peer.rings, rings)];
+            let words = &words[..if self.many { 2 } else { 1 }];
+            let slept = wait_any(words, deadline, round);
             if self.many && peer.life.state() != State::Alive {
                 // The kernel woke one of us. Whatever he finds, the others must be told.
                 peer.life.pass_on();

@@ -124,8 +124,7 @@ impl Poller {
                 continue;
             }
             // At a death the kernel wakes one of those who sleep, who passes it on unless he is killed, too: look around.
-            let until = crate::Wait::For(LOOK_AROUND).into();
-            if futex::wait_any(&words, until) == futex::Sleep::Gone {
+            if futex::wait_any(&words, Deadline::Never, LOOK_AROUND) == futex::Sleep::Gone {
                 self.wanted.store(0, Ordering::SeqCst);
                 self.tell();
             }

@@ -16,7 +16,7 @@ use crate::memory::segment::Trust;
 use crate::sys::atomic::{AtomicU64, Ordering, relax};
 use crate::sys::futex::{self, Sleep};
 use crate::sys::keeper::State;
-use crate::wait::{Deadline, Wait};
+use crate::wait::Deadline;
 
 /// How long one sleeps who has to look around by itself: for a dead one at its own side, whom nobody rings.
 const ROUND: Duration = Duration::from_millis(100);
@@ -329,13 +329,7 @@ impl Side {
             } else {
                 Duration::MAX
             };
-            let until = match deadline.remaining() {
-                left if left.is_none_or(|left| left > most) && most < Duration::MAX => {
-                    Wait::For(most).into()
-                }
-                _ => deadline,
-            };
-            if futex::wait_any(&listen, until) == Sleep::Gone {
+            if futex::wait_any(&listen, deadline, most) == Sleep::Gone {
                 return Err(self.disconnected());
             }
             // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
