@@ -96,6 +96,12 @@ impl Life {
         }
     }
 
+    /// The word, for a model of who uses it in another way.
+    #[cfg(loom)]
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        &self.word
+    }
+
     /// What it says now.
     #[inline]
     pub(crate) fn state(&self) -> State {
