@@ -277,6 +277,7 @@ pub(crate) fn unlink(name: &CStr) -> Result<(), Errno> {
 }
 
 /// A point on the monotonic clock; `None` when it is beyond the clock's end.
+#[allow(clippy::useless_conversion)] // a C library's time may have 32 bits
 fn from_now(limit: Duration) -> Option<libc::timespec> {
     let limit = Timespec::try_from(limit).ok()?;
     let until = clock_gettime(ClockId::Monotonic).checked_add(limit)?;

@@ -47,6 +47,7 @@ pub(crate) fn checked(errno: c_int) -> io::Result<()> {
 }
 
 /// When a deadline is, on `CLOCK_MONOTONIC`; `None` when it is never.
+#[allow(clippy::useless_conversion)]
 pub(crate) fn absolute(deadline: Deadline) -> Option<libc::timespec> {
     let left = deadline.remaining()?;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

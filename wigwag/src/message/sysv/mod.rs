@@ -95,6 +95,7 @@ pub(crate) const CAPACITY: Limit = Limit {
 };
 
 /// The types there are. In a 32-bit program they have 31 bits, and the kernel cuts off the rest of those that others send.
+#[allow(clippy::unnecessary_cast)]
 const KINDS: RangeInclusive<i64> = 1..=libc::c_long::MAX as i64;
 
 /// Which message to receive.
