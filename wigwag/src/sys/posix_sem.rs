@@ -19,6 +19,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(crate) use libc::sem_t;
 
+#[cfg(not(target_env = "musl"))]
 unsafe extern "C" {
     /// glibc 2.30: `sem_timedwait` with a clock that nobody sets.
     fn sem_clockwait(
@@ -26,6 +27,33 @@ unsafe extern "C" {
         clock: libc::clockid_t,
         until: *const libc::timespec,
     ) -> libc::c_int;
+}
+
+/// The same made of what musl has, which goes by the clock on the wall: in slices, since somebody may set that.
+#[cfg(target_env = "musl")]
+unsafe fn sem_clockwait(
+    sem: *mut sem_t,
+    _monotonic: libc::clockid_t,
+    until: *const libc::timespec,
+) -> libc::c_int {
+    const SLICE: Duration = Duration::from_secs(1);
+    // SAFETY: the caller's pointer is to a live time.
+    let until = unsafe { *until };
+    let until = Duration::new(until.tv_sec.unsigned_abs(), until.tv_nsec as u32);
+    loop {
+        let now = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+        let left = until.saturating_sub(now(ClockId::Monotonic));
+        let end = now(ClockId::Realtime) + left.min(SLICE);
+        let end = libc::timespec {
+            tv_sec: end.as_secs().cast_signed(),
+            tv_nsec: end.subsec_nanos().into(),
+        };
+        // SAFETY: the semaphore is one, as the caller promises; `end` lives.
+        let result = unsafe { libc::sem_timedwait(sem, &raw const end) };
+        if result == 0 || left.is_zero() || last_error() != Errno::TIMEDOUT {
+            return result;
+        }
+    }
 }
 
 #[cfg(target_env = "gnu")]

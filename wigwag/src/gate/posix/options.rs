@@ -46,7 +46,7 @@ impl Options {
     }
 
     /// Whether this handle never lets the count exceed one: releasing what nobody holds is then an
-    /// error instead of a second permit. Other handles, and C programs, keep to it only if they do the same.
+    /// error instead of a second permit (`Unsupported` with musl, whose layout is not known here). Other handles, and C programs, keep to it only if they do the same.
     pub fn binary(mut self, binary: bool) -> Self {
         self.binary = binary;
         self
@@ -164,10 +164,14 @@ pub(super) fn parse(name: &OsStr) -> Result<Name> {
     Name::parse(&FACILITY, name.as_bytes())
 }
 
-/// Where glibc and musl keep it.
+/// Where the C library keeps it: glibc and musl have names of their own, and so semaphores of their own.
 pub(super) fn path(name: &Name) -> PathBuf {
     let name = name.to_bytes();
-    let bytes = [b"/dev/shm/sem.", name.strip_prefix(b"/").unwrap_or(&name)].concat();
+    let directory: &[u8] = match cfg!(target_env = "musl") {
+        true => b"/dev/shm/",
+        false => b"/dev/shm/sem.",
+    };
+    let bytes = [directory, name.strip_prefix(b"/").unwrap_or(&name)].concat();
     PathBuf::from(OsString::from_vec(bytes))
 }
 
