@@ -185,7 +185,7 @@ fn wait_until(set: &Set, deadline: Deadline) -> Result<Received> {
         let left = deadline.remaining();
         let limit = left.map(|left| libc::timespec {
             tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-            tv_nsec: left.subsec_nanos().into(),
+            tv_nsec: left.subsec_nanos() as _, // less than 2^30
         });
         match signal::wait(&set.0, limit) {
             Ok(info) => return Ok(info.into()),

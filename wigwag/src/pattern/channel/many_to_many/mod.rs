@@ -214,7 +214,8 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
             Some(_) => layout::<Words>("many-to-many channel 1"),
             None => layout::<records::Front>("many-to-many channel 2"),
         };
-        words.with(T::LAYOUT)
+        let offset = slot::<T>().map_or(0, |(_, offset)| offset);
+        words.field("value", offset, T::LAYOUT)
     }
 
     fn element() -> &'static str {
