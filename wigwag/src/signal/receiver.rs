@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::{FACILITY, Mask, Set, Signal};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::sys::{patience, signal};
 use crate::wait::{Deadline, Wait};
 
@@ -188,7 +189,7 @@ fn wait_until(set: &Set, deadline: Deadline) -> Result<Received> {
         });
         match signal::wait(&set.0, limit) {
             Ok(info) => return Ok(info.into()),
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => interrupt::again().map_err(|errno| not_received(set, errno))?,
             Err(Errno::AGAIN) if deadline.passed() => {
                 return Err(not_received(set, deadline.errno()));
             }

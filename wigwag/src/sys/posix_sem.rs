@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::last_error;
+use crate::interrupt;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(crate) use libc::sem_t;
@@ -327,7 +328,7 @@ fn done(result: libc::c_int) -> Result<(), Errno> {
 #[cold]
 fn retry() -> Result<(), Errno> {
     match last_error() {
-        Errno::INTR => Ok(()),
+        Errno::INTR => interrupt::again(),
         errno => Err(errno),
     }
 }

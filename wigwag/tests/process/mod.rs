@@ -206,6 +206,12 @@ impl Child {
         let _ = self.process.wait();
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let status = self.process.try_wait().expect("wait for the child");
+        status.is_some()
+    }
+
     /// Waits for its end.
     pub fn ends(&mut self) -> ExitStatus {
         drop(self.stdin.take());

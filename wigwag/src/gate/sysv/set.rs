@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::{FACILITY, Op, Options, Permit};
 use crate::error::{Error, Kind, Result};
 use crate::gate::{Gate, Mode};
+use crate::interrupt;
 use crate::key::Key;
 use crate::name::Name;
 use crate::sys::{sem, since_1970};
@@ -269,7 +270,7 @@ impl Set {
         loop {
             // The kernel's time-out is relative: after a signal, what is left of it.
             match sem::operate(self.id, Op::operations(ops), deadline.remaining()) {
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) => interrupt::again()?,
                 done => return done,
             }
         }

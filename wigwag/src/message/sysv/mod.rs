@@ -532,7 +532,7 @@ impl Messages for Queue {
                 priority: None,
                 kind: Some(kind),
             },
-            sender: None,
+            ..Received::default()
         }))
     }
 
