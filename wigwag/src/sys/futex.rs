@@ -432,8 +432,10 @@ mod model {
         let mut queues = QUEUES.lock().expect("a model");
         word.fetch_and(!bit, Ordering::SeqCst);
         for sleeper in queues.entry(key(word)).or_default().drain(..) {
-            sleeper.woken.store(true, Ordering::Release);
-            sleeper.thread.unpark();
+            // Who slept on several words may have been woken at another, and wait for something else by now.
+            if !sleeper.woken.swap(true, Ordering::AcqRel) {
+                sleeper.thread.unpark();
+            }
         }
     }
 

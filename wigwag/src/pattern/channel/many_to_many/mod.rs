@@ -43,8 +43,12 @@ mod claim;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod claim;
+mod listening;
 mod message;
 mod messages;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod model;
 mod poll;
 mod queue;
 mod record;

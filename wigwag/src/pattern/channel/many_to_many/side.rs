@@ -10,6 +10,7 @@ use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::claim::Words;
+use super::listening::Listening;
 use super::queue::{Broken, Queue};
 use super::undertaker::Undertaker;
 use super::word::Owner;
@@ -396,56 +397,38 @@ impl<Q: Queue> Side<Q> {
             }
             let joins = region.roster().joins.load(Ordering::SeqCst);
             let met = has_met(&region, other);
-            let mut listen = Vec::with_capacity(2 * region.ends().len());
-            let mut sure = true;
+            let mut listening = Listening::with_capacity(2 * region.ends().len());
             // Who overwrites also waits for what other senders are writing.
             let overwrites = self.overwrites();
             let peers = region.ends().iter().enumerate().filter(|(index, end)| {
                 end.role() == Some(other)
                     || overwrites && end.role().is_some() && *index != self.seat.index()
             });
-            let mut alone = true;
             for (_, end) in peers {
-                if self.waiting == Waiting::Spin {
-                    alone &= end.life.state() != State::Alive;
-                    continue;
-                }
-                // Others may sleep on the same word: the number of rings tells what its mark does not.
-                let rings = end.rings.load(Ordering::SeqCst);
-                let (state, mark, certain) = bell::mark(&end.life);
-                if state == State::Alive {
-                    alone = false;
-                    sure &= certain;
-                    listen.extend([end.life.watched(mark), (&end.rings, rings)]);
-                } else {
-                    // The kernel woke one; the others are to know too.
-                    end.life.pass_on();
+                match self.waiting {
+                    Waiting::Spin => listening.alone &= end.life.state() != State::Alive,
+                    _ => listening.to(end),
                 }
             }
             if !overwrites && self.waiting != Waiting::Spin {
-                for end in others(&region, self.role, self.seat.index()) {
-                    let (state, mark) = end.grave.mark();
-                    match state {
-                        State::Alive => listen.push(end.grave.watched(mark)),
-                        _ => end.grave.pass_on(),
-                    }
-                }
+                let neighbours = others(&region, self.role, self.seat.index());
+                neighbours.for_each(|end| listening.to_death_of(end));
             }
             // The last look: for what came before the marks, or before a death.
             let dying = self.undertaker.undertake(&self.queue, &region);
             if let Some(place) = self.retry()? {
                 return Ok(place);
             }
-            if alone && met && !dying {
+            if listening.alone && met && !dying {
                 return Err(self.disconnected());
             }
             if self.waiting == Waiting::Spin {
                 continue;
             }
-            listen.push((&region.roster().joins, joins));
+            listening.words.push((&region.roster().joins, joins));
             let most = if dying {
                 DYING
-            } else if !sure {
+            } else if !listening.sure {
                 bell::NAP
             } else if others(&region, self.role, self.seat.index())
                 .next()
@@ -455,7 +438,7 @@ impl<Q: Queue> Side<Q> {
             } else {
                 Duration::MAX
             };
-            match futex::wait_any(&listen, deadline, most) {
+            match futex::wait_any(&listening.words, deadline, most) {
                 Sleep::Gone => return Err(self.disconnected()),
                 Sleep::Interrupted => return Err(self.in_vain(deadline)),
                 _ => {}
