@@ -1,5 +1,6 @@
 //! The channel of the latest value between several processes.
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod process;
 

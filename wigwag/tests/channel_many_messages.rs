@@ -111,7 +111,7 @@ fn next(random: &mut u64) -> usize {
     *random ^= *random << 13;
     *random ^= *random >> 7;
     *random ^= *random << 17;
-    (*random >> 11) as usize
+    (*random >> 11) as u32 as usize
 }
 
 /// Mostly short, sometimes as long as can be.

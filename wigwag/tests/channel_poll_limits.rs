@@ -43,7 +43,7 @@ fn without_a_descriptor_or_a_thread_the_error_says_what_to_raise_and_nothing_is_
             let (mut sender, receiver) = one_to_one::pair::<u64>(4).unwrap();
             sender.send(1).unwrap();
             let lowest = rustix::io::dup(std::io::stdin()).unwrap();
-            process::limit_open_files(std::os::fd::AsRawFd::as_raw_fd(&lowest) as u64);
+            process::limit_open_files(std::os::fd::AsRawFd::as_raw_fd(&lowest) as libc::rlim_t);
             drop(lowest);
             let error = Pollable::new(receiver).unwrap_err();
             assert_eq!(error.kind(), Kind::Limit, "{error}");

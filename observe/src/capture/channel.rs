@@ -115,7 +115,11 @@ impl Channel {
             if let Some(messages) = inside.messages {
                 object.fill.insert(1, Fill::new(messages, Unit::Messages));
             }
-            for (name, count) in [("dropped", inside.lost), ("sent", inside.sent)] {
+            let lost = match POLICIES.get(self.full as usize) {
+                Some(&"overwrite-oldest") => "overwritten",
+                _ => "dropped",
+            };
+            for (name, count) in [(lost, inside.lost), ("sent", inside.sent)] {
                 if let Some(count) = count {
                     let count = i64::try_from(count).unwrap_or(i64::MAX);
                     object.detail(name, Value::Number(count));

@@ -78,6 +78,7 @@ fn an_ordinary_user_sees_the_own_and_is_told_what_was_not_seen() {
     let others =
         Victim::spawn(Command::new("/usr/bin/python3").args(["-c", script])).settled(&["A"]);
     let program = std::env::temp_dir().join(format!("wigwag-waits-{}-user", std::process::id()));
+    let _copy = Copied(&program);
     std::fs::copy(std::env::current_exe().expect("this test"), &program)
         .expect("copy where nobody may read it");
     let output = Command::new("setpriv")
@@ -88,7 +89,6 @@ fn an_ordinary_user_sees_the_own_and_is_told_what_was_not_seen() {
         .current_dir("/")
         .output()
         .expect("setpriv does not start: install util-linux");
-    let _ = std::fs::remove_file(&program);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let json = text
         .lines()
@@ -119,5 +119,14 @@ fn as_an_ordinary_user() {
     if std::env::var_os("WIGWAG_USER_CASE").is_some() {
         let graph = whole();
         println!("\n{}", graph.to_json());
+    }
+}
+
+/// A file that is removed at the end of the test, whatever way that ends.
+struct Copied<'a>(&'a std::path::Path);
+
+impl Drop for Copied<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
     }
 }

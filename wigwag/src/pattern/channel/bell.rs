@@ -134,7 +134,7 @@ pub(crate) enum Wake<T> {
     Found(T),
     /// The end on which it waited has left or was killed, and there is nothing.
     Gone,
-    /// The time is over.
+    /// The time is over, or a signal is to end the wait.
     TimedOut,
 }
 
@@ -232,6 +232,9 @@ impl Waiter {
             if slept == Sleep::Gone {
                 return Wake::Gone;
             }
+            if slept == Sleep::Interrupted {
+                return Wake::TimedOut;
+            }
             if let Some(found) = found() {
                 return Wake::Found(found);
             }
@@ -313,8 +316,12 @@ impl Region {
             }
             if waiter.how == Waiting::Spin {
                 relax();
-            } else if self.roster().sleep(joins, deadline) == Sleep::Gone {
-                return Wake::Gone;
+            } else {
+                match self.roster().sleep(joins, deadline) {
+                    Sleep::Gone => return Wake::Gone,
+                    Sleep::Interrupted => return Wake::TimedOut,
+                    _ => {}
+                }
             }
         }
     }

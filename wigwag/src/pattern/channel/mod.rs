@@ -35,6 +35,10 @@
 //!   and [`latest`] they go by, and `receivers()` says how many there are.
 //! - [`many_to_many`]: what is lent holds up those behind it, as is said there.
 //!
+//! **To wait for several at once**, any end of any flavour becomes a descriptor ([`Pollable`]), readable when an attempt is worth while, for
+//! [`select`], `poll(2)` and `epoll(7)`; under tokio (`features = ["tokio"]`) a receiver in an `Async` is a `Stream` and a sender a `Sink`. What does
+//! not wait (`try_recv`, `try_send`) says `Disconnected` as what waits does, when there is nothing and nobody is left who could change that.
+//!
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
 //! by name, or by the descriptor, and takes its own.
 
@@ -60,13 +64,14 @@ mod waiting;
 
 pub use self::element::Element;
 pub use self::full::Full;
+use self::options::sealed;
 pub use self::options::{Flavour, Options};
 pub use self::poll::{Outcome, Pollable, Waitable};
 pub use self::select::select;
 pub use self::waiting::Waiting;
 
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
-use crate::guarantees::{Accepted, Delivery, Durability, Guarantees, Order};
+use crate::guarantees::{Accepted, Delivery, Durability, FanOut, Guarantees, Order, Overflow};
 use crate::limit;
 
 /// The facts.
@@ -97,3 +102,34 @@ pub const FACILITY: Facility = Facility {
     },
     man: "shm_overview(7), futex(2)",
 };
+
+/// The flavours by the names that they have in an address (`channel:/camera?flavour=latest`), and what each promises
+/// unless another policy is chosen for one that is full.
+pub const FLAVOURS: [(&str, Guarantees); 4] = [
+    (name::<one_to_one::Channel<[u8]>>(), FACILITY.guarantees),
+    (name::<many_to_many::Channel<[u8]>>(), FACILITY.guarantees),
+    (
+        name::<broadcast::Channel<[u8]>>(),
+        Guarantees {
+            // To those who are there; what a receiver has not given back when it is killed goes to nobody else.
+            delivery: Delivery::AtMostOnce,
+            fan_out: FanOut::All,
+            duplicates: false,
+            ..FACILITY.guarantees
+        },
+    ),
+    (
+        name::<latest::Channel<[u8]>>(),
+        Guarantees {
+            delivery: Delivery::BestEffort,
+            fan_out: FanOut::All,
+            overflow: Overflow::Overwrites,
+            duplicates: false,
+            ..FACILITY.guarantees
+        },
+    ),
+];
+
+const fn name<C: sealed::Flavour>() -> &'static str {
+    C::NAME
+}

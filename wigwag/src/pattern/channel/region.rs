@@ -120,7 +120,10 @@ impl Pages {
     /// Reserves twice the length and maps the whole object at the front.
     fn map(file: OwnedFd, len: usize) -> Result<Pages, Errno> {
         let len = len.next_multiple_of(page());
-        let space = len.checked_mul(2).ok_or(Errno::NOMEM)?;
+        let space = len
+            .checked_mul(2)
+            .filter(|space| *space <= isize::MAX as usize);
+        let space = space.ok_or(Errno::NOMEM)?;
         // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
         let base = unsafe {
             mmap_anonymous(

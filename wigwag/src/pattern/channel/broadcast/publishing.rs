@@ -12,6 +12,7 @@ use super::super::waiting::Waiting;
 use super::course::{ABSENT, Cursor, Front, Publisher};
 use super::{SENDER, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::{Ordering, relax};
 use crate::sys::keeper::State;
@@ -274,6 +275,7 @@ impl Publishing {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
+            _ if interrupt::ended() => self.error(Kind::Interrupted, ENDED),
             Deadline::Now => self.error(Kind::WouldBlock, "it is full"),
             _ => self.error(
                 Kind::TimedOut,

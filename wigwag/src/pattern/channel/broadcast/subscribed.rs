@@ -13,6 +13,7 @@ use super::course::{ABSENT, END, Follower, Front};
 use super::publishing::{cursor, impossible};
 use super::{SENDER, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::mapping::page;
 use crate::memory::segment::Trust;
 use crate::sys::atomic::Ordering;
@@ -290,6 +291,7 @@ impl Subscribed {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
+            _ if interrupt::ended() => self.error(Kind::Interrupted, ENDED),
             Deadline::Now => self.error(Kind::WouldBlock, "it is empty"),
             _ => self.error(Kind::TimedOut, "nothing came until the time was over"),
         }

@@ -11,6 +11,7 @@ use super::guests::{Guests, stays};
 use super::version::{Attempt, Stay, Tag, attempt};
 use super::{SENDER, Shape, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::mapping::page;
 use crate::memory::segment::Trust;
 use crate::sys::atomic::{AtomicU64, Ordering, relax};
@@ -372,6 +373,7 @@ impl Reading {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
+            _ if interrupt::ended() => self.error(Kind::Interrupted, ENDED),
             Deadline::Now => self.error(Kind::WouldBlock, "there is nothing new"),
             _ => self.error(Kind::TimedOut, "nothing new came until the time was over"),
         }

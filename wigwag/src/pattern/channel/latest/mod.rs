@@ -23,6 +23,9 @@
 //! byte messages, the capacity is the longest of them. All buffers but two can be left alone at a time, 2 of 4 and 62 of 64; if more
 //! readers than that are overtaken at once they take turns, and what is promised becomes what is likely.
 //!
+//! **To poll** ([`Pollable`](super::Pollable)): a receiver is readable when there is a newer value than it received, the sender always. A stream says how
+//! many came and went between if it is asked (`Async::with_missed`).
+//!
 //! **What is lost by a kill.** Sender: what he was writing; the value before stays, and a new sender may come at once. Receiver: nothing; a buffer at
 //! which it stayed is written again. The policy [`Full`] has no meaning here: it is never full.
 

@@ -18,6 +18,10 @@
 //! **What is lost or doubled by a kill.** Sender: what it had not yet sent; its place is skipped. Receiver: nothing; the
 //! value that it held goes to another, as the next one, so one that was read but not given back is seen twice.
 //!
+//! **To poll** ([`Pollable`](super::Pollable)): a receiver is readable when it could take a value, also one that comes back from another that was killed;
+//! a sender when it could take a place. Another may be faster: then the attempt finds nothing. A sender that polls with a message that finds no
+//! room does not stand in the line.
+//!
 //! **Full**: all four policies. One that overwrites drops the oldest value that no receiver holds, and counts it
 //! ([`Receiver::lost`]).
 //!
@@ -214,7 +218,8 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
             Some(_) => layout::<Words>("many-to-many channel 1"),
             None => layout::<records::Front>("many-to-many channel 2"),
         };
-        words.with(T::LAYOUT)
+        let offset = slot::<T>().map_or(0, |(_, offset)| offset);
+        words.field("value", offset, T::LAYOUT)
     }
 
     fn element() -> &'static str {

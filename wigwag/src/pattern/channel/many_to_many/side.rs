@@ -15,6 +15,7 @@ use super::queue::{Broken, Queue};
 use super::undertaker::Undertaker;
 use super::word::Owner;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::{Ordering, relax};
 use crate::sys::futex::{self, Sleep};
@@ -437,8 +438,10 @@ impl<Q: Queue> Side<Q> {
             } else {
                 Duration::MAX
             };
-            if futex::wait_any(&listening.words, deadline, most) == Sleep::Gone {
-                return Err(self.disconnected());
+            match futex::wait_any(&listening.words, deadline, most) {
+                Sleep::Gone => return Err(self.disconnected()),
+                Sleep::Interrupted => return Err(self.in_vain(deadline)),
+                _ => {}
             }
             // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
             for end in region.ends() {
@@ -554,6 +557,7 @@ impl<Q: Queue> Side<Q> {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         let (what, kind) = match (self.role, deadline) {
+            _ if interrupt::ended() => (ENDED, Kind::Interrupted),
             (Role::Sender, Deadline::Now) => ("it is full", Kind::WouldBlock),
             (Role::Receiver, Deadline::Now) => ("it is empty", Kind::WouldBlock),
             (Role::Sender, _) => ("it stayed full until the time was over", Kind::TimedOut),

@@ -10,6 +10,7 @@ use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::cursor::{Cursor, Impossible, Line, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::Ordering;
 use crate::sys::keeper::State;
@@ -238,6 +239,7 @@ impl Side {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         let (what, kind) = match (self.cursor.role(), deadline) {
+            _ if interrupt::ended() => (ENDED, Kind::Interrupted),
             (Role::Sender, Deadline::Now) => ("it is full", Kind::WouldBlock),
             (Role::Receiver, Deadline::Now) => ("it is empty", Kind::WouldBlock),
             (Role::Sender, _) => ("it stayed full until the time was over", Kind::TimedOut),

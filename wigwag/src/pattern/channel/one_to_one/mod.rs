@@ -17,6 +17,8 @@
 //! goes to the next receiver, so one that was read but not given back is seen twice.
 //! A channel outlives its ends: what was sent and not received waits for the next receiver.
 //!
+//! **To poll**: the receiver is readable when something is there, the sender when there is as much room as its last attempt wanted.
+//!
 //! **Full**: [`Wait`](Full::Wait), [`Fail`](Full::Fail) and [`DropNewest`](Full::DropNewest). Overwriting needs a receiver
 //! that copies before it believes: that is a flavour of its own.
 

@@ -128,7 +128,7 @@ impl<E: Waitable> Pollable<E> {
     /// Gives an end a descriptor and the thread that rings it.
     ///
     /// # Errors
-    /// `Limit` when there are too many descriptors or threads.
+    /// `Limit` when there are too many descriptors or threads; the end has left the channel then, as when it is dropped.
     pub fn new(mut end: E) -> Result<Self> {
         end.among_many();
         let region = end.region().clone();
