@@ -44,7 +44,7 @@ impl<'a> Listening<'a> {
     }
 
     /// To one at the same side: it dies, and leaves what it had.
-    pub(super) fn to_death_of(&mut self, end: &'a End) {
+    pub(super) fn for_death_of(&mut self, end: &'a End) {
         let (state, mark) = end.grave.mark();
         match state {
             State::Alive => self.words.push(end.grave.watched(mark)),

@@ -40,6 +40,8 @@ use crate::sys::atomic::{AtomicU64, Ordering, mutated};
 /// What the model checker runs.
 #[cfg(loom)]
 pub mod model;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 /// In every so manieth lap the words inside a record are written.
 const REFRESH: u64 = 1024;

@@ -412,7 +412,7 @@ impl<Q: Queue> Side<Q> {
             }
             if !overwrites && self.waiting != Waiting::Spin {
                 let neighbours = others(&region, self.role, self.seat.index());
-                neighbours.for_each(|end| listening.to_death_of(end));
+                neighbours.for_each(|end| listening.for_death_of(end));
             }
             // The last look: for what came before the marks, or before a death.
             let dying = self.undertaker.undertake(&self.queue, &region);
