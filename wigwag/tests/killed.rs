@@ -14,6 +14,7 @@ mod killed {
     pub mod glibc;
     pub mod mailbox;
     pub mod many;
+    pub mod many_messages;
     pub mod mutex;
     pub mod once;
     pub mod scene;
@@ -22,7 +23,9 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{broadcast, channel, gates, glibc, mailbox, many, mutex, once, segment};
+use killed::{
+    broadcast, channel, gates, glibc, mailbox, many, many_messages, mutex, once, segment,
+};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -32,6 +35,7 @@ const SCENES: &[&[Scene]] = &[
     once::SCENES,
     channel::SCENES,
     many::SCENES,
+    many_messages::SCENES,
     broadcast::BROADCAST,
     broadcast::LATEST,
     gates::SEMAPHORE,
@@ -91,6 +95,11 @@ fn the_channel_survives() {
 #[test]
 fn the_many_to_many_channel_survives() {
     survives(many::SCENES);
+}
+
+#[test]
+fn the_many_to_many_channel_of_messages_survives() {
+    survives(many_messages::SCENES);
 }
 
 #[test]

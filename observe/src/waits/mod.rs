@@ -23,7 +23,7 @@
 //! | wait, vfork; pause, sigwait | `child`, `signal` |
 //! | a page fault, a FUSE request; stopped, traced, frozen | `kernel`, `halt` |
 
-mod abi;
+use crate::proc::abi;
 mod ask;
 mod cache;
 mod child;

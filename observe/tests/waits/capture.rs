@@ -86,6 +86,7 @@ fn seen_by_nobody(before: &str) -> serde_json::Value {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("wigwag-waits-{}-user-{count}", std::process::id());
     let program = std::env::temp_dir().join(name);
+    let _copy = Copied(&program);
     std::fs::copy(std::env::current_exe().expect("this test"), &program)
         .expect("copy where nobody may read it");
     let script = format!(r#"{before} exec setpriv "$@""#);
@@ -98,7 +99,6 @@ fn seen_by_nobody(before: &str) -> serde_json::Value {
         .current_dir("/")
         .output()
         .expect("unshare does not start: install util-linux");
-    let _ = std::fs::remove_file(&program);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let json = text
         .lines()
@@ -182,5 +182,14 @@ fn as_an_ordinary_user() {
     if std::env::var_os("WIGWAG_USER_CASE").is_some() {
         let graph = whole();
         println!("\n{}", graph.to_json());
+    }
+}
+
+/// A file that is removed at the end of the test, whatever way that ends.
+struct Copied<'a>(&'a std::path::Path);
+
+impl Drop for Copied<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
     }
 }

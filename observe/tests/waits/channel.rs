@@ -17,6 +17,8 @@ fn many_ways(name: &str, case: &str) {
     let first = case == "many";
     let (mine, other) = if first { (back, there) } else { (there, back) };
     let mut receiver = mine.receiver().expect("a seat");
+    // For whose death it listens too, but not for what it does.
+    let _idle = mine.receiver().expect("a seat");
     let mut sender = other.sender().expect("a seat");
     let child = first.then(|| partner(name, "many answer"));
     sender.send(1).expect("room");

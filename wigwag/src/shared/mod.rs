@@ -20,7 +20,8 @@
 //! ```
 //!
 //! The layout of a type is hashed at compile time (names, sizes and places of all fields, through all levels) and the
-//! hash is kept in the segment: a program that has another idea of `Bank` is refused when it opens it.
+//! hash is kept in the segment: a program that has another idea of `Bank` is refused when it opens it. A 32-bit program has the same
+//! idea of it, unless there is a `usize` or `isize` in it.
 
 mod layout;
 mod survey;

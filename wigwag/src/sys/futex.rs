@@ -31,6 +31,8 @@ pub(crate) enum Sleep {
     Changed,
     /// The deadline passed.
     TimedOut,
+    /// Interrupted, and waits are to end then.
+    Interrupted,
     /// The page behind the word is gone, or the kernel has no futexes for it.
     Gone,
 }
@@ -70,6 +72,7 @@ mod kernel {
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     use super::{AtomicU32, Deadline, Handover, Sleep};
+    use crate::interrupt;
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
 
@@ -100,10 +103,18 @@ mod kernel {
 
     fn ended(answer: Result<(), Errno>) -> Sleep {
         match answer {
-            Ok(()) | Err(Errno::INTR) => Sleep::Woken,
+            Ok(()) => Sleep::Woken,
+            Err(Errno::INTR) => interrupted(),
             Err(Errno::AGAIN) => Sleep::Changed,
             Err(Errno::TIMEDOUT) => Sleep::TimedOut,
             Err(_) => Sleep::Gone,
+        }
+    }
+
+    fn interrupted() -> Sleep {
+        match interrupt::again() {
+            Ok(()) => Sleep::Woken,
+            Err(_) => Sleep::Interrupted,
         }
     }
 
@@ -220,7 +231,8 @@ mod kernel {
                 until => (until, naps),
             };
             match waitv(words, until.as_ref(), naps) {
-                Ok(()) | Err(Errno::INTR) => return Sleep::Woken,
+                Ok(()) => return Sleep::Woken,
+                Err(Errno::INTR) => return interrupted(),
                 Err(Errno::AGAIN) => return Sleep::Changed,
                 Err(Errno::TIMEDOUT) => return Sleep::TimedOut,
                 Err(Errno::NOSYS | Errno::PERM) => MISSING.store(true, Ordering::Relaxed),
@@ -406,6 +418,8 @@ mod model {
     pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
         let mut queues = QUEUES.lock().expect("a model");
         let queue = queues.entry(key(word)).or_default();
+        // Who slept on several words and was woken at another does not sleep here any more.
+        queue.retain(|sleeper| !sleeper.woken.load(Ordering::Acquire));
         let count = (count as usize).min(queue.len());
         for sleeper in queue.drain(..count) {
             sleeper.woken.store(true, Ordering::Release);
@@ -418,8 +432,10 @@ mod model {
         let mut queues = QUEUES.lock().expect("a model");
         word.fetch_and(!bit, Ordering::SeqCst);
         for sleeper in queues.entry(key(word)).or_default().drain(..) {
-            sleeper.woken.store(true, Ordering::Release);
-            sleeper.thread.unpark();
+            // Who slept on several words may have been woken at another, and wait for something else by now.
+            if !sleeper.woken.swap(true, Ordering::AcqRel) {
+                sleeper.thread.unpark();
+            }
         }
     }
 

@@ -178,7 +178,10 @@ impl<'a> Word<'a> {
     /// Whoever can write the word.
     pub(super) fn anybody(&self, facility: &'static str, why: &str, role: &str) -> Need {
         let me = self.ask.seen.pid;
-        let mut clause = Clause::one(Waker::others(me).role(role));
+        let mut clause = Clause {
+            wakers: self.comrades(role),
+            outside: Outside::Closed,
+        };
         if let Place::Shared { file, .. } = self.place {
             for &pid in self.ask.machine.mappers(file) {
                 if pid != me {
@@ -210,6 +213,18 @@ impl<'a> Word<'a> {
             }
         }
         Need::new(facility, self.resource(self.address), why, clause)
+    }
+
+    /// The other threads of the process, unless all they do is to keep its ends of channels alive.
+    fn comrades(&self, role: &str) -> Vec<Waker> {
+        const KEEPER: &str = "wigwag-keeper";
+        let me = self.ask.thread.tid;
+        let mut others = self.ask.seen.threads.iter();
+        if others.any(|thread| thread.tid != me && thread.comm != KEEPER) {
+            vec![Waker::others(self.ask.seen.pid).role(role)]
+        } else {
+            Vec::new()
+        }
     }
 
     /// How the place is shown; `base` is where the structure begins.

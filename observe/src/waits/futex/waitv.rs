@@ -49,6 +49,9 @@ fn needs(ask: &Ask<'_>) -> Option<Vec<Need>> {
             command: WAIT,
             ..Word::at(ask, address, flags & u64::from(PRIVATE) != 0)
         };
+        if channel::is_grave(&word) {
+            continue;
+        }
         let need = channel::need(&word)
             .or_else(|| mailbox::need(&word))
             .or_else(|| word.owned_word())
@@ -61,7 +64,7 @@ fn needs(ask: &Ask<'_>) -> Option<Vec<Need>> {
             needs.push(need);
         }
     }
-    Some(needs)
+    (!needs.is_empty()).then_some(needs)
 }
 
 /// Any of them.

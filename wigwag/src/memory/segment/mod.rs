@@ -109,7 +109,8 @@ impl Options {
         self
     }
 
-    /// How the gates in a new segment notice the death of an owner; by the kernel where libc allows it.
+    /// How the gates in a new segment notice the death of an owner. Unless told otherwise by the kernel, and watched where libc does not
+    /// allow that: in 32-bit programs. What those and 64-bit programs are to share is watched.
     pub fn death(mut self, death: Death) -> Self {
         self.death = Some(death);
         self
@@ -194,7 +195,7 @@ impl Options {
     }
 
     fn without_name<T: Shared>(&self, new: New<impl FnOnce() -> T>) -> Result<Segment<T>> {
-        self.fits::<T>("")?;
+        self.can_make::<T>("")?;
         let pages = file::anonymous(self, Value::new(Some(new)))?;
         Ok(Segment::new(self, pages, None))
     }
@@ -216,7 +217,10 @@ impl Options {
         exists: bool,
         new: Option<New<impl FnOnce() -> T>>,
     ) -> Result<Segment<T>> {
-        self.fits::<T>(&place.to_string())?;
+        match new {
+            Some(_) => self.can_make::<T>(&place.to_string())?,
+            None => self.fits::<T>(&place.to_string())?,
+        }
         match place.path() {
             Some(path) => {
                 let verb = match (exists, new.is_some()) {
@@ -258,6 +262,19 @@ impl Options {
             None if robust::current().has_list() => Death::Kernel,
             None => Death::Watched,
         }
+    }
+
+    /// Whether a new segment of `T` can keep what is asked.
+    fn can_make<T: Shared>(&self, label: &str) -> Result<()> {
+        self.fits::<T>(label)?;
+        if self.way_of_death() == Death::Kernel && !robust::current().has_list() {
+            let why = "the kernel has no robust list of this thread that our locks could join";
+            return Err(
+                Error::new(Kind::Unsupported, "create", "segment", label, why)
+                    .with_hint("create it with Death::Watched"),
+            );
+        }
+        Ok(())
     }
 }
 

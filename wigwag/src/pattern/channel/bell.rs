@@ -34,7 +34,7 @@ use crate::wait::Deadline;
 /// How often an owner looks in vain before it becomes careless again.
 const IN_VAIN: u32 = 4096;
 /// How long one sleeps who could not make the others careful in time.
-const NAP: Duration = Duration::from_millis(20);
+pub(super) const NAP: Duration = Duration::from_millis(20);
 /// How long one of many sleeps: he whom the kernel woke at the owner's death may be killed before he tells the others.
 const ROUND: Duration = Duration::from_millis(500);
 
@@ -134,7 +134,7 @@ pub(crate) enum Wake<T> {
     Found(T),
     /// The end on which it waited has left or was killed, and there is nothing.
     Gone,
-    /// The time is over.
+    /// The time is over, or a signal is to end the wait.
     TimedOut,
 }
 
@@ -232,6 +232,9 @@ impl Waiter {
             if slept == Sleep::Gone {
                 return Wake::Gone;
             }
+            if slept == Sleep::Interrupted {
+                return Wake::TimedOut;
+            }
             if let Some(found) = found() {
                 return Wake::Found(found);
             }
@@ -313,8 +316,12 @@ impl Region {
             }
             if waiter.how == Waiting::Spin {
                 relax();
-            } else if self.roster().sleep(joins, deadline) == Sleep::Gone {
-                return Wake::Gone;
+            } else {
+                match self.roster().sleep(joins, deadline) {
+                    Sleep::Gone => return Wake::Gone,
+                    Sleep::Interrupted => return Wake::TimedOut,
+                    _ => {}
+                }
             }
         }
     }
