@@ -313,6 +313,7 @@ fn a_killed_receiver_is_waited_for_no_longer_and_its_seat_is_free() {
     if process::part().is_some() {
         let channel: Channel<u64> = Options::new().open(process::argument("OBJECT")).unwrap();
         let mut receiver = channel.receiver().unwrap();
+        process::say("joined");
         let held = receiver.recv().unwrap();
         process::say("holds");
         process::hear();
@@ -329,7 +330,8 @@ fn a_killed_receiver_is_waited_for_no_longer_and_its_seat_is_free() {
             .unwrap();
         let (mut sender, mut other) = (channel.sender().unwrap(), channel.receiver().unwrap());
         let mut child = process::play(test, "hold", &[("OBJECT", &name)]).start();
-        process::eventually("it joins", || channel.receivers() == 2);
+        child.says("joined");
+        assert_eq!(channel.receivers(), 2);
         (0..4).for_each(|n| sender.send(n).unwrap());
         child.says("holds");
         assert_eq!(*other.recv_many().unwrap(), [0, 1, 2, 3]);
