@@ -289,7 +289,12 @@ fn a_message_as_long_as_the_ring_gets_through_among_short_ones() {
             scope.spawn(move || {
                 loop {
                     match receiver.recv_timeout(LIMIT) {
-                        Ok(message) => is(&message, &pattern(message.len(), message.len())),
+                        Ok(message) => {
+                            is(&message, &pattern(message.len(), message.len()));
+                            // Slower than those who send, so that it is never empty by itself.
+                            let start = Instant::now();
+                            while start.elapsed() < Duration::from_micros(20) {}
+                        }
                         Err(error) => {
                             assert_eq!(error.kind(), Kind::Disconnected, "{error}");
                             break;
@@ -298,12 +303,40 @@ fn a_message_as_long_as_the_ring_gets_through_among_short_ones() {
                 }
             });
             let outcome: Result<(), Error> =
-                (0..20).try_for_each(|_| long.send_timeout(&pattern(CAPACITY, CAPACITY), LIMIT));
+                (0..5).try_for_each(|_| long.send_timeout(&pattern(CAPACITY, CAPACITY), LIMIT));
             stop.store(true, SeqCst);
             drop(long);
             outcome.unwrap();
         });
     }
+}
+
+/// The room that is given back one by one is kept for it.
+#[test]
+fn a_long_message_that_waits_is_not_overtaken() {
+    let channel = anonymous(&options().waiting(Waiting::Block));
+    let mut long = channel.sender().unwrap();
+    let mut short = channel.sender().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    assert_eq!(short.try_send_many(&vec![pattern(9, 9); 60]).unwrap(), 60);
+    std::thread::scope(|scope| {
+        let long = scope.spawn(move || {
+            let sent = long.send_timeout(&pattern(CAPACITY, CAPACITY), LIMIT);
+            (sent, long)
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        for _ in 0..60 {
+            assert!(!short.try_send(b"").unwrap(), "it overtook");
+            is(&receiver.recv().unwrap(), &pattern(9, 9));
+        }
+        is(
+            &receiver.recv_timeout(LIMIT).unwrap(),
+            &pattern(CAPACITY, CAPACITY),
+        );
+        let (sent, _long) = long.join().unwrap();
+        sent.unwrap();
+        assert!(short.try_send(b"").unwrap());
+    });
 }
 
 #[test]

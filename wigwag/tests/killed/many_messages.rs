@@ -41,7 +41,9 @@ scenes! {
     "sender that overwrites, another after it" 40 full sender_overwrites_before_another;
     "sender that stands in line and gives up" 30 waiting sender_in_line_before_another;
     "sender that finds the ring done" 40 done sender_alone;
+    "sender of several at once" 40 one sender_of_many;
     "receiver, nobody waits" 40 one receiver_alone;
+    "receiver of several at once" 40 two receiver_of_many;
     "receiver, another waits for a message" 40 one receiver_and_receiver;
     "receiver, one waits for room" 40 waiting receiver_and_sender;
     "sender that sits down in the seat of a dead one" 30 one sender_attaches;
@@ -87,6 +89,10 @@ fn empty(name: &str) -> Box<dyn Any> {
 
 fn one(name: &str) -> Box<dyn Any> {
     with(&options(), name, &[11])
+}
+
+fn two(name: &str) -> Box<dyn Any> {
+    with(&options(), name, &[11, 12])
 }
 
 /// No long message has room.
@@ -138,6 +144,20 @@ fn act(part: &str, object: &str) {
             let mut receiver = open(object).receiver().expect("a receiver");
             begin();
             drop(receiver.recv());
+            end();
+        }
+        "sender of many" => {
+            let mut sender = open(object).sender().expect("a sender");
+            begin();
+            let _ = sender.send_many(&[message(9), message(13)]);
+            end();
+        }
+        "receiver of many" => {
+            let mut receiver = open(object).receiver().expect("a receiver");
+            begin();
+            if let Ok(mut batch) = receiver.recv_many() {
+                while let Ok(Some(_)) = batch.next() {}
+            }
             end();
         }
         "impatient" => {
@@ -271,6 +291,21 @@ fn loan_alone(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
         return Verdict::Complete;
     }
     ends_well(object, &[&[11], &[11, 9]])
+}
+
+fn sender_of_many(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
+    if !stage.kill(stage.victim("sender of many")) {
+        return Verdict::Complete;
+    }
+    ends_well(object, &[&[11], &[11, 9], &[11, 9, 13]])
+}
+
+fn receiver_of_many(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
+    if !stage.kill(stage.victim("receiver of many")) {
+        return Verdict::Complete;
+    }
+    // They are given back one after the other.
+    ends_well(object, &[&[11, 12], &[12], &[]])
 }
 
 fn loan_given_up(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
