@@ -6,7 +6,9 @@ use super::victim::{Victim, path};
 use rustix::fs::{FlockOperation, flock};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
-use wigwag::pattern::channel::{Options, Pollable, broadcast, latest, many_to_many, one_to_one};
+use wigwag::pattern::channel::{
+    Options, Pollable, Waitable, broadcast, latest, many_to_many, one_to_one,
+};
 use wigwag::pattern::rpc::{Client, Server};
 use wigwag_observe::graph::{Certainty, Finding, Thread, Verdict, WaitGraph, Who};
 use wigwag_observe::why::{Standing, why};
@@ -75,18 +77,23 @@ fn cases() {
             let (mine, other) = crossed(&name, first, open);
             let _sender = other.sender().expect("the seat");
             let receiver = mine.receiver().expect("the seat");
-            let mut receiver = Pollable::new(receiver).expect("a descriptor");
-            let _child = first.then(|| partner(&name, "poll."));
-            let none =
-                receiver.attempt(|end| end.try_recv().map(|value| value.map(|value| *value)));
-            assert_eq!(none.expect("empty"), None);
-            role(who);
-            let fd = receiver.as_fd();
-            let mut fds = [rustix::event::PollFd::new(
-                &fd,
-                rustix::event::PollFlags::IN,
-            )];
-            rustix::event::poll(&mut fds, None).expect("poll");
+            let receiver = Pollable::new(receiver).expect("a descriptor");
+            polls(&name, &case, receiver, |end| Ok(end.try_recv()?.map(drop)));
+        }
+        "poll_broadcast" => {
+            let (receiver, _sender) = broadcasts(&name, first);
+            let receiver = Pollable::new(receiver).expect("a descriptor");
+            polls(&name, &case, receiver, |end| Ok(end.try_recv()?.map(drop)));
+        }
+        "poll_many" => {
+            let open = |name: String| -> many_to_many::Channel<u64> {
+                Options::new().open_or_create(name).expect("open")
+            };
+            let (mine, other) = crossed(&name, first, open);
+            let _sender = other.sender().expect("a seat");
+            let receiver = mine.receiver().expect("a seat");
+            let receiver = Pollable::new(receiver).expect("a descriptor");
+            polls(&name, &case, receiver, |end| Ok(end.try_recv()?.map(drop)));
         }
         "busy" | "slow" => {
             let (mut receiver, mut sender) = broadcasts(&name, first);
@@ -143,6 +150,27 @@ fn cases() {
         _ => panic!("no case {case}"),
     }
     panic!("it went on");
+}
+
+/// Starts the second process, finds nothing to receive, and polls for it.
+fn polls<E: Waitable>(
+    name: &str,
+    case: &str,
+    mut receiver: Pollable<E>,
+    mut look: impl FnMut(&mut E) -> wigwag::Result<Option<()>>,
+) {
+    let first = !case.ends_with('.');
+    let child = first.then(|| partner(name, &format!("{case}.")));
+    // Until both are there, an end may say that nobody is left.
+    while !matches!(receiver.attempt(&mut look), Ok(None)) {}
+    role(if first { "A" } else { "B" });
+    let fd = receiver.as_fd();
+    let mut fds = [rustix::event::PollFd::new(
+        &fd,
+        rustix::event::PollFlags::IN,
+    )];
+    rustix::event::poll(&mut fds, None).expect("poll");
+    drop(child);
 }
 
 /// Two threads that take from a channel into which only the other sends, who waits for an answer.
@@ -330,10 +358,12 @@ fn receivers_whose_only_sender_is_their_own_process_are_stuck_for_good() {
 
 #[test]
 fn two_that_poll_for_each_other_are_deadlocked_through_the_threads_that_sleep_for_them() {
-    let name = Name::of("poll");
-    let victim = victim("poll", &name.0, &["A", "B"], &[]);
-    let graph = cycle(&victim, &["A", "B"], "channel");
-    assert_eq!(wait(&graph, &victim, "A").facility, "poll");
+    for case in ["poll", "poll_broadcast", "poll_many"] {
+        let name = Name::of(case);
+        let victim = victim(case, &name.0, &["A", "B"], &[]);
+        let graph = cycle(&victim, &["A", "B"], "channel");
+        assert_eq!(wait(&graph, &victim, "A").facility, "poll", "{case}");
+    }
 }
 
 #[test]
