@@ -150,6 +150,13 @@ impl Machine {
         !self.processes.contains_key(&1)
     }
 
+    /// Whether there may be processes outside of the pid namespace that is seen, which have the same memory by its name.
+    pub(super) fn is_contained(&self) -> bool {
+        // The first namespace has this number on every machine (`PROC_PID_INIT_INO`).
+        let namespace = std::fs::read_link("/proc/self/ns/pid");
+        namespace.is_ok_and(|link| link.as_os_str() != "pid:[4026531836]")
+    }
+
     /// Of these threads, those that are still asleep as the last look saw them.
     pub(super) fn still_asleep(&self, tids: &[u32]) -> HashSet<u32> {
         let mut scratch = self.scratch.borrow_mut();

@@ -113,7 +113,7 @@ fn capture_once(options: &Options) -> io::Result<(WaitGraph, Evidence, bool)> {
     let mut machine = Machine::look(&options.bystanders)?;
     let looked = Instant::now();
     let mut graph = WaitGraph::new();
-    if machine.hides() {
+    if machine.hides() || machine.is_contained() {
         graph.add(Thread::live(0, 0, "hidden", "cannot be seen"));
     }
     let wanted = |pid: u32| options.only.is_empty() || options.only.contains(&pid);
