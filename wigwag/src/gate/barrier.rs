@@ -235,6 +235,11 @@ impl<const N: usize> fmt::Debug for Barrier<N> {
     }
 }
 
+#[cold]
+fn timed_out() -> Error {
+    Error::new(Kind::TimedOut, "wait at", NOUN, "", "timed out")
+}
+
 /// A seat, given up when it is dropped. It stays in its thread.
 #[must_use = "the seat is given up at once if it is not kept"]
 #[derive(Debug)]
@@ -293,7 +298,12 @@ impl<const N: usize> Participant<'_, N> {
 
     fn wait_until(&self, deadline: Deadline) -> Result<Passed> {
         let Barrier { state, moved } = self.barrier;
-        let mut state: Guard<'_, State<N>> = state.lock()?.or_repair(|_| ());
+        let state = state.lock_with(deadline.wait());
+        let state = state.map_err(|error| match error.kind() {
+            Kind::TimedOut | Kind::WouldBlock => timed_out(),
+            _ => error,
+        });
+        let mut state: Guard<'_, State<N>> = state?.or_repair(|_| ());
         let round = state.round();
         state.seats[self.number].arrived = round;
         let mut watch = Watch::until(deadline);
@@ -316,7 +326,7 @@ impl<const N: usize> Participant<'_, N> {
             }
             if deadline.passed() {
                 state.seats[self.number].arrived = round.wrapping_sub(1);
-                return Err(Error::new(Kind::TimedOut, "wait at", NOUN, "", "timed out"));
+                return Err(timed_out());
             }
             let (lock, woken) = moved.sleep(state, &mut watch)?;
             state = lock.or_repair(|_| ());

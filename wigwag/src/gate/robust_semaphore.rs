@@ -21,7 +21,7 @@
 use std::time::Duration;
 
 use super::waiters::Waiters;
-use super::watch::{Watch, Woken, look};
+use super::watch::{Watch, Woken, look, may_look_around};
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, Sort, Visit, layout};
@@ -117,10 +117,10 @@ impl<const N: usize> RobustSemaphore<N> {
         self.acquire_with(Wait::Forever)
     }
 
-    /// Takes a permit if one is free. It does not look for dead holders; see [`reclaim`](Self::reclaim).
+    /// Takes a permit if one is free. In vain it looks for dead holders too, but not each time; [`reclaim`](Self::reclaim) does.
     #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_, N>> {
-        self.take(Holder::process())
+        self.acquire_with(Wait::Not).ok()
     }
 
     /// Takes a permit, waiting at most `limit` of monotonic time.
@@ -214,7 +214,8 @@ impl<const N: usize> RobustSemaphore<N> {
     #[cold]
     fn wait(&self, me: Holder, wait: Wait) -> Result<Permit<'_, N>> {
         if wait == Wait::Not {
-            return Err(late(wait));
+            let from_dead = may_look_around(self).then(|| self.inherit(me));
+            return from_dead.flatten().ok_or_else(|| late(wait));
         }
         if let Some(permit) = look(|| self.take(me)) {
             return Ok(permit);

@@ -446,7 +446,7 @@ impl<const LIST: bool> Raw<LIST> {
             }
             if deadline.passed() {
                 // A dead owner is not waited for, not even for a time.
-                if wait != Wait::Not && self.bury(word) {
+                if (wait != Wait::Not || watch::may_look_around(self)) && self.bury(word) {
                     continue;
                 }
                 return Err(late(wait));
@@ -549,17 +549,26 @@ impl<const LIST: bool> Raw<LIST> {
         let dead = match Holder::in_word(holder) {
             Some(who) if who.id() == word & TID => !who.thread_is_alive(),
             // Not watched; or killed before it wrote its start time, or after it erased it.
+            _ if self.mode() & !INHERITS == WATCHED => !process::is_alive(word & TID),
             _ => !process::exists(word & TID),
         };
-        dead && self
-            .word
-            .compare_exchange(
-                word,
-                DIED | word & WAITERS,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        let buried = dead
+            && self
+                .word
+                .compare_exchange(
+                    word,
+                    DIED | word & WAITERS,
+                    Ordering::SeqCst,
+                    Ordering::Relaxed,
+                )
+                .is_ok();
+        if buried && holder != 0 {
+            // So that a later thread of the same id is not taken for it before it has signed.
+            let _ = self
+                .holder
+                .compare_exchange(holder, 0, Ordering::SeqCst, Ordering::Relaxed);
+        }
+        buried
     }
 
     /// Whether the thread id in the word is ours by reuse only.

@@ -39,7 +39,7 @@ pub use self::guard::{Orphan, Read, ReadGuard, Write, WriteGuard};
 use super::mutex::{self, Mutex};
 
 use super::waiters::Waiters;
-use super::watch::{Watch, Woken, look};
+use super::watch::{Watch, Woken, look, may_look_around};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
@@ -416,7 +416,15 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
             match watch.sleep(&self.left, left) {
                 Woken::Perhaps => {}
                 Woken::LookAround => self.bury_readers(),
-                Woken::TimedOut => return Err(given_up(action, deadline, Kind::TimedOut)),
+                Woken::TimedOut => {
+                    if may_look_around(self) {
+                        self.bury_readers();
+                        if let Some(found) = found() {
+                            return Ok(found);
+                        }
+                    }
+                    return Err(given_up(action, deadline, Kind::TimedOut));
+                }
                 Woken::Gone => {
                     return Err(Error::new(
                         Kind::Corrupt,
