@@ -27,6 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
+use crate::sys::atomic::mutated;
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
 
@@ -142,7 +143,10 @@ impl<const N: usize> State<N> {
     fn bury(&mut self) {
         for seat in &mut self.seats {
             let holder = Holder::in_word(seat.holder);
-            if seat.state == JOINED && !holder.is_some_and(Holder::thread_is_alive) {
+            if seat.state == JOINED
+                && !holder.is_some_and(Holder::thread_is_alive)
+                && !mutated("barrier-bury")
+            {
                 self.found = self.found.wrapping_add(1);
                 seat.state = LEFT;
             }
@@ -318,7 +322,11 @@ impl<const N: usize> Participant<'_, N> {
                 let lost = std::mem::take(&mut state.found);
                 state.lost = lost;
                 state.rounds = round;
-                moved.broadcast_unlock(state);
+                if mutated("barrier-wake") {
+                    drop(state);
+                } else {
+                    moved.broadcast_unlock(state);
+                }
                 return Ok(Passed {
                     is_leader: true,
                     lost,
@@ -348,7 +356,9 @@ impl<const N: usize> Drop for Participant<'_, N> {
         if seat.holder == me && seat.state == JOINED {
             seat.state = LEFT;
             // The others may have waited for this one only.
-            self.barrier.moved.broadcast_unlock(state);
+            if !mutated("barrier-leave") {
+                self.barrier.moved.broadcast_unlock(state);
+            }
         }
     }
 }

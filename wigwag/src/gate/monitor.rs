@@ -25,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
+use crate::sys::atomic::mutated;
 use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "monitor";
@@ -266,7 +267,12 @@ impl<'a, T> Inside<'a, T> {
             let news = std::mem::take(&mut self.changed) && changed.announce();
             let ticket = changed.ticket();
             self.guard = None;
-            if news {
+            let ticket = if mutated("monitor-ticket") {
+                changed.ticket()
+            } else {
+                ticket
+            };
+            if news && !mutated("monitor-news") {
                 changed.wake(u32::MAX);
             }
             changed.doze(ticket, &mut watch);
@@ -294,7 +300,7 @@ impl<'a, T> Inside<'a, T> {
         let Some(guard) = self.guard.take() else {
             return;
         };
-        if std::mem::take(&mut self.changed) {
+        if std::mem::take(&mut self.changed) && !mutated("monitor-wake") {
             self.monitor.changed.broadcast_unlock(guard);
         }
     }

@@ -253,9 +253,14 @@ impl<const N: usize> RobustSemaphore<N> {
     fn inherit(&self, me: Holder) -> Option<Permit<'_, N>> {
         self.permits.iter().enumerate().find_map(|(number, word)| {
             let (dead, id) = dead_holder(word)?;
-            word.compare_exchange(dead, me.word(), Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-                .then(|| self.permit(number, Some(id)))
+            let taken = if mutated("robust-semaphore-inherit") {
+                word.store(me.word(), Ordering::SeqCst);
+                true
+            } else {
+                word.compare_exchange(dead, me.word(), Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            };
+            taken.then(|| self.permit(number, Some(id)))
         })
     }
 

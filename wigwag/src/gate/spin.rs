@@ -46,7 +46,7 @@ const UNUSABLE: u64 = u64::MAX;
 /// Names no thread: its id is 0.
 const ABANDONED: u64 = 1 << 22;
 /// Looks before it yields: about a microsecond.
-const TURNS: u32 = 100;
+const TURNS: u32 = if cfg!(loom) { 1 } else { 100 };
 /// Yields before it sleeps.
 const YIELDS: u32 = 10;
 
@@ -220,9 +220,14 @@ impl<T> SpinLock<T> {
     /// Takes it from a dead holder.
     fn inherit(&self, me: Holder) -> bool {
         let word = self.word.load(Ordering::Relaxed);
-        word != UNUSABLE
-            && Holder::in_word(word).is_some_and(|holder| !holder.thread_is_alive())
-            && self.take(word, me)
+        if word == UNUSABLE || Holder::in_word(word).is_none_or(Holder::thread_is_alive) {
+            return false;
+        }
+        if mutated("spin-inherit") {
+            self.word.store(me.word(), Ordering::SeqCst);
+            return true;
+        }
+        self.take(word, me)
     }
 }
 
@@ -255,8 +260,12 @@ impl Patience {
 
     /// Whether it is time to ask.
     pub(super) fn is_over(&mut self) -> bool {
+        #[cfg(loom)]
+        if crate::sys::holder::deaths() == 0 {
+            return false;
+        }
         let elapsed = self.start.elapsed();
-        let over = elapsed >= self.asks_at;
+        let over = elapsed >= self.asks_at || cfg!(loom);
         if over {
             self.asks_at = elapsed + self.step;
             self.step = (self.step * 2).min(Self::LONGEST);

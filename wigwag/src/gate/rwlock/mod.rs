@@ -445,6 +445,10 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
             if !is_vacant(word)
                 && Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive())
             {
+                if mutated("rwlock-bury") {
+                    slot.0.store(FREE, Ordering::SeqCst);
+                    continue;
+                }
                 let _ = slot
                     .0
                     .compare_exchange(word, FREE, Ordering::SeqCst, Ordering::Relaxed);
