@@ -318,6 +318,8 @@ struct wigwag_thread {
     struct wigwag_list *head;
     uint64_t holder;
     uint32_t tid, held;
+    struct wigwag_mutex *looked_at; /* and when: by one who tries in vain */
+    int64_t looked;
 };
 static __thread struct wigwag_thread wigwag_thread;
 
@@ -442,12 +444,16 @@ static inline int wigwag_mutex_bury(struct wigwag_mutex *m, uint32_t word)
     int saved = errno;
     int dead = kill((pid_t)owner, 0) && errno == ESRCH;
     /* It is there; perhaps it is another thread by the same number, or a corpse. Unknown is alive. */
-    if (!dead && m->mode == 2 && (holder & 0x3fffffu) == owner) {
+    if (!dead && m->mode == 2) {
         now = wigwag_holder(owner);
-        dead = now != holder && now != WIGWAG_UNKNOWN;
+        dead = !now || ((holder & 0x3fffffu) == owner && now != holder && now != WIGWAG_UNKNOWN);
     }
     errno = saved;
-    return dead && wigwag_mutex_take(m, word, WIGWAG_DIED | (word & WIGWAG_WAITERS));
+    dead = dead && wigwag_mutex_take(m, word, WIGWAG_DIED | (word & WIGWAG_WAITERS));
+    /* So that a later thread by the same number is not taken for it before it has signed. */
+    if (dead && holder)
+        __atomic_compare_exchange_n(&m->holder, &holder, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return dead;
 }
 
 static inline int wigwag_mutex_wait(struct wigwag_thread *self, struct wigwag_mutex *m, int64_t timeout, int *counts)
@@ -473,8 +479,17 @@ static inline int wigwag_mutex_wait(struct wigwag_thread *self, struct wigwag_mu
                 continue;
             return EDEADLK;
         }
-        if (!timeout)
+        if (!timeout) {
+            /* Who only tries looks around too, now and then. */
+            int64_t now = wigwag_now();
+            if (self->looked_at == m && now - self->looked < 10000000)
+                return EBUSY;
+            self->looked_at = m;
+            self->looked = now;
+            if (wigwag_mutex_bury(m, word))
+                continue;
             return EBUSY;
+        }
         if (deadline >= 0 && wigwag_now() >= deadline) {
             /* A dead owner is not waited for, not even for a time. */
             if (wigwag_mutex_bury(m, word))

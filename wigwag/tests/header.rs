@@ -337,6 +337,35 @@ fn watched_between_rust_and(toolchain: Toolchain) {
         user.gets("repair", "ok");
         user.gets("unlock", "ok");
     }
+    // Killed between taking it and signing, and nobody has buried the corpse: each learns of it, also when it only tries.
+    let mut corpse = std::process::Command::new("true").spawn().unwrap();
+    let stat = format!("/proc/{}/stat", corpse.id());
+    process::eventually("it is a corpse", || {
+        std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z "))
+    });
+    let write_owner = || {
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let at = 4096 + WORD_OF_A_MUTEX;
+        std::os::unix::fs::FileExt::write_all_at(&file, &corpse.id().to_ne_bytes(), at).unwrap();
+    };
+    for command in ["lock", "lock 0"] {
+        write_owner();
+        user.gets(command, &errno(libc::EOWNERDEAD));
+        user.gets("repair", "ok");
+        user.gets("unlock", "ok");
+    }
+    write_owner();
+    let lock = table.pair.lock_timeout(LONG).unwrap();
+    assert!(lock.is_orphaned());
+    drop(lock.or_repair(|_| ()));
+    write_owner();
+    process::eventually("a try finds it", || {
+        table.pair.try_lock().unwrap().is_some_and(|lock| {
+            drop(lock.or_repair(|_| ()));
+            true
+        })
+    });
+    corpse.wait().unwrap();
     user.begin("echo");
     for _ in 0..2000 {
         table.ping.release(1).unwrap();
@@ -344,6 +373,9 @@ fn watched_between_rust_and(toolchain: Toolchain) {
     }
     assert_eq!(user.answer(), "ok");
 }
+
+/// Where its word lies.
+const WORD_OF_A_MUTEX: u64 = if cfg!(target_env = "musl") { 4 } else { 0 };
 
 const OWNS_A_WATCHED_ONE: &str =
     "a_segment_whose_owners_are_watched_serves_glibc_musl_and_32_bit_programs";

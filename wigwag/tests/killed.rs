@@ -8,6 +8,7 @@
 mod process;
 
 mod killed {
+    pub mod barged;
     pub mod broadcast;
     pub mod channel;
     pub mod gates;
@@ -24,7 +25,7 @@ mod killed {
 
 use killed::scene::{Scene, Tally};
 use killed::{
-    broadcast, channel, gates, glibc, mailbox, many, many_messages, mutex, once, segment,
+    barged, broadcast, channel, gates, glibc, mailbox, many, many_messages, mutex, once, segment,
 };
 
 /// Every scene of every gate.
@@ -46,6 +47,7 @@ const SCENES: &[&[Scene]] = &[
     gates::RWLOCK,
     gates::MONITOR,
     gates::BARRIER,
+    barged::SCENES,
     mailbox::SCENES,
 ];
 
@@ -155,6 +157,11 @@ fn the_monitor_survives() {
 #[test]
 fn the_barrier_survives() {
     survives(gates::BARRIER);
+}
+
+#[test]
+fn a_third_who_barges_in_strands_nobody() {
+    survives(barged::SCENES);
 }
 
 #[test]

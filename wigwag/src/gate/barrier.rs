@@ -27,6 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
+use crate::sys::atomic::mutated;
 use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
 
@@ -143,7 +144,10 @@ impl<const N: usize> State<N> {
     fn bury(&mut self) {
         for seat in &mut self.seats {
             let holder = Holder::in_word(seat.holder);
-            if seat.state == JOINED && !holder.is_some_and(Holder::thread_is_alive) {
+            if seat.state == JOINED
+                && !holder.is_some_and(Holder::thread_is_alive)
+                && !mutated("barrier-bury")
+            {
                 self.found = self.found.wrapping_add(1);
                 seat.state = LEFT;
             }
@@ -236,6 +240,11 @@ impl<const N: usize> fmt::Debug for Barrier<N> {
     }
 }
 
+#[cold]
+fn timed_out() -> Error {
+    Error::new(Kind::TimedOut, "wait at", NOUN, "", "timed out")
+}
+
 /// A seat, given up when it is dropped. It stays in its thread.
 #[must_use = "the seat is given up at once if it is not kept"]
 #[derive(Debug)]
@@ -294,7 +303,12 @@ impl<const N: usize> Participant<'_, N> {
 
     fn wait_until(&self, deadline: Deadline) -> Result<Passed> {
         let Barrier { state, moved } = self.barrier;
-        let mut state: Guard<'_, State<N>> = state.lock()?.or_repair(|_| ());
+        let state = state.lock_with(deadline.wait());
+        let state = state.map_err(|error| match error.kind() {
+            Kind::TimedOut | Kind::WouldBlock => timed_out(),
+            _ => error,
+        });
+        let mut state: Guard<'_, State<N>> = state?.or_repair(|_| ());
         let round = state.round();
         state.seats[self.number].arrived = round;
         let mut watch = Watch::until(deadline);
@@ -309,7 +323,11 @@ impl<const N: usize> Participant<'_, N> {
                 let lost = std::mem::take(&mut state.found);
                 state.lost = lost;
                 state.rounds = round;
-                moved.broadcast_unlock(state);
+                if mutated("barrier-wake") {
+                    drop(state);
+                } else {
+                    moved.broadcast_unlock(state);
+                }
                 return Ok(Passed {
                     is_leader: true,
                     lost,
@@ -317,7 +335,7 @@ impl<const N: usize> Participant<'_, N> {
             }
             if deadline.passed() {
                 state.seats[self.number].arrived = round.wrapping_sub(1);
-                return Err(Error::new(Kind::TimedOut, "wait at", NOUN, "", "timed out"));
+                return Err(timed_out());
             }
             let (lock, woken) = moved.sleep(state, &mut watch)?;
             state = lock.or_repair(|_| ());
@@ -339,7 +357,9 @@ impl<const N: usize> Drop for Participant<'_, N> {
         if seat.holder == me && seat.state == JOINED {
             seat.state = LEFT;
             // The others may have waited for this one only.
-            self.barrier.moved.broadcast_unlock(state);
+            if !mutated("barrier-leave") {
+                self.barrier.moved.broadcast_unlock(state);
+            }
         }
     }
 }

@@ -112,7 +112,8 @@ impl Condvar {
         self.sleep(guard, &mut watch).map(|(lock, _)| lock)
     }
 
-    /// The same for at most `limit` of monotonic time; and whether that is over.
+    /// The same for at most `limit` of monotonic time; and whether that is over. As with POSIX, getting the lock back comes on
+    /// top: it takes as long as others hold it.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
@@ -142,7 +143,8 @@ impl Condvar {
             .map(|(lock, _)| lock)
     }
 
-    /// The same for at most `limit` of monotonic time; and whether it gave up while the condition still held.
+    /// The same for at most `limit` of monotonic time, and as long as others hold the lock then; and whether it gave up while
+    /// the condition still held.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).

@@ -61,6 +61,13 @@ pub use ticket::TicketLock;
 #[cfg(not(loom))]
 pub use wary::WaryMutex;
 
+/// For models: the calling thread is killed, with all that it holds, and must do nothing more.
+#[cfg(loom)]
+#[doc(hidden)]
+pub fn die() {
+    crate::sys::holder::die();
+}
+
 /// What the gates that lie in a segment have in common. They have no name of their own: the segment has one.
 const IN_A_SEGMENT: Facility = Facility {
     id: "",

@@ -25,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
+use crate::sys::atomic::mutated;
 use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "monitor";
@@ -216,6 +217,11 @@ impl<T> DerefMut for Orphan<'_, T> {
     }
 }
 
+#[cold]
+fn timed_out() -> Error {
+    Error::new(Kind::TimedOut, "wait in", NOUN, "", "timed out")
+}
+
 /// Being inside, until it is dropped. It stays in its thread.
 #[must_use = "it is left at once if it is not kept"]
 pub struct Inside<'a, T> {
@@ -256,17 +262,28 @@ impl<'a, T> Inside<'a, T> {
         let mut watch = Watch::until(deadline);
         while !ready(&self) {
             if deadline.passed() {
-                return Err(Error::new(Kind::TimedOut, "wait in", NOUN, "", "timed out"));
+                return Err(timed_out());
             }
             // What this one changed before it waits is news for the others, not for itself.
             let news = std::mem::take(&mut self.changed) && changed.announce();
             let ticket = changed.ticket();
             self.guard = None;
-            if news {
+            let ticket = if mutated("monitor-ticket") {
+                changed.ticket()
+            } else {
+                ticket
+            };
+            if news && !mutated("monitor-news") {
                 changed.wake(u32::MAX);
             }
             changed.doze(ticket, &mut watch);
-            match mutex.lock()? {
+            // Who does not get back in before the time is over is out already.
+            let back = mutex.lock_with(deadline.wait());
+            let back = back.map_err(|error| match error.kind() {
+                Kind::TimedOut | Kind::WouldBlock => timed_out(),
+                _ => error,
+            });
+            match back? {
                 Lock::Clean(guard) => self.guard = Some(guard),
                 Lock::Orphaned(orphan) => {
                     return Ok(Entry::Orphaned(Orphan {
@@ -284,7 +301,7 @@ impl<'a, T> Inside<'a, T> {
         let Some(guard) = self.guard.take() else {
             return;
         };
-        if std::mem::take(&mut self.changed) {
+        if std::mem::take(&mut self.changed) && !mutated("monitor-wake") {
             self.monitor.changed.broadcast_unlock(guard);
         }
     }

@@ -132,6 +132,13 @@ impl<T> OnceCell<T> {
         Ok(unsafe { (*self.value.get()).assume_init_ref() })
     }
 
+    /// For models: becomes the maker, unless there is a value, and makes nothing.
+    #[cfg(loom)]
+    #[doc(hidden)]
+    pub fn begin_and_never_end(&self) {
+        let _ = self.claim(Wait::Forever);
+    }
+
     /// Returns when the value is there or this thread is to make it.
     #[cold]
     fn claim(&self, wait: Wait) -> Result<()> {
@@ -175,6 +182,10 @@ impl<T> OnceCell<T> {
     }
 
     fn take(&self, from: u64, me: Holder) -> bool {
+        if mutated("once-inherit") {
+            self.state.store(me.word(), Ordering::Release);
+            return true;
+        }
         self.state
             .compare_exchange(from, me.word(), Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()

@@ -21,7 +21,7 @@
 use std::time::Duration;
 
 use super::waiters::Waiters;
-use super::watch::{Watch, Woken, look};
+use super::watch::{Watch, Woken, look, may_look_around};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{self, ENDED};
 #[cfg(not(loom))]
@@ -118,10 +118,10 @@ impl<const N: usize> RobustSemaphore<N> {
         self.acquire_with(Wait::Forever)
     }
 
-    /// Takes a permit if one is free. It does not look for dead holders; see [`reclaim`](Self::reclaim).
+    /// Takes a permit if one is free. In vain it looks for dead holders too, but not each time; [`reclaim`](Self::reclaim) does.
     #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_, N>> {
-        self.take(Holder::process())
+        self.acquire_with(Wait::Not).ok()
     }
 
     /// Takes a permit, waiting at most `limit` of monotonic time.
@@ -215,7 +215,8 @@ impl<const N: usize> RobustSemaphore<N> {
     #[cold]
     fn wait(&self, me: Holder, wait: Wait) -> Result<Permit<'_, N>> {
         if wait == Wait::Not {
-            return Err(late(wait));
+            let from_dead = may_look_around(self).then(|| self.inherit(me));
+            return from_dead.flatten().ok_or_else(|| late(wait));
         }
         if let Some(permit) = look(|| self.take(me)) {
             return Ok(permit);
@@ -256,9 +257,14 @@ impl<const N: usize> RobustSemaphore<N> {
     fn inherit(&self, me: Holder) -> Option<Permit<'_, N>> {
         self.permits.iter().enumerate().find_map(|(number, word)| {
             let (dead, id) = dead_holder(word)?;
-            word.compare_exchange(dead, me.word(), Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-                .then(|| self.permit(number, Some(id)))
+            let taken = if mutated("robust-semaphore-inherit") {
+                word.store(me.word(), Ordering::SeqCst);
+                true
+            } else {
+                word.compare_exchange(dead, me.word(), Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            };
+            taken.then(|| self.permit(number, Some(id)))
         })
     }
 

@@ -13,7 +13,7 @@
 //! What is left: dedicated cores, and sections of a few instructions on both sides.
 //!
 //! This one is for those who were wrong: after about a microsecond its waiters yield the
-//! core, then sleep 50 µs to 1 ms between looks, and after 2 ms they ask whether the holder lives.
+//! core, then sleep 50 µs to 1 ms between looks, and after 2 ms, then ten times a second at least, they ask whether the holder lives.
 //!
 //! | word | state |
 //! |---|---|
@@ -33,6 +33,7 @@ use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
+use super::watch::may_look_around;
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
@@ -47,7 +48,7 @@ const UNUSABLE: u64 = u64::MAX;
 /// Names no thread: its id is 0.
 const ABANDONED: u64 = 1 << 22;
 /// Looks before it yields: about a microsecond.
-const TURNS: u32 = 100;
+const TURNS: u32 = if cfg!(loom) { 1 } else { 100 };
 /// Yields before it sleeps.
 const YIELDS: u32 = 10;
 
@@ -185,8 +186,7 @@ impl<T> SpinLock<T> {
     #[cold]
     fn wait(&self, me: Holder, wait: Wait) -> Result<Lock<'_, T>> {
         let deadline = Deadline::from(wait);
-        let start = Instant::now();
-        let mut patience = Duration::from_millis(2);
+        let mut patience = Patience::new();
         for round in 0.. {
             let turns = if wait == Wait::Not { 1 } else { TURNS };
             for _ in 0..turns {
@@ -205,17 +205,17 @@ impl<T> SpinLock<T> {
                 relax();
             }
             if wait == Wait::Not || deadline.passed() {
+                if may_look_around(self) && self.inherit(me) {
+                    return Ok(Lock::Orphaned(Orphan(Guard::new(self))));
+                }
                 return Err(match wait {
                     Wait::Not => Error::new(Kind::WouldBlock, "lock", NOUN, "", "it is taken"),
                     _ => Error::new(Kind::TimedOut, "lock", NOUN, "", "timed out"),
                 });
             }
             pause(round, deadline);
-            if start.elapsed() >= patience {
-                patience *= 2;
-                if self.inherit(me) {
-                    return Ok(Lock::Orphaned(Orphan(Guard::new(self))));
-                }
+            if patience.is_over() && self.inherit(me) {
+                return Ok(Lock::Orphaned(Orphan(Guard::new(self))));
             }
         }
         unreachable!("the rounds do not end")
@@ -224,9 +224,14 @@ impl<T> SpinLock<T> {
     /// Takes it from a dead holder.
     fn inherit(&self, me: Holder) -> bool {
         let word = self.word.load(Ordering::Relaxed);
-        word != UNUSABLE
-            && Holder::in_word(word).is_some_and(|holder| !holder.thread_is_alive())
-            && self.take(word, me)
+        if word == UNUSABLE || Holder::in_word(word).is_none_or(Holder::thread_is_alive) {
+            return false;
+        }
+        if mutated("spin-inherit") {
+            self.word.store(me.word(), Ordering::SeqCst);
+            return true;
+        }
+        self.take(word, me)
     }
 }
 
@@ -235,6 +240,47 @@ impl<T> fmt::Debug for SpinLock<T> {
         f.debug_struct("SpinLock")
             .field("holder", &self.holder())
             .finish_non_exhaustive()
+    }
+}
+
+/// When to ask whether the holder lives: after 2 ms, then less and less often, but at least ten times a second.
+pub(super) struct Patience {
+    start: Instant,
+    step: Duration,
+    asks_at: Duration,
+}
+
+impl Patience {
+    const FIRST: Duration = Duration::from_millis(2);
+    const LONGEST: Duration = Duration::from_millis(100);
+
+    pub(super) fn new() -> Self {
+        Patience {
+            start: Instant::now(),
+            step: Self::FIRST,
+            asks_at: Self::FIRST,
+        }
+    }
+
+    /// Whether it is time to ask.
+    pub(super) fn is_over(&mut self) -> bool {
+        #[cfg(loom)]
+        if crate::sys::holder::deaths() == 0 {
+            return false;
+        }
+        let elapsed = self.start.elapsed();
+        let over = elapsed >= self.asks_at || cfg!(loom);
+        if over {
+            self.asks_at = elapsed + self.step;
+            self.step = (self.step * 2).min(Self::LONGEST);
+        }
+        over
+    }
+
+    /// The next one is to be asked after at once.
+    pub(super) fn end(&mut self) {
+        self.step = Self::FIRST;
+        self.asks_at = Duration::ZERO;
     }
 }
 

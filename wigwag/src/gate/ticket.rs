@@ -26,9 +26,10 @@ use std::marker::PhantomData;
 #[cfg(not(loom))]
 use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::spin::pause;
+use super::spin::{Patience, pause};
+use super::watch::may_look_around;
 use crate::error::{Error, Kind, Result};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Plain, Shared, Sort, Visit, layout};
@@ -40,7 +41,7 @@ const NOUN: &str = "ticket lock";
 const TAKEN: u64 = 1 << 63;
 const ENTERED: u64 = 1 << 62;
 /// Looks before it yields: about a microsecond.
-const TURNS: u32 = 100;
+const TURNS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 const WHOLE: u32 = 0;
 const TORN: u32 = 1;
@@ -170,6 +171,9 @@ impl<T, const QUEUE: usize> TicketLock<T, QUEUE> {
         }
         let deadline = Deadline::from(wait);
         let mut turn = Turn::new();
+        if wait == Wait::Not && may_look_around(self) {
+            turn.patience.get_or_insert_with(Patience::new).end();
+        }
         let position = loop {
             self.move_on(&mut turn);
             // In this order: a taken ticket within a lap of what was served before is the one at the tail.
@@ -282,8 +286,10 @@ impl<T, const QUEUE: usize> TicketLock<T, QUEUE> {
         }
         if word == Self::served(serving) {
             self.follow(&self.serving, serving);
-        } else if word == Self::given_up(serving) || turn.is_patient() && is_of_a_dead(word) {
-            if word & ENTERED != 0 {
+        } else if word == Self::given_up(serving) || turn.is_over() && is_of_a_dead(word) {
+            // A whole process may have died in line: the next one is asked after at once.
+            turn.patience.iter_mut().for_each(Patience::end);
+            if word & ENTERED != 0 && !mutated("ticket-torn") {
                 // Before the next one can enter; a word too many makes it repair what is whole.
                 let _ =
                     self.value
@@ -320,16 +326,14 @@ fn late(wait: Wait) -> Error {
 /// One waiter's looks: when to let others run, and when to ask whether the holder lives.
 struct Turn {
     count: u32,
-    start: Option<Instant>,
-    patience: Duration,
+    patience: Option<Patience>,
 }
 
 impl Turn {
     fn new() -> Self {
         Turn {
             count: 0,
-            start: None,
-            patience: Duration::from_millis(2),
+            patience: None,
         }
     }
 
@@ -337,20 +341,14 @@ impl Turn {
         relax();
         self.count = self.count.saturating_add(1);
         if self.count > TURNS {
-            self.start.get_or_insert_with(Instant::now);
+            self.patience.get_or_insert_with(Patience::new);
             pause(self.count - TURNS, deadline);
         }
     }
 
-    /// Whether it has waited long since it asked last.
-    fn is_patient(&mut self) -> bool {
-        let long = self
-            .start
-            .is_some_and(|start| start.elapsed() >= self.patience);
-        if long {
-            self.patience *= 2;
-        }
-        long
+    /// Whether it is time to ask whether the holder lives.
+    fn is_over(&mut self) -> bool {
+        self.patience.as_mut().is_some_and(Patience::is_over)
     }
 }
 

@@ -9,6 +9,7 @@
 //! belongs to it, or between a wake-up and its use, delays a waiter by one nap: 10 ms at
 //! first, longer the longer it waits, never more than [`LONGEST_NAP`]. Who looks from outside tells the two apart: a nap is
 //! a `FUTEX_WAIT` with a relative time-out, the last sleep before the caller's deadline a `FUTEX_WAIT_BITSET` with an absolute one.
+//! Who only ever tries, and never waits, looks around too, [now and then](may_look_around).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -109,6 +110,28 @@ fn give_way<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     OMITTED.store(omit, Ordering::Relaxed);
     OMIT.store(omit, Ordering::Relaxed);
     found
+}
+
+/// Whether one who does not wait looks around now, which reads `/proc` and takes some 10 µs: at the first time that it finds
+/// this gate taken, and then once in a while. So a dead holder does not keep out those who only try.
+pub(crate) fn may_look_around<G>(gate: &G) -> bool {
+    #[cfg(loom)]
+    let due = std::ptr::from_ref(gate).addr() != 0;
+    #[cfg(not(loom))]
+    let due = {
+        thread_local! {
+            static LAST: std::cell::Cell<Option<(usize, Instant)>> = const { std::cell::Cell::new(None) };
+        }
+        let (gate, now) = (std::ptr::from_ref(gate).addr(), Instant::now());
+        let due = LAST
+            .get()
+            .is_none_or(|(last, when)| last != gate || now.duration_since(when) >= FIRST_NAP);
+        if due {
+            LAST.set(Some((gate, now)));
+        }
+        due
+    };
+    due
 }
 
 /// Why a sleep ended.

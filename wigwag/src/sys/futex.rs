@@ -304,7 +304,7 @@ mod model {
     use std::collections::HashMap;
 
     use loom::sync::atomic::{AtomicBool, Ordering};
-    use loom::sync::{Arc, Mutex};
+    use loom::sync::{Arc, Mutex, MutexGuard};
     use loom::thread::{Thread, current, park};
 
     use super::{AtomicU32, Deadline, Handover, Sleep};
@@ -319,8 +319,12 @@ mod model {
         woken: Arc<AtomicBool>,
     }
 
+    type Queues = HashMap<usize, Vec<Sleeper>>;
+
     loom::lazy_static! {
-        static ref QUEUES: Mutex<HashMap<usize, Vec<Sleeper>>> = Mutex::new(HashMap::new());
+        static ref QUEUES: Mutex<Queues> = Mutex::new(HashMap::new());
+        /// How often each thread has looked around at each word.
+        static ref LOOKS: Mutex<HashMap<(String, usize), usize>> = Mutex::new(HashMap::new());
     }
 
     fn key(word: &AtomicU32) -> usize {
@@ -331,7 +335,10 @@ mod model {
         if deadline.passed() {
             return Sleep::TimedOut;
         }
-        let mut queues = QUEUES.lock().expect("a model");
+        sleep(QUEUES.lock().expect("a model"), word, expected)
+    }
+
+    fn sleep(mut queues: MutexGuard<'_, Queues>, word: &AtomicU32, expected: u32) -> Sleep {
         // The kernel compares under the lock of the queue, behind a full barrier.
         loom::sync::atomic::fence(Ordering::SeqCst);
         if word.load(Ordering::SeqCst) != expected {
@@ -410,9 +417,35 @@ mod model {
         next.thread.unpark();
     }
 
-    /// A model has no time: whoever naps sleeps until it is woken.
+    /// A model has no time: whoever naps sleeps until it is woken, and a few times after a death.
     pub(crate) fn nap(word: &AtomicU32, expected: u32, _limit: std::time::Duration) -> Sleep {
-        wait(word, expected, Deadline::Never)
+        // A death is either seen here, or finds this one in the queue.
+        let queues = QUEUES.lock().expect("a model");
+        let looked_around = || {
+            let looks_for_each_death = 2; // another may have changed the word during the first
+            let mut looks = LOOKS.lock().expect("a model");
+            let here = (format!("{:?}", current().id()), key(word));
+            let looked = looks.entry(here).or_insert(0);
+            let enough = *looked >= looks_for_each_death * crate::sys::holder::deaths();
+            *looked += usize::from(!enough);
+            enough
+        };
+        if !looked_around() {
+            return Sleep::TimedOut;
+        }
+        match sleep(queues, word, expected) {
+            Sleep::Woken if !looked_around() => Sleep::TimedOut,
+            slept => slept,
+        }
+    }
+
+    /// Somebody died: all who sleep get up.
+    pub(crate) fn end_naps() {
+        let mut queues = QUEUES.lock().expect("a model");
+        for sleeper in queues.values_mut().flat_map(|queue| queue.drain(..)) {
+            sleeper.woken.store(true, Ordering::Release);
+            sleeper.thread.unpark();
+        }
     }
 
     pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
@@ -476,8 +509,8 @@ mod model {
 #[cfg(loom)]
 #[allow(unused_imports)] // as above
 pub(crate) use model::{
-    MOST_WORDS, bury_inheriting, clear_and_wake, lock_inheriting, nap, unlock_inheriting, wait,
-    wait_any, wake,
+    MOST_WORDS, bury_inheriting, clear_and_wake, end_naps, lock_inheriting, nap, unlock_inheriting,
+    wait, wait_any, wake,
 };
 
 #[cfg(all(test, not(loom)))]

@@ -119,12 +119,38 @@ impl Holder {
     }
 
     pub(crate) fn thread_is_alive(self) -> bool {
-        true
+        !DEAD.lock().expect("a model").contains(&self.0)
     }
 
     pub(crate) fn process_is_alive(self) -> bool {
-        true
+        self.thread_is_alive()
     }
+}
+
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref DEAD: loom::sync::Mutex<Vec<u64>> = loom::sync::Mutex::new(Vec::new());
+}
+
+/// For models: the calling thread is killed, and does nothing more. Who naps looks around once for it.
+#[cfg(loom)]
+pub(crate) fn die() {
+    DEAD.lock().expect("a model").push(Holder::thread().0);
+    crate::sys::futex::end_naps();
+}
+
+/// How many were killed in this model.
+#[cfg(loom)]
+pub(crate) fn deaths() -> usize {
+    DEAD.lock().expect("a model").len()
+}
+
+/// Whether a thread with this id runs, whoever it is. Unknown is yes.
+pub(crate) fn is_alive(id: u32) -> bool {
+    #[cfg(not(loom))]
+    return process::is_alive(id);
+    #[cfg(loom)]
+    return Holder(u64::from(id)).thread_is_alive();
 }
 
 #[cfg(all(test, not(loom)))]

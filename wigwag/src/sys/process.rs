@@ -82,6 +82,11 @@ pub(crate) fn exists(pid: u32) -> bool {
     rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
 }
 
+/// Whether a process or thread with this id runs, whoever it is; a corpse that nobody has buried does not. Unknown is yes.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    Identity { pid, start: 0 }.is_alive()
+}
+
 /// Whether `tid` is a thread of this process.
 pub(crate) fn is_own_thread(tid: u32) -> bool {
     // SAFETY: signal 0 only asks whether the thread exists.

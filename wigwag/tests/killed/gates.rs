@@ -18,24 +18,24 @@ use crate::process::{self, Child};
 
 wigwag::plain! {
     /// Two numbers that are equal whenever nobody is inside.
-    struct Pair { a: u64, b: u64 }
+    pub struct Pair { pub a: u64, pub b: u64 }
 }
 wigwag::shared! {
-    struct Hall {
-        semaphore: Semaphore,
-        robust: RobustSemaphore<4>,
-        spin: SpinLock<Pair>,
-        ticket: TicketLock<Pair, 4>,
-        flag: Mutex<u64>,
-        changed: Condvar,
-        rwlock: RwLock<Pair, 4>,
-        monitor: Monitor<Pair>,
-        barrier: Barrier<3>,
+    pub struct Hall {
+        pub semaphore: Semaphore,
+        pub robust: RobustSemaphore<4>,
+        pub spin: SpinLock<Pair>,
+        pub ticket: TicketLock<Pair, 4>,
+        pub flag: Mutex<u64>,
+        pub changed: Condvar,
+        pub rwlock: RwLock<Pair, 4>,
+        pub monitor: Monitor<Pair>,
+        pub barrier: Barrier<3>,
     }
 }
 
 /// A scene whose victim and helpers are told by the names of their parts what to do.
-const fn scene(
+pub(super) const fn scene(
     gate: &'static str,
     name: &'static str,
     sample: usize,
@@ -388,11 +388,11 @@ pub const BARRIER: &[Scene] = &[
 ];
 
 /// Longer than the longest nap, and than anything on a loaded machine.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// Of the robust semaphore.
 const PERMITS: u32 = 2;
 
-fn make(name: &str) -> Box<dyn Any> {
+pub(super) fn make(name: &str) -> Box<dyn Any> {
     let zero = Pair { a: 0, b: 0 };
     let hall = Hall {
         semaphore: Semaphore::new(0),
@@ -409,7 +409,7 @@ fn make(name: &str) -> Box<dyn Any> {
     Box::new(options.create(format!("/{name}"), hall).expect("create"))
 }
 
-fn of(object: &dyn Any) -> &Hall {
+pub(super) fn of(object: &dyn Any) -> &Hall {
     object.downcast_ref::<Segment<Hall>>().expect("the hall")
 }
 
@@ -422,11 +422,11 @@ fn change(pair: &mut Pair) {
     }
 }
 
-fn mend(pair: &mut Pair) {
+pub(super) fn mend(pair: &mut Pair) {
     pair.b = pair.a;
 }
 
-fn act(part: &str, object: &str) {
+pub(super) fn act(part: &str, object: &str) {
     let hall = Segment::<Hall>::open(format!("/{object}")).expect("open");
     let hall = &*hall;
     // What a thread does once only is not what is looked at.
@@ -524,13 +524,71 @@ fn act(part: &str, object: &str) {
             begin();
             drop(hall.barrier.join());
         }
+        "spin-briefly" => {
+            begin();
+            drop(hall.spin.lock_timeout(Duration::from_nanos(1)));
+        }
+        "monitor-waits-stepped" => {
+            begin();
+            monitor_waits(hall);
+        }
+        third if third.ends_with("-third") => return barges_in(hall, third),
         waits => return process::say(outcome(hall, waits)),
     }
     end();
 }
 
+/// A third, who takes the gate as soon as it is told to, and keeps it; killed there.
+fn barges_in(hall: &Hall, third: &str) {
+    let at_least = |taken: bool| {
+        process::say(if taken { "holds" } else { "missed" });
+        process::hear();
+    };
+    process::say("ready");
+    process::hear();
+    match third {
+        "semaphore-third" => {
+            let permit = hall.semaphore.try_acquire();
+            at_least(permit.is_some());
+        }
+        "robust-third" => {
+            let permit = hall.robust.try_acquire();
+            at_least(permit.is_some());
+        }
+        "spin-third" => {
+            let lock = hall.spin.lock_timeout(LIMIT);
+            at_least(lock.is_ok());
+        }
+        "flag-third" => {
+            let mut flag = hall.flag.lock().expect("lock").or_repair(|_| ());
+            if !flag.is_multiple_of(TAKEN) {
+                *flag += TAKEN - 1;
+            }
+            at_least(true);
+        }
+        "writer-third" => {
+            let mut pair = hall.rwlock.write().expect("lock").or_repair(mend);
+            pair.a += 1;
+            at_least(true);
+        }
+        "inside-third" => {
+            let mut inside = hall.monitor.enter().expect("enter").or_repair(mend);
+            inside.a += 1;
+            at_least(true);
+        }
+        "barrier-third" => {
+            let seat = hall.barrier.join().expect("a seat");
+            process::say("joined");
+            process::hear();
+            let passed = seat.wait_timeout(LIMIT);
+            at_least(passed.is_ok());
+        }
+        part => panic!("no part {part}"),
+    }
+}
+
 /// The flag counts below this what may be taken, above it what was.
-const TAKEN: u64 = 1 << 32;
+pub(super) const TAKEN: u64 = 1 << 32;
 
 fn condvar_waits(hall: &Hall) -> bool {
     let guard = hall.flag.lock().expect("lock").or_repair(|_| ());
@@ -553,10 +611,13 @@ fn condvar_waits(hall: &Hall) -> bool {
 
 /// What one who waits finds.
 fn outcome(hall: &Hall, waits: &str) -> &'static str {
-    if waits == "barrier-waits" {
+    if let Some(rounds) = waits.strip_prefix("barrier-waits") {
         let seat = hall.barrier.join().expect("a seat");
         process::say("joined");
         process::hear();
+        if rounds == "-twice" && seat.wait_timeout(LIMIT).is_err() {
+            return "stuck";
+        }
         let passed = seat.wait_timeout(LIMIT);
         // The seat is not given up before the test has seen what the others found.
         process::say(if passed.is_ok() { "good" } else { "stuck" });
@@ -582,23 +643,7 @@ fn outcome(hall: &Hall, waits: &str) -> &'static str {
         "condvar-waits" => Verdict::Stuck,
         "reader-waits" => read_verdict(hall),
         "writer-waits" => write_verdict(hall),
-        "monitor-waits" => {
-            let mut entry = hall.monitor.enter().expect("enter");
-            loop {
-                let inside = entry.or_repair(mend);
-                if inside.a > 0 {
-                    break if inside.a == inside.b {
-                        Verdict::Good
-                    } else {
-                        Verdict::Torn
-                    };
-                }
-                match inside.when_timeout(LIMIT, |pair| pair.a > 0) {
-                    Ok(again) => entry = again,
-                    Err(_) => break Verdict::Stuck,
-                }
-            }
-        }
+        "monitor-waits" => monitor_waits(hall),
         part => panic!("no part {part}"),
     };
     match verdict {
@@ -608,8 +653,27 @@ fn outcome(hall: &Hall, waits: &str) -> &'static str {
     }
 }
 
+/// One who waits inside the monitor for a change.
+fn monitor_waits(hall: &Hall) -> Verdict {
+    let mut entry = hall.monitor.enter().expect("enter");
+    loop {
+        let inside = entry.or_repair(mend);
+        if inside.a > 0 {
+            return if inside.a == inside.b {
+                Verdict::Good
+            } else {
+                Verdict::Torn
+            };
+        }
+        match inside.when_timeout(LIMIT, |pair| pair.a > 0) {
+            Ok(again) => entry = again,
+            Err(_) => return Verdict::Stuck,
+        }
+    }
+}
+
 /// A helper that sleeps at the gate.
-fn waiter(stage: &Stage<'_>, part: &str) -> Child {
+pub(super) fn waiter(stage: &Stage<'_>, part: &str) -> Child {
     let mut waiter = stage.actor(part);
     waiter.says("waits");
     process::eventually("the waiter sleeps", || waiter_sleeps(&waiter));
@@ -628,7 +692,11 @@ fn waiter_sleeps(waiter: &Child) -> bool {
 }
 
 /// What the waiter found, and the last survivor after it.
-fn survivor(waiter: &mut Child, done: bool, aftermath: impl FnOnce() -> Verdict) -> Verdict {
+pub(super) fn survivor(
+    waiter: &mut Child,
+    done: bool,
+    aftermath: impl FnOnce() -> Verdict,
+) -> Verdict {
     let verdict = match &waiter.line()[..] {
         "good" => aftermath(),
         "torn" => Verdict::Torn,
@@ -653,7 +721,7 @@ fn forgets_the_dead(count: impl Fn() -> u32, turn: impl Fn()) -> Verdict {
     }
 }
 
-fn semaphore_aftermath(hall: &Hall) -> Verdict {
+pub(super) fn semaphore_aftermath(hall: &Hall) -> Verdict {
     let semaphore = &hall.semaphore;
     // The victim may have taken one away, and that is all.
     if semaphore.value() > 1 || semaphore.release(1).is_err() {
@@ -675,7 +743,7 @@ fn semaphore_aftermath(hall: &Hall) -> Verdict {
     )
 }
 
-fn robust_aftermath(hall: &Hall) -> Verdict {
+pub(super) fn robust_aftermath(hall: &Hall) -> Verdict {
     let robust = &hall.robust;
     let all: Vec<_> = (0..PERMITS)
         .map(|_| robust.acquire_timeout(LIMIT))
@@ -693,7 +761,7 @@ fn robust_aftermath(hall: &Hall) -> Verdict {
     forgets_the_dead(|| robust.waiters(), || drop(robust.try_acquire()))
 }
 
-fn spin_verdict(hall: &Hall) -> Verdict {
+pub(super) fn spin_verdict(hall: &Hall) -> Verdict {
     match hall.spin.lock_timeout(LIMIT) {
         Err(_) => Verdict::Stuck,
         Ok(lock) => {
@@ -722,7 +790,7 @@ fn ticket_verdict(hall: &Hall) -> Verdict {
 }
 
 /// All places of the ring are free again.
-fn ticket_aftermath(hall: &Hall) -> Verdict {
+pub(super) fn ticket_aftermath(hall: &Hall) -> Verdict {
     let found = (0..6)
         .map(|_| ticket_verdict(hall))
         .find(|verdict| *verdict != Verdict::Good);
@@ -733,7 +801,7 @@ fn ticket_aftermath(hall: &Hall) -> Verdict {
     }
 }
 
-fn condvar_aftermath(hall: &Hall) -> Verdict {
+pub(super) fn condvar_aftermath(hall: &Hall) -> Verdict {
     if hall.flag.lock_timeout(LIMIT).is_err() {
         return Verdict::Stuck;
     }
@@ -768,7 +836,7 @@ fn write_verdict(hall: &Hall) -> Verdict {
     }
 }
 
-fn rwlock_aftermath(hall: &Hall, by_reader: bool) -> Verdict {
+pub(super) fn rwlock_aftermath(hall: &Hall, by_reader: bool) -> Verdict {
     let order = if by_reader {
         [read_verdict, write_verdict]
     } else {
@@ -788,7 +856,7 @@ fn rwlock_aftermath(hall: &Hall, by_reader: bool) -> Verdict {
     }
 }
 
-fn monitor_aftermath(hall: &Hall) -> Verdict {
+pub(super) fn monitor_aftermath(hall: &Hall) -> Verdict {
     match hall.monitor.enter_timeout(LIMIT) {
         Err(_) => return Verdict::Stuck,
         Ok(entry) => {

@@ -21,6 +21,14 @@ pub const SCENES: &[Scene] = &[
         course: barged,
     },
     Scene {
+        gate: "glibc robust mutex",
+        name: "woken waiter and the third",
+        sample: 30,
+        make,
+        act,
+        course: barged_and_killed,
+    },
+    Scene {
         gate: "glibc condition variable",
         name: "waiter, then three signals",
         sample: 4,
@@ -132,6 +140,13 @@ fn act(part: &str, object: &str) {
             table.unlock();
             end();
         }
+        "third" => {
+            process::say("ready");
+            process::hear();
+            table.lock();
+            process::say("holds");
+            process::hear();
+        }
         "waiter" => {
             process::say("waits");
             table.lock();
@@ -169,6 +184,31 @@ fn barged(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
     let inside = victim.step_until_asleep(stage.point);
     victim.kill();
     table.unlock();
+    let good = answers(&mut waiter, "good");
+    match (inside, good) {
+        (false, _) => Verdict::Complete,
+        (true, true) => Verdict::Good,
+        (true, false) => Verdict::Stuck,
+    }
+}
+
+fn barged_and_killed(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
+    let table = of(object);
+    let mut third = stage.actor("third");
+    third.says("ready");
+    table.lock();
+    let victim = stage.victim("victim");
+    victim.run_into_futex();
+    let mut waiter = stage.actor("waiter");
+    waiter.says("waits");
+    waiter.sleeps_in(libc::SYS_futex);
+    table.unlock();
+    third.tell("go on");
+    third.says("holds");
+    victim.returns();
+    let inside = victim.step_until_asleep(stage.point);
+    victim.kill();
+    third.kill();
     let good = answers(&mut waiter, "good");
     match (inside, good) {
         (false, _) => Verdict::Complete,

@@ -33,6 +33,22 @@ pub const SCENES: &[Scene] = &[
         act,
         course: with_a_waiter,
     },
+    Scene {
+        gate: "once cell",
+        name: "woken waiter, a third makes it",
+        sample: 20,
+        make,
+        act,
+        course: with_a_third,
+    },
+    Scene {
+        gate: "once cell",
+        name: "woken waiter and the third",
+        sample: 20,
+        make,
+        act,
+        course: and_the_third,
+    },
 ];
 
 fn make(name: &str) -> Box<dyn Any> {
@@ -63,6 +79,30 @@ fn act(part: &str, object: &str) {
                 [3, 3]
             });
             end();
+        }
+        "gives up" => {
+            let given_up = std::panic::AssertUnwindSafe(|| {
+                let _ = table.value.get_or_init(|| {
+                    process::say("makes");
+                    process::hear();
+                    std::panic::resume_unwind(Box::new("gives up"))
+                });
+            });
+            assert!(std::panic::catch_unwind(given_up).is_err());
+            process::say("gave up");
+            process::hear();
+        }
+        "third" => {
+            process::say("ready");
+            process::hear();
+            let _ = table.value.get_or_init(|| {
+                process::say("makes");
+                process::hear();
+                [3, 3]
+            });
+            // Somebody was faster.
+            process::say("missed");
+            process::hear();
         }
         "waiter" => {
             process::say("waits");
@@ -108,4 +148,40 @@ fn with_a_waiter(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
         return Verdict::Complete;
     }
     judged(&waiter.line(), object)
+}
+
+/// A maker gives up while the victim and another sleep; a third comes; the victim is killed as it wakes.
+fn woken(stage: &Stage<'_>, object: &dyn Any, third: impl FnOnce(&mut process::Child)) -> Verdict {
+    let mut maker = stage.actor("gives up");
+    maker.says("makes");
+    let mut late = stage.actor("third");
+    late.says("ready");
+    let victim = stage.victim("maker");
+    victim.run_into_futex();
+    let mut waiter = stage.actor("waiter");
+    waiter.says("waits");
+    waiter.sleeps_in(libc::SYS_futex);
+    maker.tell("give up");
+    maker.says("gave up");
+    late.tell("go on");
+    let line = late.line();
+    assert!(matches!(&line[..], "makes" | "missed"), "{line}");
+    victim.returns();
+    let inside = victim.step_until_asleep(stage.point);
+    victim.kill();
+    third(&mut late);
+    let verdict = judged(&waiter.line(), object);
+    if inside || verdict != Verdict::Good {
+        verdict
+    } else {
+        Verdict::Complete
+    }
+}
+
+fn with_a_third(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
+    woken(stage, object, |third| third.tell("make it"))
+}
+
+fn and_the_third(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
+    woken(stage, object, process::Child::kill)
 }

@@ -4,7 +4,6 @@
 
 use std::any::Any;
 use std::sync::mpsc;
-use std::time::Instant;
 
 use super::step::{At, Victim};
 use crate::process::{self, Child};
@@ -133,7 +132,6 @@ impl Scene {
 
     /// The same with another sample.
     pub fn run_from(&self, offset: usize) -> Tally {
-        let start = Instant::now();
         let full = std::env::var_os("WIGWAG_FULL").is_some();
         let mut tally = Tally::default();
         let mut count = |verdict| {
@@ -170,10 +168,8 @@ impl Scene {
             leaked,
         } = tally;
         println!(
-            "killed: {} {}: {points} points, {stuck} stuck, {torn} torn, {leaked} leaked ({:.1} s)",
-            self.gate,
-            self.name,
-            start.elapsed().as_secs_f32()
+            "killed: {} {}: {points} points, {stuck} stuck, {torn} torn, {leaked} leaked",
+            self.gate, self.name,
         );
         tally
     }

@@ -47,6 +47,30 @@ pub const SCENES: &[Scene] = &[
         act,
         course: again,
     },
+    Scene {
+        gate: "segment",
+        name: "creator, one waits to open it",
+        sample: 20,
+        make,
+        act,
+        course: |stage, object| with_one_who_waits(stage, object, 0, false),
+    },
+    Scene {
+        gate: "segment",
+        name: "creator in System V memory, one waits",
+        sample: 20,
+        make,
+        act,
+        course: |stage, object| with_one_who_waits(stage, object, 2, false),
+    },
+    Scene {
+        gate: "segment",
+        name: "creator that takes one over, one waits",
+        sample: 20,
+        make,
+        act,
+        course: |stage, object| with_one_who_waits(stage, object, 0, true),
+    },
 ];
 
 /// The names; what is left there is removed.
@@ -92,6 +116,16 @@ fn act(part: &str, _: &str) {
             end();
             drop(made);
         }
+        "opener" => {
+            process::say("opens");
+            let opened = Segment::open_or_create(&name, value);
+            process::say(if opened.is_ok_and(|table| is_whole(&table)) {
+                "whole"
+            } else {
+                "not whole"
+            });
+            process::hear();
+        }
         "half-way" => drop(Segment::open_or_create(&name, || -> Table {
             process::say("half-way");
             process::hear();
@@ -116,13 +150,51 @@ fn course(stage: &Stage<'_>, object: &dyn Any, which: usize, half_way: bool) -> 
     let Ok(table) = Segment::open_or_create(name, value) else {
         return Verdict::Stuck;
     };
-    let whole = table.a.load(Ordering::Relaxed) == 11 && table.b.load(Ordering::Relaxed) == 11;
-    if !whole || !table.lock.lock().is_ok_and(|lock| !lock.is_orphaned()) {
+    if !is_whole(&table) {
         return Verdict::Torn;
     }
+    is_removed(name)
+}
+
+fn is_whole(table: &Table) -> bool {
+    table.a.load(Ordering::Relaxed) == 11
+        && table.b.load(Ordering::Relaxed) == 11
+        && table.lock.lock().is_ok_and(|lock| !lock.is_orphaned())
+}
+
+/// Nothing is left under the name once it is removed.
+fn is_removed(name: &str) -> Verdict {
     match Segment::<Table>::unlink(name).and_then(|()| Segment::<Table>::open(name).map(drop)) {
         Err(error) if error.kind() == wigwag::Kind::NotFound => Verdict::Good,
         _ => Verdict::Leaked,
+    }
+}
+
+/// The same, while another is on the way to open or make it.
+fn with_one_who_waits(
+    stage: &Stage<'_>,
+    object: &dyn Any,
+    which: usize,
+    half_way: bool,
+) -> Verdict {
+    let Names(names) = object.downcast_ref::<Names>().expect("names");
+    let name = &names[which];
+    if half_way {
+        let mut first = stage.actor_with("half-way", &[("PLACE", name)]);
+        first.says("half-way");
+        first.kill();
+    }
+    let victim = super::step::Victim::of(stage.actor_with("creator", &[("PLACE", name)]));
+    let at = victim.step(stage.point);
+    let mut opener = stage.actor_with("opener", &[("PLACE", name)]);
+    opener.says("opens");
+    // Time to find the creator at it; when it is killed earlier, that is another point.
+    std::thread::sleep(std::time::Duration::from_millis(3));
+    victim.kill();
+    match &opener.line()[..] {
+        "whole" if at == super::step::At::End => Verdict::Complete,
+        "whole" => is_removed(name),
+        _ => Verdict::Torn,
     }
 }
 

@@ -183,6 +183,16 @@ impl<T> Mutex<T> {
         })
     }
 
+    /// For models: a free one whose waiters look after the holder.
+    #[cfg(loom)]
+    #[doc(hidden)]
+    pub fn watched(value: T) -> Self {
+        Mutex {
+            raw: Raw::watched(),
+            value: UnsafeCell::new(value),
+        }
+    }
+
     /// For models: the holder is killed.
     #[cfg(loom)]
     #[doc(hidden)]

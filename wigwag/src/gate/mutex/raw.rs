@@ -27,7 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gate::watch::{self, Watch, Woken};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, const_unless_loom, mutated};
 use crate::sys::futex;
-use crate::sys::holder::Holder;
+use crate::sys::holder::{self, Holder};
 use crate::sys::process;
 use crate::sys::robust::{self, Current, Link, NEXT, WORD};
 use crate::wait::{Deadline, Wait};
@@ -112,6 +112,11 @@ impl<const LIST: bool> Raw<LIST> {
         pub(in crate::gate) const fn new() -> Self {
             Self::in_mode(PROCESS)
         }
+    }
+
+    #[cfg(loom)]
+    pub(in crate::gate) fn watched() -> Self {
+        Self::in_mode(WATCHED)
     }
 
     const_unless_loom! {
@@ -446,7 +451,7 @@ impl<const LIST: bool> Raw<LIST> {
             }
             if deadline.passed() {
                 // A dead owner is not waited for, not even for a time.
-                if wait != Wait::Not && self.bury(word) {
+                if (wait != Wait::Not || watch::may_look_around(self)) && self.bury(word) {
                     continue;
                 }
                 return Err(late(wait));
@@ -549,17 +554,28 @@ impl<const LIST: bool> Raw<LIST> {
         let dead = match Holder::in_word(holder) {
             Some(who) if who.id() == word & TID => !who.thread_is_alive(),
             // Not watched; or killed before it wrote its start time, or after it erased it.
+            _ if self.mode() & !INHERITS == WATCHED => !holder::is_alive(word & TID),
             _ => !process::exists(word & TID),
         };
-        dead && self
-            .word
-            .compare_exchange(
-                word,
-                DIED | word & WAITERS,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        if !dead {
+            return false;
+        }
+        let orphaned = DIED | word & WAITERS;
+        let buried = if mutated("mutex-bury") {
+            self.word.store(orphaned, Ordering::SeqCst);
+            true
+        } else {
+            self.word
+                .compare_exchange(word, orphaned, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok()
+        };
+        if buried && holder != 0 {
+            // So that a later thread of the same id is not taken for it before it has signed.
+            let _ = self
+                .holder
+                .compare_exchange(holder, 0, Ordering::SeqCst, Ordering::Relaxed);
+        }
+        buried
     }
 
     /// Whether the thread id in the word is ours by reuse only.

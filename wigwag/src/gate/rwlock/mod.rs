@@ -41,7 +41,7 @@ pub use self::guard::{Orphan, Read, ReadGuard, Write, WriteGuard};
 use super::mutex::{self, Mutex};
 
 use super::waiters::Waiters;
-use super::watch::{Watch, Woken, look};
+use super::watch::{Watch, Woken, look, may_look_around};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
@@ -419,7 +419,15 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
             match watch.sleep(&self.left, left) {
                 Woken::Perhaps => {}
                 Woken::LookAround => self.bury_readers(),
-                Woken::TimedOut => return Err(given_up(action, deadline, Kind::TimedOut)),
+                Woken::TimedOut => {
+                    if may_look_around(self) {
+                        self.bury_readers();
+                        if let Some(found) = found() {
+                            return Ok(found);
+                        }
+                    }
+                    return Err(given_up(action, deadline, Kind::TimedOut));
+                }
                 Woken::Gone => {
                     return Err(Error::new(
                         Kind::Corrupt,
@@ -440,6 +448,10 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
             if !is_vacant(word)
                 && Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive())
             {
+                if mutated("rwlock-bury") {
+                    slot.0.store(FREE, Ordering::SeqCst);
+                    continue;
+                }
                 let _ = slot
                     .0
                     .compare_exchange(word, FREE, Ordering::SeqCst, Ordering::Relaxed);

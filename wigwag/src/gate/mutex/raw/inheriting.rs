@@ -21,6 +21,7 @@ use super::{
     WATCHED, late, unusable,
 };
 use crate::error::{Error, Kind, Result};
+use crate::gate::watch::may_look_around;
 use crate::sys::atomic::{Ordering, const_unless_loom, mutated};
 use crate::sys::futex::{self, Handover};
 use crate::sys::holder::Holder;
@@ -80,7 +81,7 @@ impl<const LIST: bool> Raw<LIST> {
                 return Err(Error::new(Kind::Deadlock, "lock", NOUN, "", why));
             }
             if owner != 0 && deadline.passed() {
-                if wait != Wait::Not && self.bury(word) {
+                if (wait != Wait::Not || may_look_around(self)) && self.bury(word) {
                     continue;
                 }
                 return Err(late(wait));
