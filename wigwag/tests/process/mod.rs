@@ -212,6 +212,17 @@ impl Child {
         status.is_some()
     }
 
+    /// Requires that it runs; shows what it said otherwise.
+    pub fn runs(&mut self) {
+        if let Some(status) = self.process.try_wait().expect("wait for the child") {
+            let mut rest = String::new();
+            if let Some(lines) = &mut self.lines {
+                let _ = std::io::Read::read_to_string(lines, &mut rest);
+            }
+            panic!("the child ended ({status}):\n{rest}");
+        }
+    }
+
     /// Waits for its end.
     pub fn ends(&mut self) -> ExitStatus {
         drop(self.stdin.take());
