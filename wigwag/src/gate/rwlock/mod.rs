@@ -446,7 +446,6 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
                 && Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive())
             {
                 if mutated("rwlock-bury") {
-                    slot.0.store(FREE, Ordering::SeqCst);
                     continue;
                 }
                 let _ = slot
