@@ -3,11 +3,12 @@
  * A segment that a Rust program made holds a value whose gates lie at fixed places. This header has
  * their layout and, inline, their whole protocol: no library is needed. For Linux. What cannot work is refused by wigwag_value():
  *
- *     segment                        glibc 2.35+, 64-bit   musl, 64-bit              32-bit programs
- *     Death::Kernel (the default)    works                 refused, ENOTSUP (1)      refused, EPROTO (2)
- *     Death::Watched                 works                 works                     refused, EPROTO (2)
+ *     segment                            glibc 2.35+, 64-bit   musl, 64-bit           32-bit programs
+ *     Death::Kernel (64-bit default)     works                 refused, ENOTSUP (1)   refused, EPROTO (1)
+ *     Death::Watched (32-bit default)    works                 works                  works (2)
  *
- * (1) its mutexes join the list that libc registered with the kernel, and musl's has another offset; (2) values have other layouts.
+ * (1) its mutexes join the list that libc registered with the kernel, and these libcs have it at another offset; (2) where the value
+ * has the same layout in both: no size_t, no long, no pointers.
  *
  *     struct jobs { struct wigwag_semaphore ready; struct wigwag_mutex lock; uint64_t done; };
  *                                  // Rust: shared! { struct Jobs { ready: Semaphore, done: Mutex<u64> } }
@@ -68,8 +69,13 @@ struct wigwag_list {
     long offset;
     void *pending;
 };
-#if !defined SYS_futex && defined SYS_futex_time64
-#define SYS_futex SYS_futex_time64
+/* That whose times are as long as libc's. */
+#if defined SYS_futex && defined SYS_futex_time64
+#define WIGWAG_FUTEX (sizeof(time_t) > sizeof(long) ? SYS_futex_time64 : SYS_futex)
+#elif defined SYS_futex
+#define WIGWAG_FUTEX SYS_futex
+#else
+#define WIGWAG_FUTEX SYS_futex_time64
 #endif
 
 /* ---- Segment ----------------------------------------------------------------------------------- */
@@ -138,7 +144,7 @@ static inline struct wigwag_list *wigwag_list(void)
 }
 
 /* Maps the segment behind fd and returns its value of `size` bytes, or NULL with errno:
- * EAGAIN not ready yet, EPROTO not a segment of this layout version, word size and byte order, EINVAL the value has
+ * EAGAIN not ready yet, EPROTO not a segment of this layout version and byte order, or one of another word size with robust lists, EINVAL the value has
  * another size or layout, EXDEV another boot or pid namespace, ENOTSUP its mutexes need another libc, or it is one whose
  * peers are not trusted.
  * `layout` is Segment's hash of the type, printed by its error messages; 0 leaves it unchecked. */
@@ -156,7 +162,8 @@ static inline void *wigwag_value(int fd, size_t size, uint64_t layout)
     int ours = !memcmp(header.magic, WIGWAG_MAGIC, sizeof header.magic);
     if (!ours || !ready)
         errno = header.state < WIGWAG_READY ? EAGAIN : EPROTO;
-    else if (header.abi != WIGWAG_ABI || header.order != WIGWAG_ORDER || header.word_size != 8 * sizeof(void *))
+    else if (header.abi != WIGWAG_ABI || header.order != WIGWAG_ORDER ||
+             (header.robust && header.word_size != 8 * sizeof(void *)))
         errno = EPROTO;
     else if (header.size != size || (layout && header.layout != layout) || (uint64_t)stat.st_size < WIGWAG_VALUE + size)
         errno = EINVAL;
@@ -194,7 +201,7 @@ static inline int wigwag_sleep(uint32_t *word, uint32_t expected, int64_t deadli
     int64_t until = last ? deadline : WIGWAG_NAP;
     struct timespec time = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     int saved = errno;
-    int late = syscall(SYS_futex, word, last ? WIGWAG_WAIT_BITSET : WIGWAG_WAIT, expected, &time, NULL, WIGWAG_ANY) && errno == ETIMEDOUT;
+    int late = syscall(WIGWAG_FUTEX, word, last ? WIGWAG_WAIT_BITSET : WIGWAG_WAIT, expected, &time, NULL, WIGWAG_ANY) && errno == ETIMEDOUT;
     errno = saved;
     return late;
 }
@@ -204,7 +211,7 @@ static inline void wigwag_wake(uint32_t *word, uint32_t count, uint32_t *waiters
 {
     int saved = errno;
     uint32_t before = __atomic_load_n(waiters, __ATOMIC_SEQ_CST);
-    long woken = syscall(SYS_futex, word, WIGWAG_WAKE, count > INT32_MAX ? INT32_MAX : count, NULL, NULL, 0);
+    long woken = syscall(WIGWAG_FUTEX, word, WIGWAG_WAKE, count > INT32_MAX ? INT32_MAX : count, NULL, NULL, 0);
     errno = saved;
     if (woken > 0 || !(before & WIGWAG_COUNT)) {
         __atomic_store_n(strikes, 0, __ATOMIC_RELAXED);

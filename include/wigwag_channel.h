@@ -1,7 +1,7 @@
 /* wigwag_channel.h: one end of a one-to-one channel of byte messages, from C and C++.
  *
  * A Rust program makes the channel; this header attaches to it by name and speaks its whole protocol: no library is
- * needed. For 64-bit Linux, glibc and musl; link with -pthread. Messages are written into the ring and read in it.
+ * needed. For Linux, glibc and musl, in 64-bit and 32-bit programs alike; link with -pthread. Messages are written into the ring and read in it.
  *
  *     struct wigwag_channel *channel;                    // Rust: Options::new().create::<Channel<[u8]>>("/camera")
  *     int e = wigwag_channel_attach(&channel, "/camera", WIGWAG_RECEIVER);
@@ -42,7 +42,7 @@ extern "C" {
 /* ---- Layout ------------------------------------------------------------------------------------ */
 
 /* Hash of the control words and of byte messages. */
-#define WIGWAG_CHANNEL_LAYOUT 0x864ae047c0a1bbb4ull
+#define WIGWAG_CHANNEL_LAYOUT 0x21a0ec6660fb8341ull
 #define WIGWAG_CHANNEL_MOST (1ull << 40)
 
 /* What the channel was made with, behind the header of the segment. */
@@ -58,8 +58,8 @@ enum wigwag_channel_full { WIGWAG_FULL_WAIT, WIGWAG_FULL_FAIL, WIGWAG_FULL_DROP_
 
 /* One seat. */
 struct wigwag_channel_end {
-    void *next;       /* in the robust list of the owner's thread */
-    uint32_t life;    /* 0 nobody, or thread id | WIGWAG_DIED | WIGWAG_WAITERS: on it sleep who wait for this end */
+    void *next __attribute__((aligned(8))); /* in the robust list of the owner's thread; as long as its pointers */
+    uint32_t life __attribute__((aligned(8))); /* 0 nobody, or thread id | WIGWAG_DIED | WIGWAG_WAITERS: on it sleep who wait for this end */
     uint32_t careful; /* 0: the owner looks for sleepers only after they made it 1 and called membarrier(2) */
     uint64_t holder;  /* process | role + 1 << 62; 0 free, all ones the channel is given up */
     uint32_t generation;
@@ -135,7 +135,7 @@ struct wigwag_channel {
 static inline void wigwag_futex_wake_all(uint32_t *word)
 {
     int saved = errno;
-    syscall(SYS_futex, word, WIGWAG_WAKE, INT32_MAX, NULL, NULL, 0);
+    syscall(WIGWAG_FUTEX, word, WIGWAG_WAKE, INT32_MAX, NULL, NULL, 0);
     errno = saved;
 }
 
@@ -144,7 +144,7 @@ static inline int wigwag_futex_wait(uint32_t *word, uint32_t expected, int64_t d
 {
     struct timespec until = {(time_t)(deadline / 1000000000), (long)(deadline % 1000000000)};
     int saved = errno, error = 0;
-    if (syscall(SYS_futex, word, WIGWAG_WAIT_BITSET, expected, deadline < 0 ? NULL : &until, NULL, WIGWAG_ANY))
+    if (syscall(WIGWAG_FUTEX, word, WIGWAG_WAIT_BITSET, expected, deadline < 0 ? NULL : &until, NULL, WIGWAG_ANY))
         error = errno;
     errno = saved;
     return error == EINTR || error == EAGAIN || error == ETIMEDOUT ? 0 : -error;
@@ -258,14 +258,16 @@ static inline int wigwag_channel_check(int fd, size_t *length)
     int ours = !memcmp(header.magic, WIGWAG_MAGIC, sizeof header.magic);
     if (!stat.st_size || (ours && header.state < WIGWAG_READY))
         return -EAGAIN;
-    if (!ours || header.state != WIGWAG_READY || header.abi != WIGWAG_ABI || header.order != WIGWAG_ORDER ||
-        header.word_size != 8 * sizeof(void *))
+    if (!ours || header.state != WIGWAG_READY || header.abi != WIGWAG_ABI || header.order != WIGWAG_ORDER)
         return -EPROTO;
     if (header.layout != WIGWAG_CHANNEL_LAYOUT)
         return -EPROTOTYPE;
     if ((uint64_t)stat.st_size < WIGWAG_VALUE || header.size > (uint64_t)stat.st_size - WIGWAG_VALUE ||
         header.size < sizeof(struct wigwag_channel_memory))
         return -EBADMSG;
+    /* It is mapped twice. */
+    if (header.size > SIZE_MAX / 4)
+        return -ENOMEM;
     if (!header.trusting || header.robust)
         return -ENOTSUP;
     if (!wigwag_is_here(&header))
@@ -340,7 +342,7 @@ static inline int wigwag_channel_sit(struct wigwag_channel *c)
 
 /* Takes one end of the channel of that name, a slash and a name, and allocates what *channel becomes. Errors, besides those of
  * open(2), mmap(2), malloc(3) and pthread_create(3): EINVAL no such name or role, EAGAIN it is still being made, EPROTO
- * not of wigwag, or of another version, word size or byte order, EPROTOTYPE another flavour of channel, or other values,
+ * not of wigwag, or of another version or byte order, EPROTOTYPE another flavour of channel, or other values,
  * ENOTSUP its peers are not trusted, or the kernel has no robust lists, EXDEV another boot or pid namespace, EBUSY a living process
  * has this end, EIDRM it was removed or made anew: attach again, EBADMSG damaged. */
 static inline int wigwag_channel_attach(struct wigwag_channel **channel, const char *name, enum wigwag_channel_role role)
@@ -403,7 +405,7 @@ static inline void wigwag_channel_ring(struct wigwag_channel *c)
     __atomic_store_n(&own->cpu, (uint32_t)sched_getcpu() + 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&own->rings, 1u, __ATOMIC_SEQ_CST);
     /* Takes the mark away and wakes, as one: no kill comes between. */
-    if (syscall(SYS_futex, &own->life, WIGWAG_WAKE_OP, INT32_MAX, NULL, &own->life, WIGWAG_CLEAR_WAITERS) < 0) {
+    if (syscall(WIGWAG_FUTEX, &own->life, WIGWAG_WAKE_OP, INT32_MAX, NULL, &own->life, WIGWAG_CLEAR_WAITERS) < 0) {
         __atomic_fetch_and(&own->life, ~WIGWAG_WAITERS, __ATOMIC_SEQ_CST);
         wigwag_futex_wake_all(&own->life);
     }
@@ -456,7 +458,7 @@ static inline int wigwag_channel_spin(struct wigwag_channel *c, uint64_t count)
     if (__atomic_load_n(&c->peer->cpu, __ATOMIC_RELAXED) == cpu)
         return has;
     for (int looks = 0; !has && looks < WIGWAG_CHANNEL_LOOKS; looks++) {
-#if defined __x86_64__
+#if defined __x86_64__ || defined __i386__
         __builtin_ia32_pause();
 #endif
         has = wigwag_channel_look(c, count);

@@ -118,14 +118,19 @@ static inline int wigwag_mailbox_attach(wigwag_mailbox *box, void *memory, size_
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#ifndef SYS_futex
-#define SYS_futex SYS_futex_time64
+/* That whose times are as long as libc's. */
+#if defined SYS_futex && defined SYS_futex_time64
+#define WIGWAG_MAILBOX_SYS (sizeof(time_t) > sizeof(long) ? SYS_futex_time64 : SYS_futex)
+#elif defined SYS_futex
+#define WIGWAG_MAILBOX_SYS SYS_futex
+#else
+#define WIGWAG_MAILBOX_SYS SYS_futex_time64
 #endif
 
 /* The bell of Linux: wakes whoever sleeps on the flag. */
 static inline void wigwag_mailbox_ring(wigwag_mailbox *box)
 {
-    syscall(SYS_futex, &box->words[WIGWAG_MAILBOX_FLAG_AT], 1 /* FUTEX_WAKE */, 0x7fffffff, NULL, NULL, 0);
+    syscall(WIGWAG_MAILBOX_SYS, &box->words[WIGWAG_MAILBOX_FLAG_AT], 1 /* FUTEX_WAKE */, 0x7fffffff, NULL, NULL, 0);
 }
 
 /* Sleeps while the flag is `flag`, at most `limit` (NULL: for ever). It may return too early. */
@@ -142,7 +147,7 @@ static inline void wigwag_mailbox_wait(wigwag_mailbox *box, enum wigwag_mailbox_
         && wigwag_mailbox_load(box, other, memory_order_relaxed))
         wigwag_mailbox_ring(box);
     if (wigwag_mailbox_load(box, WIGWAG_MAILBOX_FLAG_AT, memory_order_relaxed) == flag)
-        syscall(SYS_futex, &box->words[WIGWAG_MAILBOX_FLAG_AT], 0 /* FUTEX_WAIT */, wigwag_mailbox_le(flag),
+        syscall(WIGWAG_MAILBOX_SYS, &box->words[WIGWAG_MAILBOX_FLAG_AT], 0 /* FUTEX_WAIT */, wigwag_mailbox_le(flag),
                 limit, NULL, 0);
     wigwag_mailbox_store(box, sleeps, 0, memory_order_relaxed);
 }

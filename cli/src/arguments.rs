@@ -14,9 +14,10 @@ use crate::{check, command};
 /// See, use, measure and debug every kind of interprocess communication.
 ///
 /// An ADDRESS is scheme:name?option=value, such as mq:/jobs?depth=10, fifo:/tmp/f, unix:@app,
-/// tcp:localhost:7777, sysv-mq:0x1234, shm:/frame, sem:/slots, flock:/tmp/lock;
+/// tcp:localhost:7777, sysv-mq:0x1234, shm:/frame, sem:/slots, flock:/tmp/lock, channel:/camera;
 /// `wigwag facilities` lists the schemes, `wigwag facilities SCHEME` its options and limits.
-/// Exit codes: 0 done, 1 no (not found, would block, exists), 2 usage or error, 3 deadlock found, 4 incomplete, 124 timed out.
+/// Exit codes: 0 done, 1 no (not found, would block, exists), 2 usage or error, 3 deadlock found, 4 incomplete, 124 timed out,
+/// 128 + n ended by signal n.
 #[derive(Debug, Parser)]
 #[command(name = "wigwag", version, disable_help_subcommand = true)]
 pub(crate) struct Arguments {

@@ -8,6 +8,7 @@
 //! | 3 | deadlock found |
 //! | 4 | incomplete: something could not be read |
 //! | 124 | timed out, as `timeout(1)` has it |
+//! | 128 + n | ended by signal n, with everything put away |
 //!
 //! `wigwag lock` passes on the status of the command it ran: 126 when it cannot be executed,
 //! 127 when it is not found, 128 + n when signal n killed it, as the shell has it.

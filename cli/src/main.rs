@@ -6,9 +6,11 @@
 mod arguments;
 mod check;
 mod command;
+mod ending;
 mod exit;
 mod failure;
 mod interrupt;
+mod made_name;
 mod patience;
 mod relay;
 mod render;

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod command;
+#[path = "../../wigwag/tests/process/mod.rs"]
+mod process;
 
 use std::time::Duration;
 
 use command::{Object, PATIENCE, Running, eventually, wigwag};
+use process::Directory;
 use rustix::process::Signal;
 use wigwag::Kind;
 use wigwag::pattern::rpc::Client;
@@ -142,13 +145,11 @@ fn a_timeout_exits_124_and_the_command_is_killed_with_all_it_started() {
 
 #[test]
 fn concurrent_calls_run_at_once() {
-    for (number, address) in addresses("at-once").iter().enumerate() {
-        let directory =
-            std::env::temp_dir().join(format!("wigwag-at-once-{}-{number}", std::process::id()));
-        std::fs::create_dir(&directory).unwrap();
+    for address in &addresses("at-once") {
+        let directory = Directory::new();
         // Each waits for all four.
         let script = r#"touch "$0/$$"; while [ "$(ls "$0" | wc -l)" -lt 4 ]; do sleep 0.02; done"#;
-        let place = directory.display().to_string();
+        let place = directory.file("").display().to_string();
         let command = ["--concurrent", "4", "--", "sh", "-c", script, &place];
         let _server = serving(address, &command);
         let calls: Vec<Running> = (0..4)
@@ -157,7 +158,6 @@ fn concurrent_calls_run_at_once() {
         for call in calls {
             call.ends().code(0);
         }
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 }
 
@@ -210,10 +210,9 @@ fn what_is_wrong_is_said_in_a_line() {
 
 #[test]
 fn rm_removes_what_a_killed_server_left_and_not_what_one_uses() {
-    let directory = std::env::temp_dir().join(format!("wigwag-rm-rpc-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    let directory = Directory::new();
     let [_, _, mq, channel] = addresses("left");
-    let unix = format!("rpc+unix:{}", directory.join("socket").display());
+    let unix = format!("rpc+unix:{}", directory.file("socket").display());
     for address in [&unix, &mq, &channel] {
         let mut server = serving(address, &["--echo"]);
         wigwag(["rm", address]).ends().code(1).one_line(&["in use"]);
@@ -222,5 +221,4 @@ fn rm_removes_what_a_killed_server_left_and_not_what_one_uses() {
         wigwag(["rm", address]).ends().code(0);
         wigwag(["rm", address]).ends().code(1);
     }
-    std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -6,7 +6,7 @@ mod command;
 mod process;
 
 use command::{Object, eventually, key, wigwag};
-use process::unique;
+use process::{Directory, unique};
 
 #[allow(clippy::unwrap_used)] // support of tests, where a panic is the message
 fn listed(arguments: &[&str]) -> Vec<serde_json::Value> {
@@ -132,17 +132,16 @@ fn an_object_is_shown_by_each_of_its_names() {
 
 #[test]
 fn what_nobody_has_open_is_shown_as_a_name_in_the_file_system() {
-    let directory = std::env::temp_dir().join(unique("rest"));
-    std::fs::create_dir(&directory).unwrap();
-    let address = format!("fifo:{}/pipe?mode=0640", directory.display());
+    let directory = Directory::new();
+    let path = directory.file("pipe");
+    let address = format!("fifo:{}?mode=0640", path.display());
     wigwag(["create", &address]).ends().code(0);
     let shown = wigwag(["show", "--json", &address]).prints();
     let relative = wigwag(["show", "--json", "fifo:./pipe"])
         .with(|command| {
-            command.current_dir(&directory);
+            command.current_dir(path.parent().unwrap());
         })
         .prints();
-    std::fs::remove_dir_all(&directory).unwrap();
     let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
     let relative: serde_json::Value = serde_json::from_slice(&relative).unwrap();
     assert_eq!(shown["objects"][0]["mode"], 0o640, "{shown:#}");
@@ -167,8 +166,8 @@ fn a_semaphore_whose_waiter_was_killed_is_not_in_use() {
 
 #[test]
 fn who_waits_for_a_lock_by_the_command_is_seen_to_wait() {
-    let path = std::env::temp_dir().join(unique("wait"));
-    let file = path.display().to_string();
+    let directory = Directory::new();
+    let file = directory.file("lock").display().to_string();
     for scheme in ["flock", "lockf", "ofd"] {
         let address = format!("{scheme}:{file}");
         let holder = wigwag(["lock", &address, "--", "sleep", "600"]).start();
@@ -188,5 +187,4 @@ fn who_waits_for_a_lock_by_the_command_is_seen_to_wait() {
         holder.ends().code(128 + 15);
         waiter.ends().code(0);
     }
-    std::fs::remove_file(&path).unwrap();
 }

@@ -6,7 +6,7 @@ mod command;
 mod process;
 
 use command::{Object, eventually, every_byte, key, run, wigwag};
-use process::unique;
+use process::{Directory, unique};
 use rustix::process::Signal;
 
 fn mq() -> Object {
@@ -372,7 +372,8 @@ fn datagrams_go_between_two_of_us() {
 
 #[test]
 fn an_interrupted_receiver_leaves_no_socket_and_takes_none_from_another() {
-    let path = std::env::temp_dir().join(unique("socket"));
+    let directory = Directory::new();
+    let path = directory.file("socket");
     let address = format!("unix:{}", path.display());
     let waiting = wigwag(["recv", &address]).start();
     eventually("it listens", || path.exists());
@@ -386,7 +387,8 @@ fn an_interrupted_receiver_leaves_no_socket_and_takes_none_from_another() {
 
 #[test]
 fn a_locked_command_is_ended_by_the_signals_passed_on_to_it() {
-    let path = std::env::temp_dir().join(unique("mask"));
+    let directory = Directory::new();
+    let path = directory.file("mask");
     let address = format!("flock:{}", path.display());
     let blocked = wigwag([
         "lock",
@@ -408,7 +410,6 @@ fn a_locked_command_is_ended_by_the_signals_passed_on_to_it() {
     });
     sleeping.signal(Signal::HUP);
     let ended = sleeping.ends();
-    std::fs::remove_file(&path).unwrap();
     assert!(blocked.ends_with("\t0000000000000000\n"), "{blocked}");
     assert_eq!(ended.status.code(), Some(128 + 1));
 }

@@ -326,6 +326,18 @@ fn what_is_no_channel_of_bytes_is_refused() {
         .ends()
         .code(2)
         .one_line(&["/wigwag-cli"]);
+    let channel = Object::new(format!("channel:/{}?flavour=broadcast", unique("cli")));
+    for flavour in ["one-to-one", "many-to-many", "latest"] {
+        // Also when it is to be temporary, which is the wish of another.
+        for more in ["", "&temporary"] {
+            let address = format!("{}?flavour={flavour}{more}", &*channel);
+            wigwag(["recv", "--nonblock", &address])
+                .ends()
+                .code(2)
+                .one_line(&["it is one of the flavour broadcast"]);
+        }
+    }
+    assert_eq!(shown(&channel)["details"]["flavour"], "broadcast");
     for (address, why) in [
         ("channel:", "the name is empty"),
         ("channel:camera", "begin with a slash"),
@@ -336,84 +348,15 @@ fn what_is_no_channel_of_bytes_is_refused() {
         ("channel:/x?capacity=9999999T", "capacity"),
         ("channel:/x?full=overwrite-oldest", "cannot overwrite"),
         ("channel:/x?depth=3", "no such option"),
+        ("channel:/x?last=abc", "it is a whole number from 0"),
+        ("channel:/x?capacity=-5", "a size is a number of bytes"),
+        ("channel:/x?seats=0", "seats"),
+        ("channel:/x?mode", "a mode is octal"),
+        ("channel:/x?temporary", "nothing would stay"),
+        ("channel:/a/b", "only the first character may be a slash"),
     ] {
         wigwag(["create", address]).ends().code(2).one_line(&[why]);
     }
-}
-
-/// Runs that are killed at any moment, some while they make the object.
-#[test]
-fn after_random_kills_nothing_is_left_that_create_or_rm_cannot_deal_with() {
-    let rounds: u64 = match std::env::var("WIGWAG_SOAK") {
-        Ok(seconds) => seconds.parse::<u64>().unwrap() * 20,
-        Err(_) => 120,
-    };
-    let stem = unique("kills");
-    let addresses: Vec<Object> = (0..6)
-        .map(|n| {
-            let scheme = if n % 3 == 2 { "mailbox" } else { "channel" };
-            Object::later(format!("{scheme}:/{stem}-{n}"))
-        })
-        .collect();
-    let mut random = 88_172_645_463_325_252_u64 ^ u64::from(std::process::id());
-    let mut next = |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
-    let mut running = std::collections::VecDeque::new();
-    for _ in 0..rounds {
-        let address = &addresses[next(6) as usize];
-        let run = match next(4) {
-            0 => wigwag(["create", address]),
-            1 => wigwag(["send", "--lines", address]).input("line\n".repeat(20_000)),
-            2 => wigwag(["send", address, "one", "two"]),
-            _ => wigwag(["recv", "--follow", address]),
-        };
-        running.push_back(run.start());
-        std::thread::sleep(std::time::Duration::from_micros(next(12_000)));
-        if running.len() > 4 {
-            let victim: command::Running = running.remove(next(5) as usize).unwrap();
-            victim.signal(Signal::KILL);
-        }
-    }
-    for victim in &running {
-        victim.signal(Signal::KILL);
-    }
-    running.into_iter().for_each(|victim| drop(victim.ends()));
-    let left = || {
-        let told = wigwag(["rm", "--leaked", "--dry-run"]).says();
-        told.lines().filter(|line| line.contains(&stem)).count()
-    };
-    let files = || {
-        let files = std::fs::read_dir("/dev/shm").unwrap();
-        let names = files.map(|file| file.unwrap().file_name());
-        names
-            .filter(|name| name.to_string_lossy().contains(&stem))
-            .count()
-    };
-    // Who looks at all objects, as the tests beside this do, has each open for a moment.
-    eventually("each that is left is found", || left() == files());
-    for (number, address) in addresses.iter().enumerate() {
-        // A new one takes the place of a channel whose ends are dead; a mailbox is whole, and goes on as it is.
-        if number % 2 == 0 {
-            wigwag(["create", "--exist-ok", address]).ends().code(0);
-            wigwag(["recv", "--nonblock", address]).ends();
-            wigwag(["send", "--nonblock", address, "after all"])
-                .ends()
-                .code(0);
-            let received = wigwag(["recv", "--nonblock", address]).says();
-            assert_eq!(received, "after all\n");
-        }
-        wigwag(["rm", "--force", address]).ends().code(0);
-    }
-    let left = wigwag(["ls", "--name", &format!("*{stem}*")]).says();
-    assert_eq!(
-        left.lines().filter(|line| line.contains(&stem)).count(),
-        0,
-        "{left}"
-    );
 }
 
 #[test]
@@ -441,7 +384,8 @@ fn a_channel_of_any_flavour_is_found_by_its_name_alone() {
 fn what_waits_in_a_channel_of_any_flavour_is_shown() {
     let level = |channel: &str| shown(channel)["fill"][0]["level"].clone();
     let reason = |channel: &str| shown(channel)["leak"]["reason"].to_string();
-    for (flavour, sent) in [("many-to-many", 3), ("latest", 1)] {
+    // Of many to many: three records of 64 bytes at least.
+    for (flavour, sent) in [("many-to-many", 192), ("latest", 1)] {
         let address = format!("channel:/{}?flavour={flavour}", unique("level"));
         let channel = Object::new(address);
         assert_eq!(level(&channel), 0, "{flavour}");
@@ -452,6 +396,18 @@ fn what_waits_in_a_channel_of_any_flavour_is_shown() {
         assert_eq!(level(&channel), sent, "{flavour}");
         assert!(reason(&channel).contains("something is in it"), "{flavour}");
     }
+    let address = format!("channel:/{}?flavour=many-to-many", unique("level"));
+    let channel = Object::new(address);
+    let long = "long".repeat(1000);
+    wigwag(["send", &channel, "one", &long]).ends().code(0);
+    assert_eq!(level(&channel), 64 + 4032);
+    assert_eq!(shown(&channel)["fill"][1]["level"], 2);
+    assert_eq!(wigwag(["recv", &channel]).says(), "one\n");
+    assert_eq!(level(&channel), 4032);
+    wigwag(["recv", &channel]).ends().code(0);
+    assert_eq!(level(&channel), 0);
+    assert!(!reason(&channel).contains("in it"));
+
     let channel = Object::new(format!("channel:/{}?flavour=broadcast", unique("level")));
     // Nobody is behind: what was sent went by.
     wigwag(["send", &channel, "one"]).ends().code(0);
@@ -470,4 +426,90 @@ fn what_waits_in_a_channel_of_any_flavour_is_shown() {
     eventually("it has them", || level(&channel) == 0);
     slow.signal(Signal::KILL);
     assert_eq!(slow.ends().out, b"two\nthree\n");
+}
+
+#[test]
+fn what_a_full_channel_lost_is_told() {
+    // Bytes of every message, and so many that only the last ones fit.
+    let lines: String = (0..1000).map(|n| format!("{n:0>40}\n")).collect();
+    for (options, words) in [
+        (
+            "flavour=broadcast&full=overwrite-oldest",
+            "overwritten before the next one",
+        ),
+        ("flavour=many-to-many&full=overwrite-oldest", "lost so far"),
+        ("flavour=many-to-many&full=drop-newest", "lost so far"),
+        ("flavour=one-to-one&full=drop-newest", "lost so far"),
+        ("flavour=broadcast&full=drop-newest", "lost so far"),
+    ] {
+        let address = format!("channel:/{}?capacity=4096&{options}", unique("lost"));
+        let channel = Object::new(address);
+        let slow = wigwag(["recv", "--follow", "--timeout", "2", &channel]).start();
+        let json = options
+            .contains("broadcast")
+            .then(|| wigwag(["recv", "--follow", "--timeout", "2", "--json", &channel]).start());
+        eventually("they have joined", || {
+            let receivers = shown(&channel)["details"]["receivers"].clone();
+            receivers.as_array().map(Vec::len) == Some(1 + usize::from(json.is_some()))
+        });
+        let all: Vec<_> = std::iter::once(&slow).chain(&json).collect();
+        all.iter()
+            .for_each(|receiver| receiver.signal(Signal::STOP));
+        wigwag(["send", "--lines", &channel])
+            .input(&lines)
+            .ends()
+            .code(0);
+        all.iter()
+            .for_each(|receiver| receiver.signal(Signal::CONT));
+        let ended = slow.ends().code(124);
+        let came = ended.out.split(|byte| *byte == b'\n').count() - 1;
+        assert!(came > 0 && came < 1000, "{options}: {came}");
+        let told = format!("{} messages were {words}", 1000 - came);
+        assert!(
+            ended.err.contains(&told),
+            "{options}: {told:?} is not in {:?}",
+            ended.err
+        );
+        // And that nothing more came.
+        assert_eq!(ended.err.lines().count(), 2, "{}", ended.err);
+        let Some(json) = json else { continue };
+        let out = String::from_utf8(json.ends().code(124).out).unwrap();
+        let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+        assert_eq!(last["lost"], 1000 - came, "{options}: {last}");
+        let count = |name: &str| out.lines().filter(|line| line.contains(name)).count();
+        assert_eq!(
+            count("\"missed\"") > 0,
+            options.contains("overwrite"),
+            "{out}"
+        );
+    }
+    // What nobody wanted any more is no loss: programs are told, people are not.
+    let channel = Object::new(format!("channel:/{}?flavour=latest", unique("lost")));
+    wigwag(["send", &channel, "one", "two", "three"])
+        .ends()
+        .code(0);
+    let ended = wigwag(["recv", &channel]).ends().code(0);
+    assert_eq!((&*ended.out, &*ended.err), (&b"three\n"[..], ""));
+}
+
+#[test]
+fn what_was_lost_is_shown() {
+    for (options, lost) in [
+        ("flavour=many-to-many&full=overwrite-oldest", "overwritten"),
+        ("flavour=many-to-many&full=drop-newest", "dropped"),
+        ("flavour=one-to-one&full=drop-newest", "dropped"),
+    ] {
+        let address = format!("channel:/{}?capacity=4096&{options}", unique("lost"));
+        let channel = Object::new(address);
+        let lines = "x".repeat(40) + "\n";
+        wigwag(["send", "--lines", &channel])
+            .input(lines.repeat(1000))
+            .ends()
+            .code(0);
+        let came = wigwag(["recv", "--follow", "--timeout", "0.5", &channel])
+            .ends()
+            .code(124);
+        let came = came.out.split(|byte| *byte == b'\n').count() - 1;
+        assert_eq!(shown(&channel)["details"][lost], 1000 - came, "{options}");
+    }
 }

@@ -18,6 +18,10 @@ const COMMANDS: &[&str] = &[
     "release",
     "lock",
     "rm",
+    "show",
+    "why",
+    "deadlocks",
+    "leaks",
     "completions",
     "man",
 ];
@@ -41,7 +45,7 @@ fn the_overview_counts_every_facility_and_says_where_to_go() {
 #[test]
 fn help_groups_the_commands_and_is_short_or_long() {
     let short = wigwag(["-h"]).says();
-    for heading in ["See:", "Use:", "Measure:"] {
+    for heading in ["See:", "Use:", "Measure:", "Debug:"] {
         assert!(short.contains(heading), "{short}");
     }
     for command in COMMANDS {
@@ -49,9 +53,21 @@ fn help_groups_the_commands_and_is_short_or_long() {
         let short = wigwag([command, "-h"]).says();
         let long = wigwag([command, "--help"]).says();
         assert!(short.len() < long.len(), "{command}");
+        // Each argument and option has its words, on the line below it.
+        let mut lines = long.lines().skip_while(|line| !line.starts_with("Usage"));
+        while let Some(line) = lines.next() {
+            if ["  <", "  [", "  -", "      --"]
+                .iter()
+                .any(|start| line.starts_with(start))
+            {
+                let words = lines.next().unwrap_or_default();
+                assert!(!words.trim().is_empty(), "{command}: {line}");
+            }
+        }
     }
     assert!(!short.contains("peer"), "the hidden command is shown");
-    assert!(wigwag(["--help"]).says().contains("Exit codes"));
+    let help = wigwag(["--help"]).says().replace('\n', " ");
+    assert!(help.contains("Exit codes"), "{help}");
 }
 
 #[test]

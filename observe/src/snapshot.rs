@@ -90,13 +90,13 @@ impl Signals {
 /// Something that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unseen {
-    /// The process, if it is about one.
+    /// The process, if it is about one; 0 for all that are hidden.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comm: Option<String>,
-    /// What: `descriptors`, `mappings`, `memory`, `system calls`, the whole `process`, a table.
+    /// What: `descriptors`, `mappings`, `memory`, `system calls`, the whole `process`, `processes of other users`, a table.
     pub what: String,
     /// Why not.
     pub reason: String,

@@ -58,7 +58,8 @@ fn an_ordinary_user_sees_his_own_and_is_told_what_he_cannot_see() {
     let mut command = Command::new("/usr/bin/python3");
     command.uid(65534).gid(65534).arg("-c").arg("import os, sys\nr, w = os.pipe()\nos.write(w, b'abc')\nprint('ready', flush=True)\nsys.stdin.read()");
     let theirs = Peer::start(&mut command);
-    let example = example();
+    let directory = Directory::new();
+    let example = example(&directory);
     let output = Command::new(&example)
         .args(["pipe", "fifo"])
         .uid(65534)
@@ -78,15 +79,46 @@ fn an_ordinary_user_sees_his_own_and_is_told_what_he_cannot_see() {
     );
 }
 
+#[test]
+fn hidden_processes_are_told_of_and_make_no_leak_certain() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test changes users: run it as root (CI does)"
+    );
+    let name = unique("hidden");
+    let path = format!("/dev/shm/{name}");
+    // Somebody else has it open.
+    let script = format!(
+        "import os, sys\nf = os.open('{path}', os.O_CREAT | os.O_RDWR, 0o666)\nprint('ready', flush=True)\nsys.stdin.read()"
+    );
+    let _theirs = Peer::start(Command::new("/usr/bin/python3").args(["-c", &script]));
+    let directory = Directory::new();
+    let example = example(&directory);
+    let mount = "mount -t proc -o hidepid=invisible proc /proc; exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", mount, "sh"])
+        .arg(&example)
+        .arg("shm")
+        .output()
+        .expect("unshare (util-linux)");
+    let _ = std::fs::remove_file(&path);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("they are hidden"), "{text}");
+    let lines = text.split_once(&name).expect("the object is listed").1;
+    let leak = lines.lines().find(|line| line.contains("LEAK"));
+    assert!(leak.is_some_and(|leak| leak.contains("Likely")), "{text}");
+}
+
 /// The example `list`, where another user can run it.
-fn example() -> std::path::PathBuf {
+fn example(directory: &Directory) -> String {
     let built = std::env::current_exe().expect("own path");
     let built = built
         .parent()
         .and_then(std::path::Path::parent)
         .expect("target directory")
         .join("examples/list");
-    let copy = std::env::temp_dir().join(unique("list"));
+    let copy = directory.file("list");
     std::fs::copy(&built, &copy).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
     copy
 }
@@ -146,7 +178,8 @@ fn inside_a_pid_namespace_it_works_with_the_numbers_there() {
         rustix::process::geteuid().is_root(),
         "this test makes namespaces: run it as root (CI does)"
     );
-    let example = example();
+    let directory = Directory::new();
+    let example = example(&directory);
     let output = Command::new("unshare")
         .args([
             "-pf",
@@ -154,7 +187,7 @@ fn inside_a_pid_namespace_it_works_with_the_numbers_there() {
             "bash",
             "-c",
             "sleep 60 | sleep 60 & sleep 0.2; \"$0\" pipe; kill %1",
-            example.to_str().expect("UTF-8"),
+            &example,
         ])
         .output()
         .expect("unshare (util-linux)");

@@ -30,6 +30,8 @@
 
 mod channel;
 
+pub use self::channel::WithMissed;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

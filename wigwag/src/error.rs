@@ -31,7 +31,7 @@ pub enum Kind {
     WouldBlock,
     /// It waited as long as it was told to.
     TimedOut,
-    /// A signal handler ran and the call is one that reports it.
+    /// A signal handler ran, and the program wants waits to end then ([`interrupt`](crate::interrupt)).
     Interrupted,
     /// The message or the request is larger than the object allows.
     TooBig,

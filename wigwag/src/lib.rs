@@ -20,7 +20,7 @@
 //! `send recv`, `acquire release`, `lock`, `stat`. What can wait comes three times: `x` waits as long as it takes,
 //! `try_x` not at all, `x_timeout(Duration)` as long as told, on the monotonic clock. `Drop` closes; it
 //! never removes a name unless `temporary(true)` was asked. Descriptors are close-on-exec.
-//! A system call that a signal handler interrupts goes on, unless its documentation says otherwise.
+//! A system call that a signal handler interrupts goes on, unless its documentation or the program ([`interrupt`]) says otherwise.
 //!
 //! # Every facility
 //!
@@ -41,6 +41,7 @@ mod error;
 pub mod facility;
 pub mod gate;
 pub mod guarantees;
+pub mod interrupt;
 mod key;
 pub mod limit;
 pub mod memory;
@@ -57,7 +58,7 @@ mod wait;
 
 pub use address::Address;
 #[cfg(feature = "tokio")]
-pub use asynchronous::{Async, WouldBlock};
+pub use asynchronous::{Async, WithMissed, WouldBlock};
 pub use catalog::{Endpoint, open};
 pub use error::{Error, Kind, Result};
 pub use facility::Facility;

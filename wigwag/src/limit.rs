@@ -63,7 +63,9 @@ fn soft_limit(resource: Resource) -> Option<u64> {
     };
     // SAFETY: `limit` is a live, writable rlimit; getrlimit(2) writes nothing else.
     let done = unsafe { libc::getrlimit(resource, &raw mut limit) } == 0;
-    (done && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+    // 32 bits on some machines.
+    #[allow(clippy::useless_conversion)]
+    (done && limit.rlim_cur != libc::RLIM_INFINITY).then(|| limit.rlim_cur.into())
 }
 
 /// The limit on open descriptors of a process, which bounds every facility with one.

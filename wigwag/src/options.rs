@@ -47,12 +47,20 @@ impl Options {
     /// A value of any type that is read from text.
     ///
     /// # Errors
-    /// [`Kind::BadInput`] with the type's own words.
+    /// [`Kind::BadInput`] with the type's own words, where they are for people.
     pub fn value<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>> {
         self.get(key)
             .map(|text| {
-                text.parse()
-                    .map_err(|error: T::Err| self.bad(key, &error.to_string()))
+                text.parse().map_err(|error: T::Err| {
+                    let why = error.to_string();
+                    // The words of a number are about the type, not about what was written.
+                    let why = match why.as_str() {
+                        "invalid digit found in string"
+                        | "cannot parse integer from empty string" => "it is a whole number from 0",
+                        why => why,
+                    };
+                    self.bad(key, why)
+                })
             })
             .transpose()
     }

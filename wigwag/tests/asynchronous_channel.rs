@@ -2,13 +2,17 @@
 #![cfg(all(feature = "tokio", not(loom)))]
 #![allow(clippy::unwrap_used)] // what tests share is test too
 
+mod flavours;
 mod process;
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use flavours::Face;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use wigwag::Async;
-use wigwag::pattern::channel::{Options, Pollable, one_to_one};
+use wigwag::pattern::channel::{
+    Full, Options, Pollable, broadcast, latest, many_to_many, one_to_one,
+};
 
 type Values = one_to_one::Channel<u64>;
 type Messages = one_to_one::Channel<[u8]>;
@@ -122,4 +126,250 @@ async fn a_sink_is_ready_when_there_is_room() {
         gone = sender.send(5).await;
     }
     assert_eq!(gone.unwrap_err().kind(), wigwag::Kind::Disconnected);
+}
+
+/// Sends 1 to 500, now and then after a while, and stays.
+fn sends_numbers<F: Face>() {
+    let channel = F::open(&Options::new(), &process::argument("OBJECT"));
+    let mut sender = channel.sender().unwrap();
+    process::say("joined");
+    process::hear();
+    for number in 1..=500 {
+        F::send(&mut sender, number).unwrap();
+        if number % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    process::say("sent");
+    process::hear();
+}
+
+/// A number as a stream gives it.
+trait Number {
+    fn number(&self) -> u64;
+}
+
+impl Number for u64 {
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+impl Number for Vec<u8> {
+    fn number(&self) -> u64 {
+        flavours::read(self)
+    }
+}
+
+async fn streams<F: Face, T: Number>(test: &str)
+where
+    Async<Pollable<F::Receiver>>: Stream<Item = wigwag::Result<T>> + Unpin + Send + 'static,
+{
+    let name = format!("/{}", process::unique("stream"));
+    let channel = F::create(&Options::new().temporary(true), &name);
+    let told = [("OBJECT", &name[..]), ("FLAVOUR", F::NAME)];
+    let mut child = process::play(test, "send", &told).start();
+    child.says("joined");
+    // Three tasks on one thread, but in one flavour that has one receiver.
+    let most = if F::NAME.starts_with("one-to-one") {
+        1
+    } else {
+        3
+    };
+    let tasks: Vec<_> = (0..most)
+        .map(|_| {
+            let receiver = Pollable::new(channel.receiver().unwrap()).unwrap();
+            let mut stream = Async::new(receiver).unwrap();
+            tokio::spawn(async move {
+                let mut numbers = Vec::new();
+                while let Some(item) = stream.next().await {
+                    numbers.push(item.unwrap().number());
+                }
+                numbers
+            })
+        })
+        .collect();
+    child.tell("go");
+    let mut child = tokio::task::spawn_blocking(move || {
+        child.says("sent");
+        child
+    })
+    .await
+    .unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(tasks.iter().all(|task| !task.is_finished()), "it lives");
+    child.kill();
+    let mut all = Vec::new();
+    for task in tasks {
+        let numbers = tokio::time::timeout(Duration::from_secs(20), task).await;
+        let numbers = numbers.expect("the stream ends").unwrap();
+        if F::is_latest() {
+            assert_eq!(numbers.last(), Some(&500));
+            assert!(numbers.is_sorted());
+        } else if F::is_broadcast() {
+            assert!(numbers.into_iter().eq(1..=500), "{}", F::NAME);
+        } else {
+            all.extend(numbers);
+        }
+    }
+    if !F::is_latest() && !F::is_broadcast() {
+        all.sort_unstable();
+        assert!(all.into_iter().eq(1..=500), "{}", F::NAME);
+    }
+}
+
+#[tokio::test]
+async fn streams_of_every_flavour_end_when_the_sender_is_killed_and_all_is_received() {
+    const TEST: &str = "streams_of_every_flavour_end_when_the_sender_is_killed_and_all_is_received";
+    if process::part().is_some() {
+        return for_the_flavour!(process::argument("FLAVOUR"), sends_numbers);
+    }
+    streams::<flavours::OneToOne, u64>(TEST).await;
+    streams::<flavours::OneToOneMessages, Vec<u8>>(TEST).await;
+    streams::<flavours::Broadcast, u64>(TEST).await;
+    streams::<flavours::BroadcastMessages, Vec<u8>>(TEST).await;
+    streams::<flavours::ManyToMany, u64>(TEST).await;
+    streams::<flavours::ManyToManyMessages, Vec<u8>>(TEST).await;
+    streams::<flavours::Latest, u64>(TEST).await;
+    streams::<flavours::LatestMessages, Vec<u8>>(TEST).await;
+}
+
+/// Receives numbers, now and then after a while, and says how many and their sum.
+fn counts<F: Face>() {
+    let channel = F::open(&Options::new(), &process::argument("OBJECT"));
+    let mut receiver = channel.receiver().unwrap();
+    process::say("joined");
+    let (mut count, mut sum) = (0, 0);
+    loop {
+        match F::recv(&mut receiver) {
+            Ok(number) => (count, sum) = (count + 1, sum + number),
+            Err(gone) => break assert_eq!(gone.kind(), wigwag::Kind::Disconnected, "{gone}"),
+        }
+        if count % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    process::say(&format!("{count} {sum}"));
+}
+
+async fn sinks<F: Face>(test: &str)
+where
+    Async<Pollable<F::Sender>>: Sink<u64, Error = wigwag::Error> + Unpin,
+{
+    let name = format!("/{}", process::unique("sink"));
+    let channel = F::create(&Options::new().temporary(true), &name);
+    let told = [("OBJECT", &name[..]), ("FLAVOUR", F::NAME)];
+    let mut child = process::play(test, "count", &told).start();
+    child.says("joined");
+    let mut sink = Async::new(Pollable::new(channel.sender().unwrap()).unwrap()).unwrap();
+    let numbers = futures_util::stream::iter((1..=1000).map(Ok));
+    tokio::pin!(numbers);
+    sink.send_all(&mut numbers).await.unwrap();
+    drop(sink);
+    child.says(&format!("1000 {}", 1000 * 1001 / 2));
+    child.succeeds();
+}
+
+#[tokio::test]
+async fn sinks_wait_for_room_and_lose_nothing() {
+    const TEST: &str = "sinks_wait_for_room_and_lose_nothing";
+    if process::part().is_some() {
+        return for_the_flavour!(process::argument("FLAVOUR"), counts);
+    }
+    sinks::<flavours::OneToOne>(TEST).await;
+    sinks::<flavours::Broadcast>(TEST).await;
+    sinks::<flavours::ManyToMany>(TEST).await;
+}
+
+#[tokio::test]
+async fn a_sink_of_many_sends_with_the_flush_what_it_had_no_place_for() {
+    let channel: many_to_many::Channel<u64> = Options::new().capacity(2).anonymous().unwrap();
+    let mut other = channel.sender().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    let mut sink = Async::new(Pollable::new(channel.sender().unwrap()).unwrap()).unwrap();
+    sink.feed(1).await.unwrap();
+    other.send(2).unwrap();
+    // There is no place, and it keeps this one.
+    sink.feed(3).await.unwrap();
+    let full = tokio::time::timeout(Duration::from_millis(50), sink.flush()).await;
+    assert!(full.is_err(), "there is no place");
+    assert_eq!(*receiver.recv().unwrap(), 1);
+    sink.flush().await.unwrap();
+    assert_eq!(*receiver.recv().unwrap(), 2);
+    assert_eq!(*receiver.recv().unwrap(), 3);
+    assert!(receiver.try_recv().unwrap().is_none());
+    sink.feed(4).await.unwrap();
+    sink.feed(5).await.unwrap();
+    sink.feed(6).await.unwrap();
+    drop(receiver);
+    assert_eq!(
+        sink.close().await.unwrap_err().kind(),
+        wigwag::Kind::Disconnected
+    );
+}
+
+#[tokio::test]
+async fn a_stream_tells_how_many_were_missed() {
+    let options = Options::new().capacity(4).full(Full::OverwriteOldest);
+    let channel: broadcast::Channel<u64> = options.anonymous().unwrap();
+    let mut sender = channel.sender().unwrap();
+    let receiver = Pollable::new(channel.receiver().unwrap()).unwrap();
+    let mut stream = Async::new(receiver).unwrap().with_missed();
+    let mut next = 0;
+    for count in [3, 9, 1, 30] {
+        for _ in 0..count {
+            sender.send(next).unwrap();
+            next += 1;
+        }
+        let (mut missed, mut seen) = (0, 0);
+        while seen + missed < count {
+            let (value, before) = stream.next().await.unwrap().unwrap();
+            missed += before;
+            seen += 1;
+            assert_eq!(value, next - count + missed + seen - 1);
+        }
+        assert_eq!(missed, count.saturating_sub(4), "of {count}");
+    }
+    drop(sender);
+    assert!(stream.next().await.is_none());
+
+    let (mut sender, receiver) = latest::pair::<[u8]>(64).unwrap();
+    let receiver = Pollable::new(receiver).unwrap();
+    let mut stream = Async::new(receiver).unwrap().with_missed();
+    for text in ["a", "b", "c"] {
+        sender.send(text.as_bytes()).unwrap();
+    }
+    assert_eq!(stream.next().await.unwrap().unwrap(), (b"c".to_vec(), 2));
+    let late = tokio::time::timeout(Duration::from_millis(20), stream.next()).await;
+    assert!(late.is_err(), "nothing new");
+    drop(sender);
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_sink_waits_for_room_where_the_newest_would_be_dropped_and_never_where_the_oldest_is() {
+    let options = Options::new().capacity(2);
+    let dropping: broadcast::Channel<u64> =
+        options.clone().full(Full::DropNewest).anonymous().unwrap();
+    let mut receiver = dropping.receiver().unwrap();
+    let mut sink = Async::new(Pollable::new(dropping.sender().unwrap()).unwrap()).unwrap();
+    sink.send(1).await.unwrap();
+    sink.send(2).await.unwrap();
+    let full = tokio::time::timeout(Duration::from_millis(30), sink.send(3)).await;
+    assert!(full.is_err(), "there is no room");
+    assert_eq!(*receiver.recv().unwrap(), 1);
+    assert_eq!(receiver.lost(), 0);
+    sink.send(4).await.unwrap();
+    assert_eq!(*receiver.recv().unwrap(), 2);
+    assert_eq!(*receiver.recv().unwrap(), 4);
+
+    let overwriting: many_to_many::Channel<u64> =
+        options.full(Full::OverwriteOldest).anonymous().unwrap();
+    let mut sink = Async::new(Pollable::new(overwriting.sender().unwrap()).unwrap()).unwrap();
+    for number in 0..10 {
+        sink.send(number).await.unwrap();
+    }
+    let mut receiver = overwriting.receiver().unwrap();
+    assert_eq!(*receiver.recv().unwrap(), 8);
+    assert_eq!(receiver.lost(), 8);
 }

@@ -97,7 +97,7 @@ fn use_latest(values: &str, messages: &str) -> Option<usize> {
     let (sender, second) = (borne(channel.sender()), borne(other.sender()));
     if let (Some(mut sender), Some(mut second)) = (sender, second) {
         for n in 0..20 {
-            sender.send([n; 5]);
+            borne(sender.send([n; 5]));
             borne(second.send(&vec![n as u8; 3 * n as usize]));
         }
     }

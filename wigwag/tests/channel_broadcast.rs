@@ -1,5 +1,6 @@
 //! The broadcast channel between several processes.
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod process;
 
@@ -196,7 +197,7 @@ fn overwriting_keeps_the_newest_and_counts_the_rest() {
 
     let channel: Channel<[u8]> = options.capacity(4096).anonymous().unwrap();
     let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
-    // Records of 1,016 bytes: four of them and one more header do not fit.
+    // Records of 1,016 bytes: four of them fit, with the header of the next.
     for n in 0..10 {
         sender.send(&[n; 1000]).unwrap();
     }
@@ -312,6 +313,7 @@ fn a_killed_receiver_is_waited_for_no_longer_and_its_seat_is_free() {
     if process::part().is_some() {
         let channel: Channel<u64> = Options::new().open(process::argument("OBJECT")).unwrap();
         let mut receiver = channel.receiver().unwrap();
+        process::say("joined");
         let held = receiver.recv().unwrap();
         process::say("holds");
         process::hear();
@@ -328,7 +330,8 @@ fn a_killed_receiver_is_waited_for_no_longer_and_its_seat_is_free() {
             .unwrap();
         let (mut sender, mut other) = (channel.sender().unwrap(), channel.receiver().unwrap());
         let mut child = process::play(test, "hold", &[("OBJECT", &name)]).start();
-        process::eventually("it joins", || channel.receivers() == 2);
+        child.says("joined");
+        assert_eq!(channel.receivers(), 2);
         (0..4).for_each(|n| sender.send(n).unwrap());
         child.says("holds");
         assert_eq!(*other.recv_many().unwrap(), [0, 1, 2, 3]);
@@ -413,4 +416,182 @@ fn the_name_of_what_is_refused_and_why_is_told() {
         .anonymous::<Channel<u64>>()
         .unwrap_err();
     assert_eq!(few.kind(), Kind::BadInput, "{few}");
+}
+
+#[test]
+fn batches_go_both_ways_in_every_kind_of_channel() {
+    for full in [
+        Full::Wait,
+        Full::Fail,
+        Full::DropNewest,
+        Full::OverwriteOldest,
+    ] {
+        for trust in [Trust::Peers, Trust::Nobody] {
+            batches_of_values(Options::new().full(full).trust(trust), full);
+            batches_of_messages(Options::new().full(full).trust(trust), full);
+        }
+    }
+}
+
+fn batches_of_values(options: Options, full: Full) {
+    let channel: Channel<u32> = options.capacity(8).anonymous().unwrap();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    assert!(receiver.try_recv_many().unwrap().is_none());
+    let mut loan = sender.loan_many(5).unwrap();
+    assert_eq!(loan.len(), 5);
+    loan.copy_from_slice(&[0, 1, 2, 3, 99]);
+    loan.send(4);
+    drop(sender.loan_many(3).unwrap());
+    sender.loan_many(3).unwrap().send(0);
+    let none = sender.loan_many(0).unwrap_err();
+    assert_eq!(none.kind(), Kind::BadInput, "{none}");
+    assert_eq!(*receiver.try_recv_many().unwrap().unwrap(), [0, 1, 2, 3]);
+    // It goes round the end of the ring.
+    let values: Vec<u32> = (4..12).collect();
+    assert_eq!(sender.try_send_many(&values).unwrap(), 8);
+    if full == Full::OverwriteOldest {
+        assert_eq!(sender.try_send_many(&[12, 13]).unwrap(), 2);
+        let batch = receiver.recv_many().unwrap();
+        assert_eq!((&*batch, batch.missed()), (&[6, 7][..], 2));
+        drop(batch);
+        assert_eq!(*receiver.recv_many().unwrap(), [8, 9, 10, 11, 12, 13]);
+        return;
+    }
+    assert_eq!(sender.try_send_many(&[12, 13]).unwrap(), 0);
+    assert!(sender.try_loan().unwrap().is_none());
+    assert_eq!(sender.lost(), 0, "nothing was given to be sent");
+    assert_eq!(*receiver.recv_many().unwrap(), [4, 5, 6, 7]);
+    assert_eq!(sender.try_send_many(&[12, 13, 14, 15, 16]).unwrap(), 4);
+    assert_eq!(
+        *receiver.recv_many().unwrap(),
+        [8, 9, 10, 11, 12, 13, 14, 15]
+    );
+    drop(sender);
+    let gone = receiver.try_recv_many().unwrap_err();
+    assert_eq!(gone.kind(), Kind::Disconnected, "{gone}");
+}
+
+fn batches_of_messages(options: Options, full: Full) {
+    let channel: Channel<[u8]> = options.capacity(4096).anonymous().unwrap();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    assert!(receiver.try_recv_many().unwrap().is_none());
+    // Records of 1,016 bytes: four of them fit, with the header of the next.
+    let messages: Vec<_> = (0..5_u8).map(|n| vec![n; 1000]).collect();
+    let sent = sender.try_send_many(&messages).unwrap();
+    let mut batch = receiver.try_recv_many().unwrap().unwrap();
+    if full == Full::OverwriteOldest {
+        assert_eq!((sent, batch.missed()), (5, 1));
+        for n in 1..5 {
+            assert_eq!(batch.next().unwrap(), Some(&[n; 1000][..]));
+        }
+    } else {
+        assert_eq!((sent, batch.missed()), (4, 0));
+        assert_eq!(batch.next().unwrap(), Some(&[0; 1000][..]));
+        drop(batch);
+        // What was not looked at comes again.
+        batch = receiver.recv_many().unwrap();
+        for n in 1..4 {
+            assert_eq!(batch.next().unwrap(), Some(&[n; 1000][..]));
+        }
+    }
+    assert_eq!(batch.next().unwrap(), None);
+    drop(batch);
+    assert_eq!(sender.send_many(&[&b""[..], b"a", b"bc"]).unwrap(), 3);
+    assert_eq!(&*receiver.recv().unwrap(), b"");
+    let mut batch = receiver.recv_many().unwrap();
+    assert_eq!(batch.next().unwrap(), Some(&b"a"[..]));
+    assert_eq!(batch.next().unwrap(), Some(&b"bc"[..]));
+    drop(batch);
+    if full != Full::OverwriteOldest {
+        assert_eq!(sender.try_send_many(&messages).unwrap(), 4);
+        assert!(sender.try_loan(1000).unwrap().is_none());
+        assert_eq!(sender.lost(), 0, "nothing was given to be sent");
+    }
+    let big = sender.try_send_many(&[vec![0; 5000]]).unwrap_err();
+    assert_eq!(big.kind(), Kind::TooBig, "{big}");
+}
+
+/// Both ends use batches of random lengths, in two processes.
+#[test]
+fn batches_keep_the_order_between_processes_and_count_what_was_overwritten() {
+    const COUNT: u64 = 100_000;
+    let test = "batches_keep_the_order_between_processes_and_count_what_was_overwritten";
+    let message = |n: u64| n.to_le_bytes().repeat(1 + n as usize % 7);
+    if process::part().is_some() {
+        let options = Options::new().trust(trust(&process::argument("TRUST")));
+        let values: Channel<u64> = options.open(process::argument("OBJECT")).unwrap();
+        let messages: Channel<[u8]> = options.open(process::argument("OTHER")).unwrap();
+        let (mut sender, mut second) = (values.sender().unwrap(), messages.sender().unwrap());
+        let mut n = 0;
+        while n < COUNT {
+            let len = (1 + n % 37).min(COUNT - n);
+            let batch: Vec<_> = (n..n + len).collect();
+            if n % 2 == 0 {
+                assert_eq!(sender.send_many(&batch).unwrap() as u64, len);
+            } else {
+                let mut sent = 0;
+                while sent < batch.len() {
+                    let mut loan = sender.loan_many(batch.len() - sent).unwrap();
+                    let count = loan.len();
+                    loan.copy_from_slice(&batch[sent..sent + count]);
+                    loan.send(count);
+                    sent += count;
+                }
+            }
+            let batch: Vec<_> = batch.iter().map(|n| message(*n)).collect();
+            let mut sent = second.try_send_many(&batch).unwrap();
+            sent += second.send_many(&batch[sent..]).unwrap();
+            assert_eq!(sent as u64, len);
+            n += len;
+        }
+        return;
+    }
+    for (full, whom) in [
+        (Full::Wait, "peers"),
+        (Full::Wait, "nobody"),
+        (Full::OverwriteOldest, "peers"),
+    ] {
+        let (name, other) = (named("batches"), named("batches"));
+        let options = Options::new().full(full).trust(trust(whom)).temporary(true);
+        let values: Channel<u64> = options.clone().capacity(64).create(&name).unwrap();
+        let messages: Channel<[u8]> = options.capacity(4096).create(&other).unwrap();
+        let (mut receiver, mut second) = (values.receiver().unwrap(), messages.receiver().unwrap());
+        let more = [
+            ("OBJECT", name.as_str()),
+            ("OTHER", &other),
+            ("TRUST", whom),
+        ];
+        let child = process::play(test, "send", &more).start();
+        process::eventually("it sends", || receiver.level() > 0 || receiver.lost() > 0);
+        let (mut next, mut text, mut missed) = (0, 0, 0);
+        while next < COUNT || text < COUNT {
+            match receiver.try_recv_many() {
+                Ok(Some(batch)) => {
+                    next += batch.missed();
+                    missed += batch.missed();
+                    for value in &*batch {
+                        assert_eq!(*value, next, "{full} {whom}");
+                        next += 1;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => assert_eq!(error.kind(), Kind::Disconnected, "{error}"),
+            }
+            match second.try_recv_many() {
+                Ok(Some(mut batch)) => {
+                    text += batch.missed();
+                    missed += batch.missed();
+                    while let Some(bytes) = batch.next().unwrap() {
+                        assert_eq!(bytes, message(text), "{full} {whom}");
+                        text += 1;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => assert_eq!(error.kind(), Kind::Disconnected, "{error}"),
+            }
+        }
+        assert_eq!((next, text), (COUNT, COUNT));
+        assert!(full == Full::OverwriteOldest || missed == 0);
+        child.succeeds();
+    }
 }

@@ -1,5 +1,6 @@
 //! The channel of the latest value between several processes.
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used)] // what tests share is test too
 
 mod process;
 
@@ -64,9 +65,9 @@ fn the_newest_is_seen_whole_by_all_and_never_an_older_one_after_it() {
     children.iter_mut().for_each(|child| child.says("joined"));
     for n in 1..=COUNT {
         if n % 2 == 0 {
-            sender.send([n; 32]);
+            sender.send([n; 32]).unwrap();
         } else {
-            let mut loan = sender.loan();
+            let mut loan = sender.loan().unwrap();
             loan.fill(n);
             loan.send();
         }
@@ -87,7 +88,7 @@ fn a_large_value_filled_in_place_is_never_seen_torn() {
         let frames: Channel<Frame> = Options::new().open(process::argument("OBJECT")).unwrap();
         let mut sender = frames.sender().unwrap();
         for n in 1.. {
-            let mut loan = sender.loan();
+            let mut loan = sender.loan().unwrap();
             loan.fill(n);
             loan.send();
         }
@@ -105,15 +106,9 @@ fn a_large_value_filled_in_place_is_never_seen_torn() {
         process::eventually("a new sender", || receiver.is_connected());
         receiver.recv_timeout(LIMIT).unwrap();
         for _ in 0..50 {
-            // Two buffers only: it may be overtaken again and again, but says so and does not wait.
-            match receiver.latest() {
-                Ok(frame) => {
-                    let frame = frame.unwrap();
-                    assert!(frame.iter().all(|word| *word == frame[0]), "torn");
-                    seen += 1;
-                }
-                Err(error) => assert_eq!(error.kind(), Kind::WouldBlock, "{error}"),
-            }
+            let frame = receiver.latest().unwrap().unwrap();
+            assert!(frame.iter().all(|word| *word == frame[0]), "torn");
+            seen += 1;
         }
         child.kill();
         // It was killed in the middle, most likely; the last complete one is there.
@@ -137,14 +132,14 @@ fn each_end_says_what_it_knows() {
         assert_eq!(late.kind(), Kind::TimedOut, "{late}");
         assert!(start.elapsed() >= Duration::from_millis(30));
         for n in 0..10 {
-            sender.send(n);
+            sender.send(n).unwrap();
         }
         assert_eq!(receiver.level(), 10);
         let value = receiver.recv().unwrap();
         assert_eq!((*value, value.missed()), (9, 9));
         assert!(receiver.try_recv().unwrap().is_none());
         // A loan that is not sent changes nothing.
-        *sender.loan() = 77;
+        *sender.loan().unwrap() = 77;
         assert_eq!(receiver.latest().unwrap().map(|value| *value), Some(9));
         let mut late = channel.receiver().unwrap();
         assert_eq!(
@@ -157,7 +152,7 @@ fn each_end_says_what_it_knows() {
         let gone = late.recv().unwrap_err();
         assert_eq!(gone.kind(), Kind::Disconnected, "{gone}");
         assert_eq!(late.latest().unwrap().map(|value| *value), Some(9));
-        channel.sender().unwrap().send(10);
+        channel.sender().unwrap().send(10).unwrap();
         assert_eq!(*late.recv().unwrap(), 10);
 
         let channel: Channel<[u8]> = options.capacity(100).anonymous().unwrap();
@@ -172,9 +167,16 @@ fn each_end_says_what_it_knows() {
         loan.send();
         assert_eq!(*receiver.recv().unwrap(), [7; 100]);
     }
-    let refused = Options::new().full(Full::Fail).anonymous::<Channel<u8>>();
+    let made = |options: Options| options.anonymous::<Channel<u8>>();
+    assert_eq!(made(Options::new()).unwrap().capacity(), 64);
+    assert_eq!(made(Options::new().capacity(1)).unwrap().capacity(), 4);
+    let large: Channel<[u8; 4096]> = Options::new().anonymous().unwrap();
+    assert_eq!(large.capacity(), 16);
+    let many = made(Options::new().capacity(65)).unwrap_err();
+    assert_eq!(many.kind(), Kind::BadInput, "{many}");
+    let refused = made(Options::new().full(Full::Fail));
     assert_eq!(refused.unwrap_err().kind(), Kind::BadInput);
-    let (_sender, _receiver) = latest::pair::<[u64; 100]>().unwrap();
+    let (_sender, _receiver) = latest::pair::<[u64; 100]>(1).unwrap();
 }
 
 #[test]
@@ -182,9 +184,9 @@ fn a_killed_sender_is_told_at_once_to_all_who_sleep() {
     let test = "a_killed_sender_is_told_at_once_to_all_who_sleep";
     if process::part().is_some() {
         let channel: Channel<u64> = Options::new().open(process::argument("OBJECT")).unwrap();
-        channel.sender().unwrap().send(0);
+        channel.sender().unwrap().send(0).unwrap();
         let mut sender = channel.sender().unwrap();
-        sender.send(7);
+        sender.send(7).unwrap();
         process::say("sent");
         process::hear();
     }
@@ -207,4 +209,123 @@ fn a_killed_sender_is_told_at_once_to_all_who_sleep() {
             child.kill();
         });
     }
+}
+
+/// A value that is filled in place, and all of it the same number.
+trait Filled: wigwag::shared::Plain {
+    fn fill_with(&mut self, n: u64);
+    fn number(&self) -> Option<u64>;
+}
+
+impl<const N: usize> Filled for [u64; N]
+where
+    [u64; N]: wigwag::shared::Plain,
+{
+    fn fill_with(&mut self, n: u64) {
+        self.fill(n);
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.iter().all(|word| *word == self[0]).then_some(self[0])
+    }
+}
+
+/// Sends as fast as it can, for ever.
+fn race_on<T: Filled>(name: &str) {
+    let channel: Channel<T> = Options::new().open(name).unwrap();
+    let mut sender = channel.sender().unwrap();
+    process::say("sends");
+    for n in 1.. {
+        let mut loan = sender.loan().unwrap();
+        loan.fill_with(n);
+        loan.send();
+    }
+}
+
+/// Reads for a while from one who sends as fast as it can; how often, and how long the longest took.
+fn race<T: Filled>(test: &str, size: &str, length: Duration) -> (u64, Duration) {
+    let name = named("race");
+    let options = Options::new().temporary(true);
+    let channel: Channel<T> = options.create(&name).unwrap();
+    let mut child = process::play(test, size, &[("OBJECT", &name)]).start();
+    child.says("sends");
+    let mut receiver = channel.receiver().unwrap();
+    receiver.recv_timeout(LIMIT).unwrap();
+    let (start, mut last) = (Instant::now(), 0);
+    let (mut count, mut longest) = (0, Duration::ZERO);
+    while start.elapsed() < length {
+        let before = Instant::now();
+        let value = receiver.latest().unwrap().unwrap();
+        longest = longest.max(before.elapsed());
+        let number = value.number().expect("whole");
+        assert!(number >= last, "back in time");
+        last = number;
+        count += 1;
+    }
+    println!("latest of {size}: {count} reads of {last} values, the longest took {longest:?}");
+    child.kill();
+    (count, longest)
+}
+
+/// One second each, or `WIGWAG_SOAK`.
+#[test]
+fn no_reader_fails_however_fast_the_sender_is() {
+    let test = "no_reader_fails_however_fast_the_sender_is";
+    match process::part().as_deref() {
+        Some("8 bytes") => return race_on::<[u64; 1]>(&process::argument("OBJECT")),
+        Some("4 KiB") => return race_on::<[u64; 512]>(&process::argument("OBJECT")),
+        Some(_) => return race_on::<[u64; 128 * 1024]>(&process::argument("OBJECT")),
+        None => {}
+    }
+    let seconds = std::env::var("WIGWAG_SOAK").ok();
+    let length = Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(1));
+    assert!(race::<[u64; 1]>(test, "8 bytes", length).0 > 1000);
+    assert!(race::<[u64; 512]>(test, "4 KiB", length).0 > 1000);
+    assert!(race::<[u64; 128 * 1024]>(test, "1 MiB", length).0 > 10);
+}
+
+/// Two of four buffers are what guests can have; those who are dead or stopped in the middle of a copy must not keep them for ever.
+#[test]
+fn readers_that_are_killed_or_stopped_in_a_copy_do_not_keep_the_others_from_theirs() {
+    type Frame = [u64; 32 * 1024];
+    let test = "readers_that_are_killed_or_stopped_in_a_copy_do_not_keep_the_others_from_theirs";
+    let open = || -> Channel<Frame> { Options::new().open(process::argument("OBJECT")).unwrap() };
+    match process::part().as_deref() {
+        Some("send") => return race_on::<Frame>(&process::argument("OBJECT")),
+        Some(_) => {
+            let mut receiver = open().receiver().unwrap();
+            process::say("reads");
+            loop {
+                assert!(receiver.latest().unwrap().unwrap().number().is_some());
+            }
+        }
+        None => {}
+    }
+    let name = named("guests");
+    let options = Options::new().capacity(4).seats(8).temporary(true);
+    let channel: Channel<Frame> = options.create(&name).unwrap();
+    let play = |part| process::play(test, part, &[("OBJECT", &name)]).start();
+    let mut sender = play("send");
+    sender.says("sends");
+    let mut receiver = channel.receiver().unwrap();
+    receiver.recv_timeout(LIMIT).unwrap();
+    let read = |receiver: &mut latest::Receiver<Frame>| {
+        for _ in 0..30 {
+            let frame = receiver.latest().unwrap().unwrap();
+            assert!(frame.number().is_some(), "torn");
+        }
+    };
+    for _ in 0..15 {
+        let mut readers = [play("read"), play("read"), play("read")];
+        readers.iter_mut().for_each(|reader| reader.says("reads"));
+        std::thread::sleep(Duration::from_millis(5));
+        readers
+            .iter()
+            .for_each(|reader| reader.signal(rustix::process::Signal::STOP));
+        read(&mut receiver);
+        readers.iter_mut().for_each(process::Child::kill);
+        read(&mut receiver);
+        process::eventually("their seats are free", || channel.receivers() == 1);
+    }
+    sender.kill();
 }

@@ -5,7 +5,9 @@
 
 mod process;
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -13,8 +15,9 @@ use process::{Child, PATIENCE, argument, eventually, hear, part, play, say, uniq
 use wigwag::catalog::{self, CATALOG, Entry, Open};
 use wigwag::facility::{Boundary, Family, Naming};
 use wigwag::gate::{Gate, Mode};
-use wigwag::guarantees::{Delivery, Durability, Order, Overflow, PeerDeath};
+use wigwag::guarantees::{Delivery, Durability, Guarantees, Order, Overflow, PeerDeath};
 use wigwag::message::{Messages, Note};
+use wigwag::pattern::channel::FLAVOURS;
 use wigwag::stream::Stream;
 use wigwag::{Address, Endpoint, Kind, Opening, Role, Wait, Way};
 
@@ -41,6 +44,11 @@ enum ChildIs {
 
 impl Object {
     fn new(entry: &'static Entry, child: ChildIs) -> Self {
+        Object::with(entry, "", child)
+    }
+
+    /// With options of its address.
+    fn with(entry: &'static Entry, options: &str, child: ChildIs) -> Self {
         let id = entry.facility.id;
         let name = unique("conform");
         let (mut ours, mut theirs) = (None, None);
@@ -74,7 +82,7 @@ impl Object {
         };
         let object = Object {
             entry,
-            address,
+            address: address + options,
             ours,
             theirs,
         };
@@ -115,6 +123,10 @@ impl Drop for Object {
     fn drop(&mut self) {
         if self.entry.unlink.is_some() {
             let _ = catalog::unlink(&self.address());
+        } else if self.entry.facility.naming == Naming::Path {
+            // A file to lock is a file like any other: nobody removes it but us.
+            let address = self.address();
+            let _ = std::fs::remove_file(OsStr::from_bytes(address.name()));
         }
     }
 }
@@ -280,11 +292,46 @@ fn a_stream_notices_at_once_that_its_peer_was_killed() {
     }
 }
 
-/// What is opened as messages and carries any bytes: queues, sockets, patterns.
-fn carriers() -> impl Iterator<Item = &'static Entry> {
+/// What is opened as messages and carries any bytes: queues, sockets, patterns; of channels, each flavour.
+struct Carrier {
+    entry: &'static Entry,
+    /// `broadcast`, or the facility.
+    name: &'static str,
+    options: String,
+    guarantees: Guarantees,
+}
+
+impl Carrier {
+    fn object(&self, child: ChildIs) -> Object {
+        Object::with(self.entry, &self.options, child)
+    }
+}
+
+fn carriers() -> Vec<Carrier> {
     let patterns = of(Family::Pattern);
-    of(Family::Message)
-        .chain(patterns.filter(|entry| matches!(entry.open, Some(Open::Messages(_)))))
+    let entries = of(Family::Message)
+        .chain(patterns.filter(|entry| matches!(entry.open, Some(Open::Messages(_)))));
+    let plain = |entry: &'static Entry| Carrier {
+        entry,
+        name: entry.facility.id,
+        options: String::new(),
+        guarantees: entry.facility.guarantees,
+    };
+    let flavoured = |entry: &'static Entry| {
+        FLAVOURS.map(|(name, guarantees)| Carrier {
+            entry,
+            name,
+            // Who joins a broadcast late gets what was sent before only if it asks.
+            options: format!("?flavour={name}&last=1"),
+            guarantees,
+        })
+    };
+    entries
+        .flat_map(|entry| match entry.facility.id {
+            "channel" => flavoured(entry).into(),
+            _ => vec![plain(entry)],
+        })
+        .collect()
 }
 
 /// Whether everything from 0 up is there once, in order.
@@ -309,16 +356,16 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
         }
         return;
     }
-    for entry in carriers() {
-        let facility = entry.facility;
-        let mut object = Object::new(entry, ChildIs::Sender);
+    for carrier in carriers() {
+        let (name, promised) = (carrier.name, &carrier.guarantees);
+        let mut object = carrier.object(ChildIs::Sender);
         // A datagram needs its receiver first; a connection is made while the child is running.
-        let connects = facility.id == "unix-seqpacket";
+        let connects = name == "unix-seqpacket";
         let early = (!connects).then(|| messages(object.open(Opening::RECEIVE)));
         let child = object.child(TEST, "sender");
         let ours = early.unwrap_or_else(|| messages(object.open(Opening::RECEIVE)));
         let (mut numbers, mut buffer) = (Vec::new(), Vec::new());
-        let patience = if facility.guarantees.delivery == Delivery::BestEffort {
+        let patience = if promised.delivery == Delivery::BestEffort {
             A_WHILE * 4
         } else {
             PATIENCE
@@ -327,33 +374,32 @@ fn messages_arrive_whole_and_as_often_and_in_the_order_promised() {
             match ours.recv_with(&mut buffer, None, Wait::For(patience)) {
                 Ok(Some(_)) => {
                     let number = u32::from_le_bytes(buffer[..4].try_into().expect("four bytes"));
-                    assert_eq!(buffer, body(number), "{}", facility.id);
+                    assert_eq!(buffer, body(number), "{}", name);
                     numbers.push(number);
                 }
                 Ok(None) => break,
-                Err(error) if facility.guarantees.delivery == Delivery::BestEffort => {
+                Err(error) if promised.delivery == Delivery::BestEffort => {
                     assert_eq!(error.kind(), Kind::TimedOut, "{error}");
                     break;
                 }
                 Err(error) => panic!("{error}"),
             }
         }
-        if facility.guarantees.delivery >= Delivery::AtMostOnce {
-            assert_eq!(numbers.len(), COUNT as usize, "{}: lost some", facility.id);
+        if promised.delivery >= Delivery::AtMostOnce {
+            assert_eq!(numbers.len(), COUNT as usize, "{}: lost some", name);
         }
-        if facility.guarantees.order != Order::None {
-            assert!(in_order(&numbers), "{}: {numbers:?}", facility.id);
+        if promised.overflow == Overflow::Overwrites {
+            // Some are missing, never the last.
+            assert_eq!(numbers.last(), Some(&(COUNT - 1)), "{name}");
+            assert!(numbers.is_sorted(), "{name}: {numbers:?}");
+        } else if promised.order != Order::None {
+            assert!(in_order(&numbers), "{name}: {numbers:?}");
         }
-        if !facility.guarantees.duplicates {
+        if !promised.duplicates {
             let mut once = numbers.clone();
             once.sort_unstable();
             once.dedup();
-            assert_eq!(
-                once.len(),
-                numbers.len(),
-                "{}: some came twice",
-                facility.id
-            );
+            assert_eq!(once.len(), numbers.len(), "{}: some came twice", name);
         }
         child.succeeds();
     }
@@ -368,10 +414,10 @@ fn a_full_message_facility_does_what_it_says() {
         hear();
         return;
     }
-    for entry in carriers() {
-        let facility = entry.facility;
-        let mut object = Object::new(entry, ChildIs::Sender);
-        let connects = facility.id == "unix-seqpacket";
+    for carrier in carriers() {
+        let (name, promised) = (carrier.name, &carrier.guarantees);
+        let mut object = carrier.object(ChildIs::Sender);
+        let connects = name == "unix-seqpacket";
         let mut child = connects.then(|| object.child(TEST, "idle"));
         let receiver = messages(object.open(Opening::RECEIVE));
         if let Some(child) = &mut child {
@@ -393,17 +439,19 @@ fn a_full_message_facility_does_what_it_says() {
                 Err(error) => break Some(error),
             }
         };
-        match facility.guarantees.overflow {
+        match promised.overflow {
             Overflow::Waits => {
-                let full = full.unwrap_or_else(|| panic!("{}: never full", facility.id));
+                let full = full.unwrap_or_else(|| panic!("{}: never full", name));
                 assert_eq!(full.kind(), Kind::WouldBlock, "{full}");
                 let timed = sender
                     .send_with(&[1; 60], Note::default(), Wait::For(A_WHILE))
                     .expect_err("full");
                 assert_eq!(timed.kind(), Kind::TimedOut, "{timed}");
             }
-            Overflow::DropsNewest => assert!(full.is_none(), "{}: {full:?}", facility.id),
-            other => panic!("{}: no test for {other}", facility.id),
+            Overflow::DropsNewest | Overflow::Overwrites => {
+                assert!(full.is_none(), "{}: {full:?}", name)
+            }
+            other => panic!("{}: no test for {other}", name),
         }
         if let Some(mut child) = child {
             child.tell("enough");
@@ -424,11 +472,11 @@ fn a_receiver_learns_of_a_killed_sender_what_is_promised() {
             std::thread::park();
         }
     }
-    for entry in carriers() {
-        let facility = entry.facility;
-        let promised = facility.guarantees.peer_death;
-        let mut object = Object::new(entry, ChildIs::Sender);
-        let connects = facility.id == "unix-seqpacket";
+    for carrier in carriers() {
+        let (name, promised) = (carrier.name, &carrier.guarantees);
+        let promised = promised.peer_death;
+        let mut object = carrier.object(ChildIs::Sender);
+        let connects = name == "unix-seqpacket";
         let early = (!connects).then(|| messages(object.open(Opening::RECEIVE)));
         let mut child = object.child(TEST, "sender");
         let ours = early.unwrap_or_else(|| messages(object.open(Opening::RECEIVE)));
@@ -443,7 +491,7 @@ fn a_receiver_learns_of_a_killed_sender_what_is_promised() {
         let told = std::thread::scope(|scope| {
             let waits = scope.spawn(|| ours.recv_with(&mut buffer, None, Wait::For(patience)));
             std::thread::sleep(A_WHILE / 2);
-            assert!(!waits.is_finished(), "{}", facility.id);
+            assert!(!waits.is_finished(), "{}", name);
             child.kill();
             waits.join().expect("no panic")
         });
@@ -451,7 +499,7 @@ fn a_receiver_learns_of_a_killed_sender_what_is_promised() {
             (PeerDeath::Noticed, Ok(None)) => {}
             (PeerDeath::Noticed, Err(error)) if error.kind() == Kind::Disconnected => {}
             (PeerDeath::Unnoticed, Err(error)) if error.kind() == Kind::TimedOut => {}
-            (promised, told) => panic!("{}: {promised}, and it was {told:?}", facility.id),
+            (promised, told) => panic!("{}: {promised}, and it was {told:?}", name),
         }
     }
 }
@@ -465,13 +513,13 @@ fn what_is_kept_by_the_kernel_outlives_its_sender_and_the_rest_does_not() {
             .expect("send");
         return;
     }
-    for entry in carriers() {
-        let facility = entry.facility;
-        if facility.guarantees.durability < Durability::Kernel {
-            assert!(entry.create.is_none(), "{}", facility.id);
+    for carrier in carriers() {
+        let (name, promised) = (carrier.name, &carrier.guarantees);
+        if promised.durability < Durability::Kernel {
+            assert!(carrier.entry.create.is_none(), "{}", name);
             continue;
         }
-        let mut object = Object::new(entry, ChildIs::Sender);
+        let mut object = carrier.object(ChildIs::Sender);
         object.child(TEST, "sender").succeeds();
         let mut buffer = Vec::new();
         let ours = messages(object.open(Opening::RECEIVE));

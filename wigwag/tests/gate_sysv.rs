@@ -112,7 +112,7 @@ fn whoever_waits_for_a_set_that_is_removed_is_told() {
         &keyed,
     );
     child.says("waiting");
-    child.sleeps_in(libc::SYS_semtimedop);
+    child.sleeps_in(process::SYSTEM_V[0]);
     set.remove().unwrap();
     child.succeeds();
     assert_eq!(set.remove().unwrap_err().kind(), Kind::Removed);
@@ -147,7 +147,7 @@ fn waiting_ends_in_time_and_signals_do_not_end_it() {
     );
     child.says("waiting");
     let interrupt = |child: &process::Child| {
-        child.sleeps_in(libc::SYS_semtimedop);
+        child.sleeps_in(process::SYSTEM_V[0]);
         for _ in 0..20 {
             child.signal(Signal::USR1);
             std::thread::sleep(Duration::from_millis(2));

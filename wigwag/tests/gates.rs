@@ -60,13 +60,12 @@ fn tell(child: &mut Child, command: &str) {
 /// Waits until the child sleeps at a gate: all its threads do, since its harness sleeps in a futex anyway.
 fn sleeps(child: &Child) {
     let tasks = format!("/proc/{}/task", child.pid());
-    let call = format!("{} ", libc::SYS_futex);
     process::eventually("the child sleeps", || {
         std::fs::read_dir(&tasks).is_ok_and(|mut tasks| {
             tasks.all(|task| {
                 let path = task.map(|task| task.path().join("syscall"));
                 let text = path.and_then(std::fs::read_to_string);
-                text.is_ok_and(|text| text.starts_with(&call))
+                text.is_ok_and(|text| process::is_in(&text, libc::SYS_futex))
             })
         })
     });

@@ -15,6 +15,7 @@ mod killed {
     pub mod glibc;
     pub mod mailbox;
     pub mod many;
+    pub mod many_messages;
     pub mod mutex;
     pub mod once;
     pub mod scene;
@@ -23,7 +24,9 @@ mod killed {
 }
 
 use killed::scene::{Scene, Tally};
-use killed::{barged, broadcast, channel, gates, glibc, mailbox, many, mutex, once, segment};
+use killed::{
+    barged, broadcast, channel, gates, glibc, mailbox, many, many_messages, mutex, once, segment,
+};
 
 /// Every scene of every gate.
 const SCENES: &[&[Scene]] = &[
@@ -33,6 +36,7 @@ const SCENES: &[&[Scene]] = &[
     once::SCENES,
     channel::SCENES,
     many::SCENES,
+    many_messages::SCENES,
     broadcast::BROADCAST,
     broadcast::LATEST,
     gates::SEMAPHORE,
@@ -93,6 +97,11 @@ fn the_channel_survives() {
 #[test]
 fn the_many_to_many_channel_survives() {
     survives(many::SCENES);
+}
+
+#[test]
+fn the_many_to_many_channel_of_messages_survives() {
+    survives(many_messages::SCENES);
 }
 
 #[test]

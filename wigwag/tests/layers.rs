@@ -9,6 +9,7 @@ const LEVELS: &[&[&str]] = &[
         "limit",
         "error",
         "wait",
+        "interrupt",
         "guarantees",
         "facility",
         "name",

@@ -3,10 +3,16 @@
 
 use loom::thread;
 use wigwag::pattern::channel::many_to_many::claim::model::{End, Model};
+use wigwag::pattern::channel::many_to_many::model;
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
+    explore(3, model);
+}
+
+/// With at most so many switches that no thread asked for.
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
@@ -116,5 +122,47 @@ fn what_a_dead_receiver_held_is_received_again() {
         assert!(matches!((first, second), (1, 2) | (2, 1)));
         burying.join().expect("a thread");
         assert!(sender.try_send(3) && sender.try_send(4));
+    });
+}
+
+/// Of two who sleep on the same senders each is woken for what the other has not.
+#[test]
+fn two_who_sleep_have_a_value_each() {
+    explore(2, || {
+        let (mut senders, receivers) = model::Model::new(2, 1, 2);
+        let receiving: Vec<_> = receivers
+            .into_iter()
+            .map(|mut receiver| thread::spawn(move || receiver.recv()))
+            .collect();
+        senders[0].send(1);
+        senders[0].send(2);
+        let came: Vec<u64> = receiving
+            .into_iter()
+            .map(|receiver| receiver.join().expect("a thread"))
+            .collect();
+        assert!(matches!(came[..], [1, 2] | [2, 1]));
+    });
+}
+
+/// One who sleeps on two senders hears both.
+#[test]
+fn one_who_sleeps_hears_every_sender() {
+    explore(2, || {
+        let (senders, mut receivers) = model::Model::new(2, 2, 1);
+        let sending: Vec<_> = senders
+            .into_iter()
+            .enumerate()
+            .map(|(n, mut sender)| {
+                thread::spawn(move || {
+                    sender.send(n as u64);
+                    sender
+                })
+            })
+            .collect();
+        let came = (receivers[0].recv(), receivers[0].recv());
+        assert!(matches!(came, (0, 1) | (1, 0)));
+        for sender in sending {
+            drop(sender.join().expect("a thread"));
+        }
     });
 }

@@ -176,7 +176,11 @@ fn a_name_is_made_once_opened_by_all_and_removed_once() {
     refusal(
         Options::new().max_len(usize::MAX / 2).create("/x"),
         Kind::TooBig,
-        "32 bits",
+        if usize::BITS == 64 {
+            "32 bits"
+        } else {
+            "an address space"
+        },
     );
 }
 

@@ -232,7 +232,7 @@ fn every_limit_is_named_when_it_is_reached() {
                 "fs.mqueue.msg_max is",
             );
             refusal(
-                Options::new().max_len(1 << 40).create(name()),
+                Options::new().max_len(usize::MAX >> 8).create(name()),
                 Kind::Limit,
                 "fs.mqueue.msgsize_max is",
             );

@@ -93,7 +93,7 @@ fn priority_of(tid: u32) -> i32 {
 /// with what priority the first runs meanwhile, and whether the high one came before the middle one was ready.
 fn inversion(test: &str, mutex: Mutex<u64>) -> (i32, bool) {
     let name = process::unique("inversion");
-    let desk = desk(&name, Death::Kernel, mutex);
+    let desk = desk(&name, process::DEATHS[0], mutex);
     let mut low = actor(test, "low", &name);
     low.says("holds");
     let owner = desk.mutex.owner().unwrap();
@@ -169,7 +169,7 @@ fn a_killed_holder_is_told_of_and_all_forms_of_locking_keep_their_promises() {
         process::hear();
         return;
     }
-    for death in [Death::Kernel, Death::Watched] {
+    for &death in process::DEATHS {
         let name = process::unique("promises");
         let desk = desk(&name, death, Mutex::inheriting(0));
         let guard = desk
@@ -240,7 +240,7 @@ fn two_processes_that_wait_for_each_other_are_found_by_the_kernel() {
         return;
     }
     let name = process::unique("circle");
-    let desk = desk(&name, Death::Kernel, Mutex::inheriting(0));
+    let desk = desk(&name, process::DEATHS[0], Mutex::inheriting(0));
     let guard = desk.mutex.lock().unwrap().or_repair(|_| ());
     let mut child = actor(test, "other", &name);
     child.says("holds");
@@ -266,7 +266,7 @@ fn many_take_turns_and_lose_nothing() {
         return;
     }
     let name = process::unique("turns");
-    let desk = desk(&name, Death::Kernel, Mutex::inheriting(0));
+    let desk = desk(&name, process::DEATHS[0], Mutex::inheriting(0));
     let children = [(); 3].map(|()| actor("many_take_turns_and_lose_nothing", "counts", &name));
     children.into_iter().for_each(Child::succeeds);
     assert_eq!(

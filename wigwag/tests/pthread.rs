@@ -83,12 +83,18 @@ impl Objects {
     }
 
     /// The numbers, under the lock that guards them.
-    fn numbers(&self, change: impl FnOnce(&mut i64, &mut i64, &mut i64)) {
+    fn numbers(
+        &self,
+        change: impl FnOnce(&mut libc::c_long, &mut libc::c_long, &mut libc::c_long),
+    ) {
         let _guard = self.robust.lock().unwrap().or_repair(|| ()).unwrap();
         self.held_numbers(change);
     }
 
-    fn held_numbers(&self, change: impl FnOnce(&mut i64, &mut i64, &mut i64)) {
+    fn held_numbers(
+        &self,
+        change: impl FnOnce(&mut libc::c_long, &mut libc::c_long, &mut libc::c_long),
+    ) {
         // SAFETY: the caller has locked the mutex that guards them, here and in the C program.
         unsafe {
             change(
@@ -182,9 +188,8 @@ impl Peer {
     /// Waits until it sleeps in a futex.
     fn sleeps(&self) {
         let path = format!("/proc/{}/syscall", self.process.id());
-        let prefix = format!("{} ", libc::SYS_futex);
         process::eventually("the C program sleeps", || {
-            std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with(&prefix))
+            std::fs::read_to_string(&path).is_ok_and(|text| process::is_in(&text, libc::SYS_futex))
         });
     }
 }

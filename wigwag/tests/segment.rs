@@ -59,6 +59,39 @@ fn refused<T: wigwag::shared::Shared>(result: Result<Segment<T>, Error>, kind: K
     assert!(error.to_string().contains(word), "{error}");
 }
 
+#[test]
+fn a_value_that_no_stack_could_hold_is_made_of_zeros_in_place() {
+    wigwag::shared! { struct Huge { dirty: AtomicU64, cells: [Mutex<[u64; 512]>; 4096] } }
+    let names = names();
+    for name in &names.0 {
+        let _ = Segment::<Huge>::unlink(name);
+        let here = Options::new()
+            .create_zeroed::<Huge>(name)
+            .expect("create 16 MiB");
+        let mut cell = here.cells[4095].lock().expect("lock").or_repair(|_| {});
+        assert_eq!(*cell, [0; 512]);
+        cell[511] = 3;
+        drop(cell);
+        let there = Options::new()
+            .open_or_create_zeroed::<Huge>(name)
+            .expect("open");
+        assert_eq!(
+            there.cells[4095].lock().expect("lock").or_repair(|_| {})[511],
+            3
+        );
+        refused(
+            Options::new().create_zeroed::<Huge>(name),
+            Kind::AlreadyExists,
+            "create",
+        );
+        Segment::<Huge>::unlink(name).expect("remove");
+    }
+    let one = Options::new()
+        .anonymous_zeroed::<Huge>()
+        .expect("without a name");
+    assert_eq!(one.dirty.fetch_add(1, Ordering::Relaxed), 0);
+}
+
 // One test, because System V keys are few and others may have them.
 #[test]
 fn each_facility_makes_opens_refuses_and_removes() {

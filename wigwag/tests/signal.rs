@@ -306,7 +306,7 @@ fn waits_in(child: &process::Child, call: libc::c_long) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", child.pid())).expect("its threads");
     tasks.filter_map(Result::ok).any(|task| {
         std::fs::read_to_string(task.path().join("syscall"))
-            .is_ok_and(|text| text.starts_with(&format!("{call} ")))
+            .is_ok_and(|text| process::is_in(&text, call))
     })
 }
 

@@ -124,7 +124,7 @@ fn soak(test: &'static str, death: Death, new: fn(Books) -> Mutex<Books>, length
 fn the_mutex_survives_random_kills() {
     soak(
         "the_mutex_survives_random_kills",
-        Death::Kernel,
+        process::DEATHS[0],
         Mutex::new,
         seconds(),
     );
@@ -144,7 +144,7 @@ fn the_watched_mutex_survives_random_kills() {
 fn the_inheriting_mutex_survives_random_kills() {
     soak(
         "the_inheriting_mutex_survives_random_kills",
-        Death::Kernel,
+        process::DEATHS[0],
         Mutex::inheriting,
         seconds() / 3,
     );

@@ -220,7 +220,7 @@ fn the_latest_value_survives_random_kills_and_never_goes_back() {
         if part == "send" {
             let mut sender = seat(|| channel.sender());
             loop {
-                let mut loan = sender.loan();
+                let mut loan = sender.loan().expect("there");
                 let n = book.senders.fetch_add(1, SeqCst) + 1;
                 loan.fill(n);
                 loan.send();

@@ -64,15 +64,20 @@ fn seat<T>(mut take: impl FnMut() -> Result<T, Error>) -> T {
 
 fn send(channel: &Channel<Value>, book: &Book) {
     let mut sender = seat(|| channel.sender());
-    let me = book.senders.fetch_add(1, SeqCst) + 1;
-    for number in 1.. {
+    // After each loss of the receiver it counts as another, which begins at 1.
+    let next = || (book.senders.fetch_add(1, SeqCst) + 1, 1);
+    let (mut me, mut number) = next();
+    loop {
         let value = [me, number, me, number, me, number, me, number];
         match sender.send_timeout(value, PATIENCE) {
-            Ok(()) => book.accepted[me as usize % INCARNATIONS].store(number, SeqCst),
+            Ok(()) => {
+                book.accepted[me as usize % INCARNATIONS].store(number, SeqCst);
+                number += 1;
+            }
             Err(error) if error.kind() == Kind::Disconnected => {
                 // Until the next receiver comes.
                 std::thread::sleep(Duration::from_micros(100));
-                return send(channel, book);
+                (me, number) = next();
             }
             Err(error) => panic!("{error}"),
         }
@@ -140,17 +145,7 @@ fn nothing_accepted_is_lost_or_doubled_by_random_kills() {
     let name = format!("/{}", process::unique("soak"));
     let book = segment::Options::new()
         .temporary(true)
-        .create(
-            format!("{name}-book"),
-            Book {
-                senders: AtomicU64::new(0),
-                accepted: [const { AtomicU64::new(0) }; INCARNATIONS],
-                last_sender: AtomicU64::new(0),
-                last_number: AtomicU64::new(0),
-                received: AtomicU64::new(0),
-                faults: AtomicU64::new(0),
-            },
-        )
+        .create_zeroed::<Book>(format!("{name}-book"))
         .expect("create");
     let _channel: Channel<Value> = Options::new()
         .capacity(8)

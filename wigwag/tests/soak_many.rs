@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use process::PATIENCE;
 use wigwag::memory::Segment;
 use wigwag::memory::segment;
-use wigwag::pattern::channel::many_to_many::{Channel, Receiver};
-use wigwag::pattern::channel::{Options, Waiting};
+use wigwag::pattern::channel::many_to_many::{Channel, Receiver, Sender};
+use wigwag::pattern::channel::{Element, Options, Waiting};
 use wigwag::{Error, Kind};
 
 /// Senders that are told apart, and the values of each: who has sent so many is a new one.
@@ -21,6 +21,67 @@ const VALUES: usize = 1 << 10;
 
 /// A value: which sender, its count, and both again so that a torn one shows.
 type Value = [u64; 8];
+
+type Note = Option<(u64, u64)>;
+
+/// What goes through the channel: values, or messages of many lengths.
+trait Carried: Element {
+    /// Room for a few.
+    const CAPACITY: u64;
+
+    fn send(sender: &mut Sender<Self>, me: u64, number: u64) -> Result<(), Error>;
+
+    /// Which sender's it is and its count is noted before it is given back; none of a torn one.
+    fn receive(receiver: &mut Receiver<Self>, note: impl FnOnce(Note)) -> Result<(), Error>;
+}
+
+impl Carried for Value {
+    const CAPACITY: u64 = 8;
+
+    fn send(sender: &mut Sender<Self>, me: u64, number: u64) -> Result<(), Error> {
+        let value = [me, number].repeat(4);
+        sender.send_timeout(value.try_into().expect("eight words"), PATIENCE)
+    }
+
+    fn receive(receiver: &mut Receiver<Self>, note: impl FnOnce(Note)) -> Result<(), Error> {
+        let value = receiver.recv_timeout(PATIENCE)?;
+        let [me, number, ..] = *value;
+        note((value[..] == [me, number].repeat(4)).then_some((me, number)));
+        Ok(())
+    }
+}
+
+fn message(me: u64, number: u64) -> Vec<u8> {
+    let mut random = me << 20 | number | 1 << 60;
+    for _ in 0..3 {
+        next(&mut random);
+    }
+    // Mostly a few cells, at times the whole ring.
+    let len = match random % 64 {
+        0 => 4096,
+        _ => 16 + random as usize / 64 % 500,
+    };
+    let words = [me, number].map(u64::to_ne_bytes).concat();
+    let mut message = words.repeat(len / words.len());
+    message.resize(len, number as u8);
+    message
+}
+
+impl Carried for [u8] {
+    const CAPACITY: u64 = 4096;
+
+    fn send(sender: &mut Sender<Self>, me: u64, number: u64) -> Result<(), Error> {
+        sender.send_timeout(&message(me, number), PATIENCE)
+    }
+
+    fn receive(receiver: &mut Receiver<Self>, note: impl FnOnce(Note)) -> Result<(), Error> {
+        let bytes = receiver.recv_timeout(PATIENCE)?;
+        let word = |at| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let sent = word(0).zip(word(8));
+        note(sent.filter(|(me, number)| *bytes == message(*me, *number)));
+        Ok(())
+    }
+}
 
 wigwag::shared! {
     /// What the children have seen.
@@ -49,24 +110,6 @@ fn next(random: &mut u64) -> u64 {
     *random
 }
 
-/// A new one, made where a stack is large enough for it.
-fn book(name: String) -> Segment<Book> {
-    let make = move || {
-        let book = Book {
-            lives: AtomicU64::new(0),
-            accepted: [const { AtomicU64::new(0) }; LIVES],
-            received: [const { AtomicU64::new(0) }; LIVES * VALUES / 64],
-            count: AtomicU64::new(0),
-            doubled: AtomicU64::new(0),
-            torn: AtomicU64::new(0),
-        };
-        segment::Options::new().temporary(true).create(name, book)
-    };
-    let thread = std::thread::Builder::new().stack_size(64 << 20);
-    let made = thread.spawn(make).expect("a thread").join();
-    made.expect("a thread").expect("create")
-}
-
 /// Until the seat of a dead one is free: its process may take a moment to be gone.
 fn seat<T>(mut take: impl FnMut() -> Result<T, Error>) -> T {
     let start = Instant::now();
@@ -81,14 +124,12 @@ fn seat<T>(mut take: impl FnMut() -> Result<T, Error>) -> T {
     }
 }
 
-fn send(channel: &Channel<Value>, book: &Book) {
+fn send<T: Carried + ?Sized>(channel: &Channel<T>, book: &Book) {
     let mut sender = seat(|| channel.sender());
     while let me @ ..LIVES = book.lives.fetch_add(1, SeqCst) as usize {
         for number in 1..VALUES as u64 {
-            let value = [me as u64, number].repeat(4);
-            let value = value.try_into().expect("eight words");
             loop {
-                match sender.send_timeout(value, PATIENCE) {
+                match T::send(&mut sender, me as u64, number) {
                     Ok(()) => break,
                     // Until the next receiver comes.
                     Err(error) if error.kind() == Kind::Disconnected => {
@@ -103,31 +144,39 @@ fn send(channel: &Channel<Value>, book: &Book) {
 }
 
 /// Receives until there is nothing and nobody who sends.
-fn drain(receiver: &mut Receiver<Value>, book: &Book) {
-    loop {
-        let value = match receiver.recv_timeout(PATIENCE) {
-            Ok(value) => value,
-            Err(error) if error.kind() == Kind::Disconnected => return,
-            Err(error) => panic!("{error}"),
-        };
-        let [me, number, ..] = *value;
-        if value[..] != [me, number].repeat(4) {
-            eprintln!("torn: {value:?}");
+fn drain<T: Carried + ?Sized>(receiver: &mut Receiver<T>, book: &Book) {
+    let note = |received: Note| {
+        let Some((me, number)) = received else {
             book.torn.fetch_add(1, SeqCst);
-            continue;
-        }
+            return;
+        };
         let bit = me as usize * VALUES + number as usize;
         let before = book.received[bit / 64].fetch_or(1 << (bit % 64), SeqCst);
         // Whoever noted it was killed before it gave the value back, or it was received twice.
         book.doubled.fetch_add(before >> (bit % 64) & 1, SeqCst);
         book.count.fetch_add(1, SeqCst);
+    };
+    loop {
+        match T::receive(receiver, note) {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::Disconnected => return,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
 #[test]
-fn nothing_accepted_is_lost_or_doubled_by_random_kills_among_many() {
-    let test = "nothing_accepted_is_lost_or_doubled_by_random_kills_among_many";
-    let options = || Options::new().capacity(8).seats(8);
+fn no_value_accepted_is_lost_or_doubled_by_random_kills_among_many() {
+    soak::<Value>("no_value_accepted_is_lost_or_doubled_by_random_kills_among_many");
+}
+
+#[test]
+fn no_message_accepted_is_lost_or_doubled_by_random_kills_among_many() {
+    soak::<[u8]>("no_message_accepted_is_lost_or_doubled_by_random_kills_among_many");
+}
+
+fn soak<T: Carried + ?Sized>(test: &'static str) {
+    let options = || Options::new().capacity(T::CAPACITY).seats(8);
     if let Some(part) = process::part() {
         let name = process::argument("OBJECT");
         let book = Segment::<Book>::open(format!("{name}-book")).expect("open");
@@ -135,7 +184,7 @@ fn nothing_accepted_is_lost_or_doubled_by_random_kills_among_many() {
             "block" => Waiting::Block,
             _ => Waiting::Adaptive,
         };
-        let channel: Channel<Value> = options().waiting(waiting).open(&name).expect("open");
+        let channel: Channel<T> = options().waiting(waiting).open(&name).expect("open");
         process::say("comes");
         if part == "send" {
             return send(&channel, &book);
@@ -148,8 +197,11 @@ fn nothing_accepted_is_lost_or_doubled_by_random_kills_among_many() {
     }
     for waiting in ["block", "adaptive"] {
         let name = format!("/{}", process::unique("soak"));
-        let book = book(format!("{name}-book"));
-        let channel: Channel<Value> = options().temporary(true).create(&name).expect("create");
+        let book = segment::Options::new()
+            .temporary(true)
+            .create_zeroed::<Book>(format!("{name}-book"))
+            .expect("create");
+        let channel: Channel<T> = options().temporary(true).create(&name).expect("create");
         let parts = ["send", "send", "receive", "receive"];
         let start = |part| {
             let told = [("OBJECT", &name[..]), ("WAITING", waiting)];

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wigwag::catalog::Entry;
+use wigwag::pattern::channel;
 
 use super::fork::Forked;
 use super::meeting::Meeting;
@@ -14,17 +15,27 @@ use super::second::Second;
 use super::verdict::{Check, Figures, Unit, Verdict};
 
 /// How long each measurement goes on.
-const BRIEFLY: Duration = Duration::from_millis(120);
+const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// What a round trip carries, in bytes.
 const SMALL: usize = 64;
 
+/// The flavours in which a facility is checked; of most there is one, without a name.
+pub(crate) fn flavours(entry: &Entry) -> Vec<Option<&'static str>> {
+    if entry.facility.id == channel::FACILITY.id {
+        channel::FLAVOURS.map(|(name, _)| Some(name)).to_vec()
+    } else {
+        vec![None]
+    }
+}
+
 /// Checks one facility.
-pub(crate) fn check(entry: &'static Entry, scene: &Scene) -> Check {
+pub(crate) fn check(entry: &'static Entry, flavour: Option<&'static str>, scene: &Scene) -> Check {
     let facility = entry.facility;
     let told = |verdict, why, figures| Check {
         scheme: facility.id,
         title: facility.title,
+        flavour,
         family: facility.family.to_string(),
         verdict,
         why,
@@ -33,7 +44,7 @@ pub(crate) fn check(entry: &'static Entry, scene: &Scene) -> Check {
     if let Err(error) = (entry.probe)() {
         return told(Verdict::NotUsable, Some(error.to_string()), None);
     }
-    let outcome = run(entry, scene);
+    let outcome = run(entry, flavour, scene);
     match (outcome, scene.clear()) {
         (Ok(figures), Ok(())) => told(Verdict::Works, None, Some(figures)),
         (Err(fault), _) => told(Verdict::Fails, Some(fault.to_string()), None),
@@ -44,7 +55,7 @@ pub(crate) fn check(entry: &'static Entry, scene: &Scene) -> Check {
     }
 }
 
-fn run(entry: &'static Entry, scene: &Scene) -> Result<Figures> {
+fn run(entry: &'static Entry, flavour: Option<&str>, scene: &Scene) -> Result<Figures> {
     if let Some(forked) = scene.forked(entry.facility.id) {
         let Forked { mut second, play } = forked?;
         scene.enter(second.process());
@@ -52,7 +63,7 @@ fn run(entry: &'static Entry, scene: &Scene) -> Result<Figures> {
         return exercise(play, &mut second);
     }
     let (mut second, ours) = scene.with_meeting(
-        || Meeting::new(entry),
+        || Meeting::new(entry, flavour),
         |meeting| {
             let second = Second::start(entry.facility.id, meeting)?;
             meeting.is_handed();

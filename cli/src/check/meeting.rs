@@ -60,7 +60,7 @@ impl From<Address> for Sides {
 }
 
 impl Meeting {
-    pub(crate) fn new(entry: &Entry) -> Result<Self> {
+    pub(crate) fn new(entry: &Entry, flavour: Option<&str>) -> Result<Self> {
         let mut meeting = Meeting {
             there: None,
             back: None,
@@ -82,12 +82,12 @@ impl Meeting {
             // Each process has its name already, or both have the pages.
             Naming::Pid => {}
             Naming::Unnamed if facility.id == "anon" => {}
-            _ => meeting.there = Some(meeting.object(entry)?),
+            _ => meeting.there = Some(meeting.object(entry, flavour)?),
         }
         if facility.boundary.is_some() && facility.direction != Some(Direction::TwoWay) {
             meeting.back = Some(match facility.naming {
                 Naming::Unnamed => meeting.pipe_back()?,
-                _ => meeting.object(entry)?,
+                _ => meeting.object(entry, flavour)?,
             });
         }
         if facility.family == Family::Gate && meeting.counters.is_none() {
@@ -97,7 +97,7 @@ impl Meeting {
     }
 
     /// One object of this facility, and its address.
-    fn object(&mut self, entry: &Entry) -> Result<Sides> {
+    fn object(&mut self, entry: &Entry, flavour: Option<&str>) -> Result<Sides> {
         let id = entry.facility.id;
         let name = match entry.facility.naming {
             Naming::Unnamed => return self.unnamed(id),
@@ -108,7 +108,10 @@ impl Meeting {
             Naming::Key => key().into_bytes(),
             Naming::HostPort => free_port(id)?.into_bytes(),
         };
-        let address = Address::new(id, name)?;
+        let mut address = Address::new(id, name)?;
+        if let Some(flavour) = flavour {
+            address = address.with_option("flavour", flavour);
+        }
         // Whatever comes to lie there is removed, whoever makes it.
         if entry.unlink.is_some() {
             self.made.push(address.clone());

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use wigwag::facility::Family;
-use wigwag::guarantees::Delivery;
+use wigwag::guarantees::{Delivery, Guarantees, Overflow};
 use wigwag::message::{Messages, Note};
 use wigwag::{Facility, Wait};
 
@@ -36,10 +36,15 @@ pub(crate) struct Exchange {
 const WINDOW: usize = 64 * 1024;
 
 impl Exchange {
-    pub(crate) fn new(ends: Ends, facility: &Facility) -> Self {
+    pub(crate) fn new(ends: Ends, facility: &Facility, guarantees: &Guarantees) -> Self {
+        let window = match (guarantees.overflow, guarantees.delivery) {
+            // The next message takes the place of one that was not received.
+            (Overflow::Overwrites, _) => Some(1),
+            (_, delivery) => (delivery <= Delivery::BestEffort).then_some(WINDOW),
+        };
         Exchange {
             ends,
-            window: (facility.guarantees.delivery <= Delivery::BestEffort).then_some(WINDOW),
+            window,
             // Where the kernel has no time-out, one costs more than the transfer; who is stuck is
             // set free by the removal of the queue.
             wait: if facility.pollable || facility.family == Family::Pattern {

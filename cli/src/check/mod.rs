@@ -23,5 +23,5 @@ mod signal;
 mod stream;
 pub(crate) mod verdict;
 
-pub(crate) use exercise::check;
+pub(crate) use exercise::{check, flavours};
 pub(crate) use scene::Scene;

@@ -11,7 +11,9 @@ use wigwag::catalog::{self, Entry};
 use wigwag::facility::{Direction, Family, Naming};
 use wigwag::gate::Gate;
 use wigwag::gate::posix::Options;
+use wigwag::guarantees::Guarantees;
 use wigwag::memory::{Region, Segment};
+use wigwag::pattern::channel;
 use wigwag::{Address, Endpoint, Kind, Opening, Role, Way};
 
 use super::calls::{Answerer, Caller};
@@ -147,6 +149,7 @@ pub(crate) fn open(
     if facility.naming == Naming::InMemory {
         return hall::play(facility.id, side, hall(there)?, memory(addresses)?);
     }
+    let promised = promised(entry, there);
     let there = meet(there, role, way)?;
     let back = match (&addresses.back, side) {
         (None, _) => None,
@@ -160,14 +163,13 @@ pub(crate) fn open(
             Box::new(Streams::new(stream::Ends::OneWay { out, back }))
         }
         (Endpoint::Messages(both), None) => {
-            Box::new(Exchange::new(messages::Ends::TwoWay(both), facility))
+            let ends = messages::Ends::TwoWay(both);
+            Box::new(Exchange::new(ends, facility, &promised))
         }
         (Endpoint::Messages(there), Some(Endpoint::Messages(back))) => {
             let (out, back) = turned(side, there, back);
-            Box::new(Exchange::new(
-                messages::Ends::OneWay { out, back },
-                facility,
-            ))
+            let ends = messages::Ends::OneWay { out, back };
+            Box::new(Exchange::new(ends, facility, &promised))
         }
         (Endpoint::Region(region), _) => Box::new(Memory::new(region)?),
         (Endpoint::Client(client), _) => Box::new(Caller::new(client)),
@@ -175,6 +177,15 @@ pub(crate) fn open(
         (Endpoint::Gate(gate), _) => Box::new(Contest::new(Box::new(gate), memory(addresses)?)),
         _ => return Err(Fault("the two directions are of different kinds".into())),
     })
+}
+
+/// What the object at an address promises, of whatever flavour it is.
+fn promised(entry: &Entry, address: &Address) -> Guarantees {
+    let asked = address.options().get("flavour");
+    let flavour = channel::FLAVOURS
+        .iter()
+        .find(|(name, _)| asked == Some(*name));
+    flavour.map_or(entry.facility.guarantees, |(_, promised)| *promised)
 }
 
 /// The segment behind the descriptor that an address names.

@@ -27,6 +27,9 @@ impl Checks {
 pub(crate) struct Check {
     pub(crate) scheme: &'static str,
     pub(crate) title: &'static str,
+    /// Which of several objects that go by this scheme.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) flavour: Option<&'static str>,
     pub(crate) family: String,
     pub(crate) verdict: Verdict,
     /// Why it is not usable here, or what went wrong.

@@ -8,9 +8,9 @@ use wigwag::guarantees::PeerDeath;
 use wigwag::{Address, Endpoint, Facility, Opening, Role, Wait, Way};
 
 use crate::arguments::{self, Object};
+use crate::ending::Ending;
 use crate::failure::{Failure, Result};
-use crate::interrupt::Interrupts;
-use crate::patience::{self, Limit};
+use crate::patience::Limit;
 use crate::report::Report;
 
 /// Take a permit from a semaphore or event counter, and keep it taken
@@ -29,14 +29,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<Report> {
     let object = permits(&args.address, "acquire")?;
-    let interrupts = Interrupts::hold()?;
+    let ending = Ending::noted()?;
     let wait = args.limit.wait();
     let gate = open(&object, Role::Join, wait)?;
-    patience::patiently(
-        wait,
-        || interrupts.check(),
-        |slice| gate.acquire_with(Mode::Exclusive, slice),
-    )?;
+    // Once it is taken, a signal that came too late is no reason to say that it was not.
+    ending.ends(|| gate.acquire_with(Mode::Exclusive, wait))?;
     Ok(Report::Done)
 }
 

@@ -17,7 +17,7 @@ use crate::report::Report;
 /// For each FACILITY a second process is started. Small and large data go both ways and every
 /// byte is compared; of a gate, both processes count what it lets in, and the sum must be exact.
 /// A round trip carries 64 bytes there and back; of a gate it is in and out while another process
-/// wants in too. Exit code 1 when something fails that should work here.
+/// wants in too. A channel is tried in each flavour. Exit code 1 when something fails that should work here.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these
@@ -35,10 +35,18 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     let scene = Scene::watched(Interrupts::hold()?)?;
     let progress = output.progress();
     let entries = super::facilities::chosen(&args.facility);
+    let parts: Vec<_> = entries
+        .into_iter()
+        .flat_map(|entry| {
+            check::flavours(entry)
+                .into_iter()
+                .map(move |flavour| (entry, flavour))
+        })
+        .collect();
     let mut checks = Vec::new();
-    for (done, entry) in entries.iter().enumerate() {
-        progress.show(done, entries.len(), entry.facility.title);
-        checks.push(check::check(entry, &scene));
+    for (done, &(entry, flavour)) in parts.iter().enumerate() {
+        progress.show(done, parts.len(), entry.facility.title);
+        checks.push(check::check(entry, flavour, &scene));
     }
     progress.wipe();
     Ok(Report::Checks(Checks {
@@ -50,7 +58,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
 /// With fewer a working facility would be said to fail.
 fn enough_descriptors() -> Result<()> {
     /// What a meeting of two processes has open at a time, twice.
-    const NEEDED: u64 = 48;
+    const NEEDED: u64 = 24;
     match getrlimit(Resource::Nofile).current {
         Some(limit) if limit < NEEDED => Err(Failure::Other(format!(
             "cannot check: it needs {NEEDED} descriptors, and RLIMIT_NOFILE is {limit}; raise it: ulimit -n {NEEDED}"

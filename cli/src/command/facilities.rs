@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 use wigwag::catalog::{self, CATALOG, Entry};
+use wigwag::guarantees::Guarantees;
+use wigwag::pattern::channel;
 
 use crate::arguments;
 use crate::failure::Result;
@@ -56,8 +58,18 @@ pub(crate) struct Row {
     pub(crate) options: Vec<OptionRow>,
     pub(crate) limits: Vec<LimitRow>,
     pub(crate) guarantees: GuaranteesRow,
+    /// Objects of several kinds that go by this scheme, and what each promises.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) flavours: Vec<FlavourRow>,
     pub(crate) usable: bool,
     pub(crate) why_not: Option<String>,
+}
+
+/// What one flavour promises.
+#[derive(Debug, Serialize)]
+pub(crate) struct FlavourRow {
+    pub(crate) flavour: &'static str,
+    pub(crate) guarantees: GuaranteesRow,
 }
 
 /// One option of its addresses.
@@ -109,7 +121,10 @@ pub(crate) fn chosen(ids: &[String]) -> Vec<&'static Entry> {
 
 fn row(entry: &'static Entry) -> Row {
     let facility = entry.facility;
-    let guarantees = &facility.guarantees;
+    let flavours: &[_] = match facility.id {
+        "channel" => &channel::FLAVOURS,
+        _ => &[],
+    };
     let probed = (entry.probe)();
     Row {
         scheme: facility.id,
@@ -145,7 +160,22 @@ fn row(entry: &'static Entry) -> Row {
                 value: limit.value(),
             })
             .collect(),
-        guarantees: GuaranteesRow {
+        guarantees: GuaranteesRow::from(&facility.guarantees),
+        flavours: flavours
+            .iter()
+            .map(|(flavour, guarantees)| FlavourRow {
+                flavour,
+                guarantees: GuaranteesRow::from(guarantees),
+            })
+            .collect(),
+        usable: probed.is_ok(),
+        why_not: probed.err().map(|error| error.to_string()),
+    }
+}
+
+impl From<&Guarantees> for GuaranteesRow {
+    fn from(guarantees: &Guarantees) -> Self {
+        GuaranteesRow {
             delivery: guarantees.delivery.to_string(),
             accepted: guarantees.accepted.to_string(),
             order: guarantees.order.to_string(),
@@ -154,9 +184,7 @@ fn row(entry: &'static Entry) -> Row {
             overflow: guarantees.overflow.to_string(),
             duplicates: guarantees.duplicates,
             peer_death: guarantees.peer_death.to_string(),
-        },
-        usable: probed.is_ok(),
-        why_not: probed.err().map(|error| error.to_string()),
+        }
     }
 }
 

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use wigwag::facility::Naming;
 use wigwag::gate::Mode;
-use wigwag::guarantees::PeerDeath;
 use wigwag::{Kind, Role, Wait};
 
 use super::acquire;
+use crate::ending::Ending;
 use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupts;
-use crate::patience;
 use crate::relay;
 use crate::report::Report;
 
@@ -66,24 +65,14 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         Role::Join
     };
 
-    // What the kernel gives back when we are killed can be waited for in one system call, with the
-    // signals let through: so others see by whom we are blocked (wigwag why, deadlocks).
-    let in_one_piece = wait == Wait::Forever
-        && object.facility.guarantees.peer_death == PeerDeath::Released
-        && object.address.options().get("undo").is_none();
+    let ending = Ending::noted()?;
     let gate = acquire::open(&object, role, wait)?;
-    if in_one_piece {
-        gate.acquire_with(mode, wait)?;
-    }
+    ending.ends(|| gate.acquire_with(mode, wait))?;
     let interrupts = Interrupts::hold()?;
-    if !in_one_piece {
-        patience::patiently(
-            wait,
-            || interrupts.check(),
-            |slice| gate.acquire_with(mode, slice),
-        )?;
-    }
-    let outcome = attend(&args.command, &interrupts);
+    // One that came when we had it and before they were held back.
+    let outcome = ending
+        .check()
+        .and_then(|()| attend(&args.command, &interrupts));
     match gate.release() {
         // Removed in the meantime: there is nothing left to leave.
         Err(error) if error.kind() != Kind::Removed => outcome.and(Err(error.into())),

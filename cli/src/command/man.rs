@@ -9,6 +9,7 @@ use crate::report::Report;
 /// To read one: wigwag man lock | man -l -
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Of which command; of wigwag itself without it
     command: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use wigwag::catalog;
 
 use crate::arguments::{Arguments, Command, Object};
+use crate::ending::Ending;
 use crate::failure::{Failure, Result};
 use crate::render::Output;
 use crate::report::Report;
@@ -54,18 +55,14 @@ pub(crate) fn run(arguments: Arguments, output: &Output) -> Result<Report> {
 }
 
 /// Opens an object for data.
-fn open(
-    object: &Object,
-    opening: wigwag::Opening,
-    worth_it: impl Fn() -> Result<()>,
-) -> Result<wigwag::Endpoint> {
+fn open(object: &Object, opening: wigwag::Opening, ending: &Ending) -> Result<wigwag::Endpoint> {
     if matches!(
         object.entry.open,
         Some(catalog::Open::Gate(_) | catalog::Open::Calls)
     ) {
         return Err(no_data(object));
     }
-    crate::patience::open(object, opening, worth_it)
+    ending.ends(|| catalog::open(&object.address, opening))
 }
 
 /// The failure of sending to, or receiving from, a gate or a server.

@@ -3,37 +3,35 @@
 //! A message that was taken is printed and flushed before anything else happens, and none is
 //! taken for a reader that is gone.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use wigwag::catalog;
+use rustix::event::PollFlags;
 use wigwag::facility::Naming;
 use wigwag::memory::Region;
-use wigwag::message::Messages;
+use wigwag::message::{Messages, Received};
 use wigwag::stream::Stream;
 use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way};
 
 use crate::arguments::{self, Object};
+use crate::ending::Ending;
 use crate::failure::{Failure, Result};
-use crate::interrupt::Interrupts;
+use crate::made_name::MadeName;
 use crate::patience::{self, Limit};
-use crate::render::Output;
 use crate::render::messages::{Form, Printer};
+use crate::render::{self, Output};
 use crate::report::Report;
 
 /// Receive messages, or bytes, or the contents of memory
 ///
 /// Takes one message and prints it with a newline after it. From a stream it copies until the
 /// end; of memory it prints the contents. A socket is made, and waits for a peer; --connect
-/// goes to one instead. Each message is flushed before the next is taken.
+/// goes to one instead. Each message is flushed before the next is taken. What a full channel
+/// dropped or overwrote is told on standard error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where from: mq:/jobs, unix:@app, shm:/frame
+    /// Where from: mq:/jobs, unix:@app, channel:/camera, shm:/frame
     address: OsString,
 
     /// Take so many messages
@@ -52,7 +50,7 @@ pub(crate) struct Args {
     #[arg(short = '0', long, conflicts_with = "raw")]
     null: bool,
 
-    /// Print a JSON object a line: body, priority, type, sender
+    /// Print a JSON object a line: body, priority, type, sender, missed, lost
     #[arg(long, conflicts_with_all = ["raw", "null"])]
     pub(crate) json: bool,
 
@@ -81,14 +79,10 @@ pub(crate) struct Args {
     limit: Limit,
 }
 
-pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
+pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     let object = arguments::resolve(&args.address)?;
     check_options(&args, &object)?;
-    let interrupts = Interrupts::hold()?;
-    let worth_it = || {
-        interrupts.check()?;
-        reader_is_there()
-    };
+    let ending = Ending::noted()?.with_reader()?;
     // A terminal without a name is made here; with one it is somebody's.
     let terminal = object.facility.naming == Naming::Terminal && object.address.name().is_empty();
     let role = if args.connect || !(object.is_made_by_one_end() || terminal) {
@@ -101,19 +95,30 @@ pub(crate) fn run(args: Args, _: &Output) -> Result<Report> {
         way: Way::In,
         wait: args.limit.wait(),
     };
-    let name = (role == Role::Serve && object.facility.naming == Naming::Socket)
-        .then(|| MadeName::of(&object));
+    let name = MadeName::of(&object, role);
     let mut printer = Printer::new(form(&args));
-    let endpoint = super::open(&object, opening, worth_it).inspect_err(|error| {
-        if let (Some(name), Failure::Library(error)) = (&name, error)
-            && error.kind() == Kind::AlreadyExists
-        {
-            name.is_of_another();
-        }
-    })?;
+    let endpoint =
+        super::open(&object, opening, &ending).inspect_err(|error| name.unless(error))?;
     match endpoint {
-        Endpoint::Messages(messages) => take(&args, &object, &*messages, &mut printer, worth_it)?,
-        Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, worth_it)?,
+        Endpoint::Messages(messages) => {
+            let mut losses = Losses::default();
+            let mut print = |body: &[u8], received: &Received| {
+                if !args.json
+                    && let Some(words) = losses.before(received)
+                {
+                    output.say(words);
+                }
+                printer.message(body, received)
+            };
+            let taken = take(&args, &object, &*messages, &mut print, &ending);
+            if !args.json
+                && let Some(words) = losses.all(&object)
+            {
+                output.say(words);
+            }
+            taken?;
+        }
+        Endpoint::Stream(stream) => copy(&args, &object, stream, &mut printer, &ending)?,
         Endpoint::Region(region) => show(&args, &object, &*region, &mut printer)?,
         Endpoint::Gate(_) | Endpoint::Client(_) | Endpoint::Server(_) => {
             return Err(super::no_data(&object));
@@ -152,7 +157,8 @@ fn check_options(args: &Args, object: &Object) -> Result<()> {
         }
     }
     if (args.offset.is_some() || args.length.is_some()) && !object.is_memory() {
-        return wrong("--offset and --length", "it is no memory");
+        let given = args.offset.map_or("--length", |_| "--offset");
+        return wrong(given, "it is no memory");
     }
     if args.connect && !object.is_made_by_one_end() {
         return wrong("--connect", "nobody listens at it");
@@ -167,8 +173,8 @@ fn take(
     args: &Args,
     object: &Object,
     messages: &dyn Messages,
-    printer: &mut Printer,
-    worth_it: impl Fn() -> Result<()>,
+    mut print: impl FnMut(&[u8], &Received) -> io::Result<()>,
+    ending: &Ending,
 ) -> Result<()> {
     let number = if args.follow {
         u64::MAX
@@ -177,11 +183,10 @@ fn take(
     };
     let mut body = Vec::new();
     for taken in 0..number {
-        let received = patience::patiently(args.limit.wait(), &worth_it, |wait| {
-            messages.recv_with(&mut body, args.kind, wait)
-        })?;
+        let wait = args.limit.wait();
+        let received = ending.ends(|| messages.recv_with(&mut body, args.kind, wait))?;
         match received {
-            Some(received) => printer.message(&body, &received)?,
+            Some(received) => print(&body, &received)?,
             None if args.follow => return Ok(()),
             None => {
                 return Err(wigwag::Error::new(
@@ -198,12 +203,48 @@ fn take(
     Ok(())
 }
 
+/// What never came because a channel was full.
+#[derive(Default)]
+struct Losses {
+    /// Told before the message in whose place they were.
+    told: u64,
+    so_far: u64,
+}
+
+impl Losses {
+    /// What is to be told before a message.
+    fn before(&mut self, received: &Received) -> Option<String> {
+        self.so_far = received.lost;
+        // Where nothing can be full, what was missed is what nobody wanted any more.
+        if received.missed == 0 || received.lost == 0 {
+            return None;
+        }
+        self.told += received.missed;
+        let lost = messages(received.missed);
+        Some(format!(
+            "{lost} overwritten before the next one was received"
+        ))
+    }
+
+    /// What is to be told at the end.
+    fn all(&self, object: &Object) -> Option<String> {
+        let untold = self.so_far.saturating_sub(self.told);
+        let lost = || messages(untold);
+        (untold > 0).then(|| format!("{} lost so far because {} was full", lost(), object.address))
+    }
+}
+
+fn messages(number: u64) -> String {
+    let number = usize::try_from(number).unwrap_or(usize::MAX);
+    render::count(number, "message was", "messages were")
+}
+
 fn copy(
     args: &Args,
     object: &Object,
     mut stream: Box<dyn Stream>,
     printer: &mut Printer,
-    worth_it: impl Fn() -> Result<()>,
+    ending: &Ending,
 ) -> Result<()> {
     let mut bytes = vec![0; 64 * 1024];
     loop {
@@ -212,7 +253,7 @@ fn copy(
             stream.as_fd(),
             PollFlags::IN,
             args.limit.wait(),
-            &worth_it,
+            ending,
         )?;
         match stream.read(&mut bytes) {
             Ok(0) => return Ok(()),
@@ -250,64 +291,4 @@ fn show(args: &Args, object: &Object, region: &dyn Region, printer: &mut Printer
     let mut bytes = vec![0; length];
     region.read_at(offset, &mut bytes)?;
     Ok(printer.message(&bytes, &wigwag::message::Received::default())?)
-}
-
-/// Whether somebody still reads what we print: a pipe without a reader has an error pending.
-fn reader_is_there() -> Result<()> {
-    let out = io::stdout();
-    let mut fds = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    match poll(&mut fds, Some(&now)) {
-        Ok(1..) if fds[0].revents().intersects(PollFlags::ERR) => Err(Failure::Closed),
-        _ => Ok(()),
-    }
-}
-
-/// The path of a socket that we make, removed when we end, on whatever way: also while a peer is
-/// waited for, when nobody but us is behind it.
-struct MadeName {
-    path: Option<PathBuf>,
-    /// What was there before is not ours.
-    before: Option<(u64, u64)>,
-    of_another: Cell<bool>,
-}
-
-impl MadeName {
-    fn of(object: &Object) -> Self {
-        let path = catalog::resolve(&object.address)
-            .ok()
-            .and_then(|resolved| resolved.target.name.as_path().map(Path::to_owned));
-        MadeName {
-            before: path.as_deref().and_then(socket_at),
-            path,
-            of_another: Cell::new(false),
-        }
-    }
-
-    /// Another process was faster.
-    fn is_of_another(&self) {
-        self.of_another.set(true);
-    }
-}
-
-impl Drop for MadeName {
-    fn drop(&mut self) {
-        let Some(path) = &self.path else { return };
-        let now = socket_at(path);
-        if now.is_some() && now != self.before && !self.of_another.get() {
-            // Removed by somebody else in this moment: as good.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Which socket is at a path.
-fn socket_at(path: &Path) -> Option<(u64, u64)> {
-    let file = std::fs::symlink_metadata(path).ok()?;
-    file.file_type()
-        .is_socket()
-        .then(|| (file.dev(), file.ino()))
 }

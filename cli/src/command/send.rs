@@ -1,9 +1,10 @@
 //! Send: messages to a queue or socket, bytes to a stream, contents to memory.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 
 use rustix::event::PollFlags;
+use rustix::io::Errno;
 use wigwag::facility::{Direction, Naming};
 use wigwag::memory::Region;
 use wigwag::message::{Messages, Note};
@@ -11,7 +12,9 @@ use wigwag::stream::Stream;
 use wigwag::{Endpoint, Kind, Opening, Role, Wait, Way};
 
 use crate::arguments::{self, Object};
+use crate::ending::Ending;
 use crate::failure::{Failure, Result};
+use crate::made_name::MadeName;
 use crate::patience::{self, Limit};
 use crate::report::Report;
 
@@ -25,7 +28,7 @@ use crate::report::Report;
 /// A socket is connected to; --listen waits for a peer to connect instead.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to: mq:/jobs, unix:@app, shm:/frame
+    /// Where to: mq:/jobs, unix:@app, channel:/camera, shm:/frame
     address: OsString,
 
     /// What to send; standard input without it
@@ -90,10 +93,14 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         wait: args.limit.wait(),
     };
     check_options(&args, &object)?;
-    match super::open(&object, opening, || Ok(()))? {
-        Endpoint::Messages(messages) => send(&args, &object, &*messages)?,
-        Endpoint::Stream(stream) => write(&args, &object, stream)?,
-        Endpoint::Region(region) => fill(&args, &object, &*region)?,
+    let ending = Ending::noted()?;
+    let name = MadeName::of(&object, opening.role);
+    let endpoint =
+        super::open(&object, opening, &ending).inspect_err(|error| name.unless(error))?;
+    match endpoint {
+        Endpoint::Messages(messages) => send(&args, &object, &*messages, &ending)?,
+        Endpoint::Stream(stream) => write(&args, &object, stream, &ending)?,
+        Endpoint::Region(region) => fill(&args, &object, &*region, &ending)?,
         Endpoint::Gate(_) | Endpoint::Client(_) | Endpoint::Server(_) => {
             return Err(super::no_data(&object));
         }
@@ -129,16 +136,17 @@ fn check_options(args: &Args, object: &Object) -> Result<()> {
     Ok(())
 }
 
-fn send(args: &Args, object: &Object, messages: &dyn Messages) -> Result<()> {
+fn send(args: &Args, object: &Object, messages: &dyn Messages, ending: &Ending) -> Result<()> {
     let mut sent = 0_usize;
     let mut one = |message: &[u8]| -> Result<()> {
-        messages
-            .send_with(message, args.note(), args.limit.wait())
-            .map_err(|error| match sent {
+        ending.ends(|| {
+            let done = messages.send_with(message, args.note(), args.limit.wait());
+            done.map_err(|error| match sent {
                 0 => error,
                 1 => error.with_hint("one message was sent before"),
                 n => error.with_hint(format!("{n} messages were sent before")),
-            })?;
+            })
+        })?;
         sent += 1;
         Ok(())
     };
@@ -147,7 +155,7 @@ fn send(args: &Args, object: &Object, messages: &dyn Messages) -> Result<()> {
             one(std::os::unix::ffi::OsStrExt::as_bytes(message.as_os_str()))
         });
     }
-    records(args.end(), object, messages.max_len(), one)
+    records(args.end(), object, messages.max_len(), ending, one)
 }
 
 /// The records of standard input, none read further than it can be sent.
@@ -155,9 +163,10 @@ fn records(
     end: Option<u8>,
     object: &Object,
     longest: usize,
+    ending: &Ending,
     mut one: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let mut input = io::stdin().lock();
+    let mut input = Input::new(ending);
     let mut record = Vec::new();
     loop {
         record.clear();
@@ -167,7 +176,7 @@ fn records(
             Some(end) => bounded.read_until(end, &mut record),
             None => bounded.read_to_end(&mut record),
         };
-        if read.map_err(|error| Failure::io("read standard input", &error))? == 0 && end.is_some() {
+        if read.map_err(|error| not_read(ending, &error))? == 0 && end.is_some() {
             return Ok(());
         }
         if end.is_some_and(|end| record.last() == Some(&end)) {
@@ -190,19 +199,20 @@ fn records(
     }
 }
 
-fn write(args: &Args, object: &Object, mut stream: Box<dyn Stream>) -> Result<()> {
+fn write(args: &Args, object: &Object, mut stream: Box<dyn Stream>, ending: &Ending) -> Result<()> {
     if args.message.is_empty() {
-        copy(args, object, &mut stream)?;
+        copy(args, object, &mut stream, ending)?;
     }
     for message in &args.message {
         put(
             args,
             object,
             &mut stream,
+            ending,
             std::os::unix::ffi::OsStrExt::as_bytes(message.as_os_str()),
         )?;
         if let Some(end) = args.end() {
-            put(args, object, &mut stream, &[end])?;
+            put(args, object, &mut stream, ending, &[end])?;
         }
     }
     let failed = |error| Failure::io(format_args!("write to {}", object.address), &error);
@@ -211,44 +221,55 @@ fn write(args: &Args, object: &Object, mut stream: Box<dyn Stream>) -> Result<()
     if object.facility.direction == Some(Direction::TwoWay)
         && object.facility.naming != Naming::Terminal
     {
-        linger(object, &mut stream);
+        linger(object, &mut stream, ending);
     }
     Ok(())
 }
 
-fn copy(args: &Args, object: &Object, stream: &mut Box<dyn Stream>) -> Result<()> {
-    let mut input = io::stdin().lock();
+fn copy(args: &Args, object: &Object, stream: &mut Box<dyn Stream>, ending: &Ending) -> Result<()> {
+    let mut input = Input::new(ending);
     let mut last = None;
     loop {
         let bytes = match input.fill_buf() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Failure::io("read standard input", &error)),
+            Err(error) => return Err(not_read(ending, &error)),
         };
         if bytes.is_empty() {
             break;
         }
-        put(args, object, stream, bytes)?;
+        put(args, object, stream, ending, bytes)?;
         last = bytes.last().copied();
         let taken = bytes.len();
         input.consume(taken);
     }
     match args.end() {
         // The last record is ended like the others.
-        Some(end) if last.is_some_and(|last| last != end) => put(args, object, stream, &[end]),
+        Some(end) if last.is_some_and(|last| last != end) => {
+            put(args, object, stream, ending, &[end])
+        }
         _ => Ok(()),
     }
 }
 
 /// Writes all of it; with a time-out, in pieces that do not block once there is room.
-fn put(args: &Args, object: &Object, stream: &mut Box<dyn Stream>, bytes: &[u8]) -> Result<()> {
+fn put(
+    args: &Args,
+    object: &Object,
+    stream: &mut Box<dyn Stream>,
+    ending: &Ending,
+    bytes: &[u8],
+) -> Result<()> {
     const PIECE: usize = wigwag::stream::pipe::ATOMIC;
     let failed = |error: io::Error| {
+        if let Err(ended) = ending.check() {
+            return ended;
+        }
         let error = wigwag::Error::os("write to", object.facility.noun, object.name(), &error);
         Failure::Library(error)
     };
     if args.limit.wait() == Wait::Forever {
-        return stream.write_all(bytes).map_err(failed);
+        return write_all(stream, ending, bytes).map_err(failed);
     }
     for piece in bytes.chunks(PIECE) {
         patience::ready(
@@ -256,16 +277,61 @@ fn put(args: &Args, object: &Object, stream: &mut Box<dyn Stream>, bytes: &[u8])
             stream.as_fd(),
             PollFlags::OUT,
             args.limit.wait(),
-            || Ok(()),
+            ending,
         )?;
-        stream.write_all(piece).map_err(failed)?;
+        write_all(stream, ending, piece).map_err(failed)?;
     }
     Ok(())
 }
 
+/// Writes all of it, unless we are to end meanwhile.
+fn write_all(stream: &mut Box<dyn Stream>, ending: &Ending, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && ending.check().is_ok() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Standard input; reading it ends when we are to end.
+struct Input<'a>(&'a Ending);
+
+impl<'a> Input<'a> {
+    fn new(ending: &'a Ending) -> BufReader<Self> {
+        BufReader::new(Input(ending))
+    }
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::read(rustix::stdio::stdin(), &mut *buffer) {
+                Err(Errno::INTR) if self.0.check().is_ok() => {}
+                // Whoever reads in a loop would go on after an interruption.
+                Err(Errno::INTR) => return Err(io::Error::other("a signal ended the wait")),
+                // It is closed, which is no input.
+                Err(Errno::BADF) => return Ok(0),
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+}
+
+/// Why standard input could not be read.
+fn not_read(ending: &Ending, error: &io::Error) -> Failure {
+    match ending.check() {
+        Err(ended) => ended,
+        Ok(()) => Failure::io("read standard input", error),
+    }
+}
+
 /// Takes what the peer still says: to close a socket with something unread resets the
 /// connection, and the peer could lose what it has not read yet.
-fn linger(object: &Object, stream: &mut Box<dyn Stream>) {
+fn linger(object: &Object, stream: &mut Box<dyn Stream>, ending: &Ending) {
     const QUIET: std::time::Duration = std::time::Duration::from_millis(500);
     let mut scratch = [0; 4096];
     while patience::ready(
@@ -273,7 +339,7 @@ fn linger(object: &Object, stream: &mut Box<dyn Stream>) {
         stream.as_fd(),
         PollFlags::IN,
         Wait::For(QUIET),
-        || Ok(()),
+        ending,
     )
     .is_ok()
     {
@@ -283,7 +349,7 @@ fn linger(object: &Object, stream: &mut Box<dyn Stream>) {
     }
 }
 
-fn fill(args: &Args, object: &Object, region: &dyn Region) -> Result<()> {
+fn fill(args: &Args, object: &Object, region: &dyn Region, ending: &Ending) -> Result<()> {
     let offset = args.offset.unwrap_or(0);
     let room = region.len().saturating_sub(offset);
     let mut bytes = Vec::new();
@@ -292,11 +358,10 @@ fn fill(args: &Args, object: &Object, region: &dyn Region) -> Result<()> {
         bytes.extend(args.end());
     }
     if args.message.is_empty() {
-        io::stdin()
-            .lock()
+        Input::new(ending)
             .take((room as u64).saturating_add(1))
             .read_to_end(&mut bytes)
-            .map_err(|error| Failure::io("read standard input", &error))?;
+            .map_err(|error| not_read(ending, &error))?;
     }
     if offset > region.len() || bytes.len() > room {
         return Err(wigwag::Error::new(

@@ -57,7 +57,14 @@ pub(crate) fn run(args: Args) -> Result<Report> {
         Ok(answers) => Ok(Report::Why(Answers(answers))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::Coded(
             exit::NO,
-            format!("there is no process, thread or name {}", args.target),
+            match args.target.contains(':') {
+                // An object waits for nothing.
+                true => format!(
+                    "there is no process, thread or name {0}; who has the object open: wigwag show {0}",
+                    args.target
+                ),
+                false => format!("there is no process, thread or name {}", args.target),
+            },
         )),
         Err(error) => Err(Failure::io("look at /proc", &error)),
     }

@@ -19,7 +19,7 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, checks: &Checks) -> io::R
     for check in &checks.checks {
         let mut row = vec![
             check.scheme.into(),
-            check.title.into(),
+            title(check).into(),
             verdict(paint, check.verdict),
         ];
         match (&check.figures, &check.why) {
@@ -48,7 +48,7 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, checks: &Checks) -> io::R
                 Verdict::Fails => paint.bad("fails"),
                 _ => paint.doubtful("not usable here"),
             };
-            writeln!(out, "{}: {painted}: {why}", check.scheme)?;
+            writeln!(out, "{}, {}: {painted}: {why}", check.scheme, title(check))?;
         }
     }
     writeln!(
@@ -59,6 +59,13 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, checks: &Checks) -> io::R
         count(Verdict::NotUsable),
         checks.took_seconds
     )
+}
+
+fn title(check: &Check) -> String {
+    match check.flavour {
+        Some(flavour) => format!("{}, {flavour}", check.title),
+        None => check.title.into(),
+    }
 }
 
 fn verdict(paint: Paint, verdict: Verdict) -> Cell {

@@ -178,6 +178,26 @@ fn in_full(out: &mut dyn Write, paint: Paint, row: &Row) -> io::Result<()> {
         facts.row([what.into(), fact.into()]);
     }
     facts.print(out, paint)?;
+    if !row.flavours.is_empty() {
+        let mut flavours = Table::new(&[
+            ("  flavour", Align::Left),
+            ("delivery", Align::Left),
+            ("goes to", Align::Left),
+            ("when full, it", Align::Left),
+            ("duplicates", Align::Left),
+        ]);
+        for row in &row.flavours {
+            let promised = &row.guarantees;
+            flavours.row([
+                format!("    {}", row.flavour).into(),
+                promised.delivery.as_str().into(),
+                promised.fan_out.as_str().into(),
+                promised.overflow.as_str().into(),
+                yes(promised.duplicates).into(),
+            ]);
+        }
+        flavours.print(out, paint)?;
+    }
     if !row.options.is_empty() {
         writeln!(
             out,

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use wigwag_observe::Object;
 use wigwag_observe::object::{Fill, Unit};
+use wigwag_observe::{Object, Unseen};
 
 use super::table::{Align, Cell, Table};
 use super::{Paint, count};
@@ -25,7 +25,8 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, listing: &Listing) -> io:
         );
     }
     table.print(out, paint)?;
-    for unseen in listing.unseen.iter().filter(|unseen| unseen.pid.is_none()) {
+    let told = |unseen: &&Unseen| unseen.pid.is_none_or(|pid| pid == 0);
+    for unseen in listing.unseen.iter().filter(told) {
         writeln!(
             out,
             "{}: {}: {}",
@@ -34,11 +35,7 @@ pub(super) fn print(out: &mut dyn Write, paint: Paint, listing: &Listing) -> io:
             unseen.reason
         )?;
     }
-    let processes = listing
-        .unseen
-        .iter()
-        .filter(|unseen| unseen.pid.is_some())
-        .count();
+    let processes = listing.unseen.iter().filter(|unseen| !told(unseen)).count();
     if processes > 0 {
         let words = format!(
             "of {} it could not be seen what is open",

@@ -80,6 +80,11 @@ fn object(body: &[u8], received: &Received) -> Value {
     if let Some(kind) = received.note.kind {
         object.insert("type".into(), json!(kind));
     }
+    for (name, count) in [("missed", received.missed), ("lost", received.lost)] {
+        if count > 0 {
+            object.insert(name.into(), json!(count));
+        }
+    }
     match &received.sender {
         Some(Sender::Process { pid, uid, gid }) => {
             let mut sender = json!({"pid": pid, "uid": uid});

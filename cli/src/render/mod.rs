@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::report::Report;
 
 /// A number with its noun: `1 process`, `2 processes`.
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,10 +39,34 @@ pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    heeding_interrupts(&mut command);
     Run {
         command,
         input: None,
         words,
+    }
+}
+
+/// A shell makes what it starts in the background ignore these, and so would all that the tests start.
+fn heeding_interrupts(command: &mut Command) {
+    const IGNORED: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
+    // SAFETY: all bytes zero is a valid sigaction, which the kernel fills.
+    let is_ignored = |signal: &i32| unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(*signal, std::ptr::null(), &raw mut now) == 0
+            && now.sa_sigaction == libc::SIG_IGN
+    };
+    if !IGNORED.iter().any(is_ignored) {
+        return;
+    }
+    // SAFETY: `signal(2)` is allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in IGNORED {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
     }
 }
 

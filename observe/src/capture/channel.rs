@@ -12,9 +12,9 @@
 //! | flavour | its words |
 //! |---|---|
 //! | one-to-one | tail, how much was dropped; at 128 head |
-//! | many-to-many | tail; at 128 head; at 384 how much was dropped |
+//! | many-to-many | tail; at 128 head; at 384 how much was dropped; of messages at 640 floor, from 768 on a word for each 64 bytes of the ring |
 //! | broadcast | tail; at 64 how much was dropped |
-//! | latest | how many were sent |
+//! | latest | how many were sent, times 64 |
 
 use super::segments::Segment;
 use crate::object::{Fill, Object, Unit, Value};
@@ -115,7 +115,11 @@ impl Channel {
             if let Some(messages) = inside.messages {
                 object.fill.insert(1, Fill::new(messages, Unit::Messages));
             }
-            for (name, count) in [("dropped", inside.lost), ("sent", inside.sent)] {
+            let lost = match POLICIES.get(self.full as usize) {
+                Some(&"overwrite-oldest") => "overwritten",
+                _ => "dropped",
+            };
+            for (name, count) in [(lost, inside.lost), ("sent", inside.sent)] {
                 if let Some(count) = count {
                     let count = i64::try_from(count).unwrap_or(i64::MAX);
                     object.detail(name, Value::Number(count));
@@ -189,13 +193,21 @@ impl Inside {
         let [tail] = words(&lines)?;
         let [head] = words(&lines[128..])?;
         let [lost] = words(&lines[384..])?;
-        // Each message has a slot of its own. Both are hints: one may be a little behind.
-        let slots = if of_messages { 16 } else { capacity };
-        let level = tail.wrapping_sub(head);
-        let level = if level > u64::MAX / 2 { 0 } else { level };
+        let (level, messages) = match of_messages {
+            true => {
+                let (bytes, messages) = records(at, capacity, &read)?;
+                (bytes, Some(messages))
+            }
+            false => {
+                // Both are hints: one may be a little behind.
+                let level = tail.wrapping_sub(head);
+                let level = if level > u64::MAX / 2 { 0 } else { level };
+                (level.min(capacity), None)
+            }
+        };
         Some(Inside {
-            fill: filled(level.min(slots), slots, false)?,
-            messages: None,
+            fill: filled(level, capacity, of_messages)?,
+            messages,
             lost: Some(lost),
             sent: None,
         })
@@ -227,7 +239,9 @@ impl Inside {
     fn latest(at: u64, read: impl Fn(u64, &mut [u8]) -> Option<()>) -> Option<Inside> {
         let mut line = [0; 8];
         read(at, &mut line)?;
-        let [sent] = words(&line)?;
+        let [newest] = words(&line)?;
+        // The lowest bits name its buffer.
+        let sent = newest >> 6;
         Some(Inside {
             fill: Fill::new(sent.min(1), Unit::Messages),
             messages: None,
@@ -245,6 +259,55 @@ fn filled(level: u64, capacity: u64, in_bytes: bool) -> Option<Fill> {
         Unit::Messages
     };
     (level <= capacity).then(|| Fill::of(level, capacity, unit))
+}
+
+/// How many bytes of a ring of records are taken, and how many messages are in it, unless they are too many to count or its words
+/// are not what they should be. A word: state, owner, length of the message, lap of its cell.
+fn records(
+    at: u64,
+    capacity: u64,
+    read: impl Fn(u64, &mut [u8]) -> Option<()>,
+) -> Option<(u64, u64)> {
+    const CELL: u64 = 64;
+    const ENOUGH: u32 = 10_000;
+    const DONE: u64 = 0;
+    const CLAIMED: u64 = 1;
+    if !capacity.is_power_of_two() || !(CELL..=1 << 32).contains(&capacity) {
+        return None;
+    }
+    let cells = capacity / CELL;
+    let word = |at| {
+        let mut bytes = [0; 8];
+        read(at, &mut bytes)?;
+        Some(u64::from_ne_bytes(bytes))
+    };
+    let lengths = capacity.trailing_zeros() + 1;
+    let mut floor = word(at + 640)?;
+    let (mut position, mut messages) = (floor, 0);
+    for _ in 0..ENOUGH {
+        let record = word(at + 768 + (position & (cells - 1)) * 8)?;
+        let lap = (position / cells).wrapping_add(1);
+        let is_here = record >> (18 + lengths) == lap & (u64::MAX >> (18 + lengths));
+        let state = record & 3;
+        let len = record >> 18 & ((1 << lengths) - 1);
+        // Behind a place in the line, whose length is not known, is nothing.
+        if !is_here || state == CLAIMED && len > capacity || position.wrapping_sub(floor) >= cells {
+            let taken = position.wrapping_sub(floor).min(cells);
+            return Some((taken * CELL, messages));
+        }
+        if len > capacity {
+            return None;
+        }
+        let next = position.wrapping_add(len.div_ceil(CELL).max(1));
+        match state {
+            // What is done at the front is as good as free.
+            DONE if floor == position => floor = next,
+            DONE | CLAIMED => {}
+            _ => messages += 1,
+        }
+        position = next;
+    }
+    None
 }
 
 /// How many records lie between two positions, unless they are too many to count or not what they should be.

@@ -235,6 +235,16 @@ impl Capture<'_> {
         for look in looks {
             self.process(look);
         }
+        let init = self.proc.process(1);
+        if init.and_then(|init| init.stat(&mut self.scratch)).is_err() {
+            // Not even that they are there can be seen: no number of processes says how many.
+            self.unseen.push(Unseen {
+                pid: Some(0),
+                comm: Some("hidden".into()),
+                what: "processes of other users".into(),
+                reason: "they are hidden: /proc is mounted with hidepid".into(),
+            });
+        }
         for (pid, what, reason) in lost {
             self.unseen.push(Unseen {
                 pid: Some(pid),

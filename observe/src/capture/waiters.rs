@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::object::{Object, Waiter};
+use crate::proc::abi::{Abi, Sys};
 use crate::proc::{Call, memory};
 
 use super::locks;
@@ -42,63 +43,40 @@ pub(super) fn target(call: &Call) -> Option<(Target, &'static str)> {
     if call.sp < 1 << 32 {
         return None;
     }
-    let [first, second, third, ..] = call.args;
+    let [first, second, ..] = call.args;
     let on = |wants| Some((Target::Fd(fd(first)), wants));
-    match call.number {
-        libc::SYS_read | libc::SYS_readv | libc::SYS_pread64 => on("read"),
-        libc::SYS_write | libc::SYS_writev | libc::SYS_pwrite64 => on("write"),
-        libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg => on("receive"),
-        libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => on("send"),
-        libc::SYS_accept | libc::SYS_accept4 => on("accept"),
-        libc::SYS_connect => on("connect"),
-        libc::SYS_splice | libc::SYS_tee => on("read"),
-        libc::SYS_sendfile => on("write"),
-        libc::SYS_mq_timedreceive => on("receive"),
-        libc::SYS_mq_timedsend => on("send"),
-        libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => on("poll"),
-        libc::SYS_msgrcv => Some((Target::Queue(fd(first)), "receive")),
-        libc::SYS_msgsnd => Some((Target::Queue(fd(first)), "send")),
-        libc::SYS_semop | libc::SYS_semtimedop => Some((Target::Set(fd(first)), "acquire")),
-        libc::SYS_flock => Some((Target::Lock(fd(first), "flock"), "lock")),
-        libc::SYS_fcntl => match i32::try_from(second).ok()? {
+    match Abi::Native.call(call.number) {
+        Sys::Read => on("read"),
+        Sys::Write => on("write"),
+        Sys::Receive | Sys::ReceiveMany => on("receive"),
+        Sys::Send => on("send"),
+        Sys::Accept => on("accept"),
+        Sys::Connect => on("connect"),
+        Sys::Splice | Sys::Tee => on("read"),
+        Sys::SendFile => on("write"),
+        Sys::MqReceive => on("receive"),
+        Sys::MqSend => on("send"),
+        Sys::EpollWait | Sys::EpollPwait2 => on("poll"),
+        Sys::MsgReceive => Some((Target::Queue(fd(first)), "receive")),
+        Sys::MsgSend => Some((Target::Queue(fd(first)), "send")),
+        Sys::SemOp | Sys::SemTimedOp => Some((Target::Set(fd(first)), "acquire")),
+        Sys::Flock => Some((Target::Lock(fd(first), "flock"), "lock")),
+        Sys::Fcntl => match i32::try_from(second).ok()? {
             libc::F_SETLKW => Some((Target::Lock(fd(first), "lockf"), "lock")),
             libc::F_OFD_SETLKW => Some((Target::Lock(fd(first), "ofd"), "lock")),
             _ => None,
         },
-        libc::SYS_futex => Some((Target::Futex(first), "wait")),
-        libc::SYS_ppoll => Some((
+        Sys::Futex => Some((Target::Futex(first), "wait")),
+        Sys::Poll | Sys::Ppoll => Some((
             Target::Poll {
                 address: first,
                 count: second,
             },
             "poll",
         )),
-        libc::SYS_rt_sigtimedwait => Some((Target::Signals, "signal")),
-        libc::SYS_rt_sigsuspend => Some((Target::Signals, "signal")),
-        number => legacy(number, first, second, third),
-    }
-}
-
-/// Calls that newer architectures do not have.
-#[cfg(target_arch = "x86_64")]
-fn legacy(number: i64, first: u64, second: u64, _third: u64) -> Option<(Target, &'static str)> {
-    match number {
-        libc::SYS_poll => Some((
-            Target::Poll {
-                address: first,
-                count: second,
-            },
-            "poll",
-        )),
-        libc::SYS_epoll_wait => Some((Target::Fd(fd(first)), "poll")),
-        libc::SYS_pause => Some((Target::Signals, "signal")),
+        Sys::SigWait | Sys::SigSuspend | Sys::Pause => Some((Target::Signals, "signal")),
         _ => None,
     }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn legacy(_number: i64, _first: u64, _second: u64, _third: u64) -> Option<(Target, &'static str)> {
-    None
 }
 
 /// Whether the call may be about an object of ours.

@@ -9,7 +9,8 @@ const LISTED: usize = 16;
 impl WaitGraph {
     /// The findings as one JSON object, version 1: `{"version":1,"findings":[…],"unseen":[…],"info":{…}}`.
     ///
-    /// Ids are numbers as the observer's pid namespace sees them, times are seconds. A waker list that was cut short has
+    /// Ids are numbers as the observer's pid namespace sees them, times are seconds (`since_s` may be off by some hundredths, see
+    /// [`since`](super::Wait::since)). A waker list that was cut short has
     /// `wakers_total` beside it.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -14,7 +14,8 @@ pub struct Wait {
     pub resource: String,
     /// One sentence: why this thread cannot go on.
     pub why: String,
-    /// How long the thread has slept; unknown if nobody asked.
+    /// How long the thread has slept; unknown if nobody asked. By the scheduler's clock, which may be off by some ten
+    /// milliseconds from one processor to another.
     pub since: Option<Duration>,
     /// All must be satisfied. No clause: the wait ends at once.
     pub clauses: Vec<Clause>,

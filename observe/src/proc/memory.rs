@@ -4,16 +4,21 @@
 //! page of a userfaultfd or a FUSE file would make it wait for a program: such an address is only known when it is too late, so
 //! callers that must not hang read in a thread of their own. process_vm_readv(2).
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 /// Copies from `address` into `into`; returns how many bytes could be read, which may be fewer when a mapping ends.
 pub fn read(pid: u32, address: u64, into: &mut [u8]) -> io::Result<usize> {
+    let Ok(start) = usize::try_from(address) else {
+        return read_far(pid, address, into);
+    };
     let local = libc::iovec {
         iov_base: into.as_mut_ptr().cast(),
         iov_len: into.len(),
     };
     let remote = libc::iovec {
-        iov_base: usize::try_from(address).map_err(io::Error::other)? as *mut libc::c_void,
+        iov_base: start as *mut libc::c_void,
         iov_len: into.len(),
     };
     // SAFETY: `local` describes exactly the slice, which is writable for the call; `remote` is only an address in the other
@@ -29,6 +34,11 @@ pub fn read(pid: u32, address: u64, into: &mut [u8]) -> io::Result<usize> {
         )
     };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// The same where a pointer of this 32-bit program does not reach. proc_pid_mem(5).
+fn read_far(pid: u32, address: u64, into: &mut [u8]) -> io::Result<usize> {
+    File::open(format!("/proc/{pid}/mem"))?.read_at(into, address)
 }
 
 /// Exactly `N` bytes.

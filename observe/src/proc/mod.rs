@@ -33,6 +33,7 @@
 //!
 //! Nothing here follows a link in `/proc/PID/fd` with an open: that would add a reader or writer to a pipe.
 
+pub(crate) mod abi;
 mod fd;
 mod fdinfo;
 mod file;

@@ -20,6 +20,10 @@ const LIMIT: usize = 2048;
 
 /// Reads the list of thread `tid`. Needs the right to trace it.
 pub fn list(tid: u32) -> io::Result<RobustList> {
+    if usize::BITS != 64 {
+        // What the kernel shows a 32-bit program are the lists of 32-bit programs.
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let mut head = 0u64;
     let mut length = 0usize;
     // SAFETY: the kernel writes one pointer and one size to the two places, which are as large on 64-bit machines.

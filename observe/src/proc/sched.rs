@@ -60,7 +60,9 @@ pub struct SchedClock {
 }
 
 impl SchedClock {
-    /// Reads the clock. Precise to about one tick of the kernel's timer (1 to 10 ms).
+    /// Reads the clock. Precise to about one tick of the kernel's timer (1 to 10 ms) for threads that ran last on our processor.
+    /// Each processor has a clock of its own, from which the time is missing that interrupts and the host of a virtual
+    /// machine took: between two of them some ten milliseconds (54 were seen on a busy virtual machine) may be wanting.
     pub fn now(scratch: &mut Scratch) -> io::Result<Self> {
         // The kernel notes the time when it looks at the running thread: giving way makes it look.
         std::thread::yield_now();

@@ -259,5 +259,7 @@ pub fn queue_limit(id: i32) -> io::Result<u64> {
         }
         state.assume_init()
     };
-    Ok(state.msg_qbytes)
+    // 32 bits on some machines.
+    #[allow(clippy::useless_conversion)]
+    Ok(state.msg_qbytes.into())
 }

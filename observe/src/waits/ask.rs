@@ -87,6 +87,10 @@ impl<'m> Ask<'m> {
         let mut state = self.sleeping(graph);
         if let State::Waiting(wait) = &mut state {
             for clause in &mut wait.clauses {
+                if self.machine.hides() && !self.is_private() {
+                    let hidden = Waker::process(0).tier(Tier::Possible);
+                    clause.wakers.push(hidden.role("hidden; may have it, too"));
+                }
                 share(graph, clause);
             }
         }
@@ -138,6 +142,11 @@ impl<'m> Ask<'m> {
                 kernel::other(&self)
             }
         }
+    }
+
+    /// Whether only threads of the same process can have to do with it.
+    fn is_private(&self) -> bool {
+        self.sys == Sys::Futex && futex::is_private(self)
     }
 
     /// Argument `at` as the word of the program's size.

@@ -23,6 +23,7 @@ pub(super) struct Cache {
     namespaces: OnceCell<Vec<(u32, u64)>>,
     pub(super) anything_frozen: OnceCell<bool>,
     pub(super) futexes: OnceCell<super::futex::Crowd>,
+    pub(super) traces: RefCell<super::futex::Traces>,
     pub(super) in_flight: OnceCell<Vec<(u64, u64)>>,
 }
 

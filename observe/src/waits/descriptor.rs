@@ -38,13 +38,16 @@ pub(super) fn moving(ask: &Ask<'_>) -> State {
     match (read, write) {
         (Some(read), Some(write)) => {
             let wchan = ask.wchan();
-            if wchan.contains("ipipe_prep") || wchan.contains("pipe_read") {
+            let in_one_of = |functions: &[&str]| functions.iter().any(|name| wchan.contains(name));
+            if in_one_of(&["ipipe_prep", "pipe_read", "pipe_wait_readable"]) {
                 return read.wait();
             }
-            if wchan.contains("opipe_prep")
-                || wchan.contains("pipe_write")
-                || wchan.contains("wait_for_space")
-            {
+            if in_one_of(&[
+                "opipe_prep",
+                "pipe_write",
+                "pipe_wait_writable",
+                "wait_for_space",
+            ]) {
                 return write.wait();
             }
             multiplex::any_of("splice", vec![read, write]).wait()

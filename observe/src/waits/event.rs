@@ -3,7 +3,7 @@
 use super::ask::Need;
 use super::descriptor::{Direction, add_unseen_holders, wakers};
 use super::machine::{Holder, Machine};
-use super::multiplex;
+use super::{multiplex, uring};
 use crate::graph::{Clause, Who};
 
 /// Who can make it ready.
@@ -75,6 +75,8 @@ fn eventfd(machine: &Machine, pid: u32, fd: i32, direction: Direction) -> Need {
         }
         None => false,
     };
+    // All have the same name: this may be another.
+    uring::add_registered(machine, "anon_inode:[eventfd]", &mut clause);
     add_unseen_holders(machine, &holders, &mut clause);
     let need = Need::new("eventfd", resource, why, clause);
     if by_handler { need.by_handler() } else { need }

@@ -1,8 +1,9 @@
 //! TCP: the peer on this machine is the socket with both addresses swapped; any other is the network.
 
 use super::ask::Need;
-use super::descriptor::{Direction, wakers};
+use super::descriptor::{Direction, add_unseen_holders, wakers};
 use super::machine::Machine;
+use super::uring;
 use crate::graph::{Clause, Tier};
 use crate::proc::InetSocket;
 use crate::proc::inet_diag::{LISTEN, Protocol};
@@ -101,6 +102,10 @@ pub(super) fn need(machine: &Machine, ino: u64, direction: Direction) -> Need {
             "the other end is in no visible process",
         );
     }
+    for peer in &peers {
+        uring::add_registered(machine, &format!("socket:[{}]", peer.ino), &mut clause);
+    }
+    add_unseen_holders(machine, &holders, &mut clause);
     for waker in wakers(machine.socket(ino), "could shut it down", |_| true) {
         if !clause.wakers.iter().any(|known| known.who == waker.who) {
             let waker = match waker.who {

@@ -71,7 +71,7 @@ impl Machine {
                 .iter()
                 .rev()
                 .find(|mapping| &*mapping.name != b"[vsyscall]"));
-            if size_of::<usize>() == 8 && highest.is_some_and(|mapping| mapping.end <= 1 << 32) {
+            if highest.is_some_and(|mapping| mapping.end <= 1 << 32) {
                 layout.abi = Abi::Compat;
             }
             layout

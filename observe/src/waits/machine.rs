@@ -144,6 +144,19 @@ impl Machine {
         Ok(steady)
     }
 
+    /// Whether there are processes of which nothing is to be seen at all, not even that they are there: `/proc` is mounted
+    /// with `hidepid`, and process 1 is not ours.
+    pub(super) fn hides(&self) -> bool {
+        !self.processes.contains_key(&1)
+    }
+
+    /// Whether there may be processes outside of the pid namespace that is seen, which have the same memory by its name.
+    pub(super) fn is_contained(&self) -> bool {
+        // The first namespace has this number on every machine (`PROC_PID_INIT_INO`).
+        let namespace = std::fs::read_link("/proc/self/ns/pid");
+        namespace.is_ok_and(|link| link.as_os_str() != "pid:[4026531836]")
+    }
+
     /// Of these threads, those that are still asleep as the last look saw them.
     pub(super) fn still_asleep(&self, tids: &[u32]) -> HashSet<u32> {
         let mut scratch = self.scratch.borrow_mut();
@@ -153,12 +166,12 @@ impl Machine {
                 continue;
             };
             let now = self.process_of.get(&tid).and_then(|&pid| {
-                self.proc
-                    .process(pid)
-                    .ok()?
-                    .task(tid)
-                    .schedstat(&mut scratch)
-                    .ok()
+                let process = self.proc.process(pid).ok()?;
+                let task = process.task(tid);
+                let sched = task.schedstat(&mut scratch).ok()?;
+                // Woken already, though no processor has had time for it yet: only this says so.
+                let woken = matches!(task.syscall(&mut scratch), Ok(Syscall::Running));
+                (!woken).then_some(sched)
             });
             if now.is_some() && now == thread.sched {
                 asleep.insert(tid);

@@ -23,7 +23,7 @@
 //! | wait, vfork; pause, sigwait | `child`, `signal` |
 //! | a page fault, a FUSE request; stopped, traced, frozen | `kernel`, `halt` |
 
-mod abi;
+use crate::proc::abi;
 mod ask;
 mod cache;
 mod child;
@@ -113,6 +113,9 @@ fn capture_once(options: &Options) -> io::Result<(WaitGraph, Evidence, bool)> {
     let mut machine = Machine::look(&options.bystanders)?;
     let looked = Instant::now();
     let mut graph = WaitGraph::new();
+    if machine.hides() || machine.is_contained() {
+        graph.add(Thread::live(0, 0, "hidden", "cannot be seen"));
+    }
     let wanted = |pid: u32| options.only.is_empty() || options.only.contains(&pid);
     for seen in machine.processes.values() {
         for thread in &seen.threads {
@@ -199,6 +202,13 @@ fn capture_once(options: &Options) -> io::Result<(WaitGraph, Evidence, bool)> {
                 reason: reason.to_owned(),
             });
         }
+    }
+    if evidence.machine.hides() {
+        graph.add_unseen(Unseen {
+            pid: 0,
+            comm: "hidden".to_owned(),
+            reason: "processes of other users are hidden: /proc is mounted with hidepid".to_owned(),
+        });
     }
     graph.info.processes = evidence
         .machine

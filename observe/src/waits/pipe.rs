@@ -5,6 +5,7 @@
 use super::ask::Need;
 use super::descriptor::{Direction, add_unseen_holders, wakers};
 use super::machine::{Holder, Machine};
+use super::uring;
 use crate::graph::{Clause, Outside, Who};
 use crate::proc::FileFacts;
 use crate::proc::probe::Lender;
@@ -92,6 +93,8 @@ fn need(
         _ => why.to_owned(),
     };
     let mut clause = Clause { wakers, outside };
+    let link = resource.split(" (").next().unwrap_or_default();
+    uring::add_registered(machine, link, &mut clause);
     add_unseen_holders(machine, holders, &mut clause);
     let need = Need::new(facility, resource, why, clause);
     if own { need.by_handler() } else { need }

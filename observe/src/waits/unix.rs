@@ -4,6 +4,7 @@ use super::abi::Sys;
 use super::ask::{Ask, Need, live};
 use super::descriptor::{Direction, add_unseen_holders, wakers};
 use super::machine::{Holder, Machine};
+use super::uring;
 use crate::graph::{Clause, Outside, State, Tier};
 use crate::proc::UnixSocket;
 use crate::proc::probe::Lender;
@@ -56,6 +57,7 @@ pub(super) fn need(
         // The receiver's queue may be full of what others sent; reading is still the receiver's.
         clause = clause.outside(Outside::Closed);
     }
+    uring::add_registered(machine, &format!("socket:[{peer}]"), &mut clause);
     add_own_end(machine, pid, ino, &mut clause);
     add_unseen_holders(machine, holders, &mut clause);
     Some(Need::new(facility, resource, why, clause))

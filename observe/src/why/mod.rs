@@ -14,7 +14,7 @@ mod answer;
 
 pub use answer::{Link, Standing, Waking, Why};
 
-use crate::graph::{Finding, Outside, State, Thread, Verdict, WaitGraph, Waker, Who};
+use crate::graph::{Finding, Outside, State, Thread, Verdict, Wait, WaitGraph, Waker, Who};
 use crate::waits::{Evidence, Options, capture};
 use std::collections::HashSet;
 use std::io;
@@ -181,7 +181,8 @@ fn link(graph: &WaitGraph, thread: &Thread, start: u32) -> Link {
     link
 }
 
-/// Of a process, the thread most likely to act: one that can run before one that waits.
+/// Of a process, the thread most likely to act: one that can run before one that waits, and last those that their own process
+/// might wake, as parked helpers are, and a server's threads that wait for the next call.
 fn representatives<'g>(
     graph: &'g WaitGraph,
     waker: &Waker,
@@ -194,9 +195,15 @@ fn representatives<'g>(
             .flat_map(|waker| representatives(graph, waker, except))
             .collect(),
         Who::Process(pid) => {
-            let best = graph
-                .process(pid)
-                .min_by_key(|thread| (thread.wait().is_some(), thread.tid));
+            let own = |wait: &Wait| {
+                let mut wakers = wait.clauses.iter().flat_map(|clause| &clause.wakers);
+                wakers.any(
+                    |waker| matches!(waker.who, Who::Others(of) | Who::Process(of) if of == pid),
+                )
+            };
+            let idle = |thread: &Thread| thread.wait().is_some_and(own);
+            let rank = |thread: &&Thread| (thread.wait().is_some(), idle(thread), thread.tid);
+            let best = graph.process(pid).min_by_key(rank);
             best.into_iter()
                 .map(|thread| (thread, waker.role.clone()))
                 .collect()

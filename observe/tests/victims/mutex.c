@@ -83,8 +83,11 @@ int main(int argc, char **argv) {
 #endif
     if (!strcmp(name, "robust")) robust = 1;
     if (!strcmp(name, "pi")) protocol = PTHREAD_PRIO_INHERIT;
-    init(a, type, robust, protocol, shared);
-    init(b, type, robust, protocol, shared);
+    /* Who comes second finds them made. */
+    if (strcmp(name, "waiter")) {
+        init(a, type, robust, protocol, shared);
+        init(b, type, robust, protocol, shared);
+    }
     if (!shared) {
         /* Private ones live in private memory. */
         static pthread_mutex_t private_a, private_b;
@@ -94,6 +97,16 @@ int main(int argc, char **argv) {
         b = &private_b;
     }
 
+    CASE("shared_holder") {
+        pthread_mutex_lock(a);
+        role("A");
+        idle();
+    }
+    CASE("shared_waiter") {
+        role("A");
+        pthread_mutex_lock(a);
+        broken("lock");
+    }
     CASE("self") {
         role("A");
         pthread_mutex_lock(a);

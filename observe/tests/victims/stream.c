@@ -145,15 +145,6 @@ int main(int argc, char **argv) {
         open(argv[2], O_RDONLY);
         broken("open");
     }
-    CASE("fifo_open_unlinked") {
-        if (mkfifo(argv[2], 0600)) abort();
-        if (child() == 0) {
-            role("A");
-            open(argv[2], O_RDONLY);
-            broken("open");
-        }
-        idle();
-    }
     CASE("unix_read") {
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, p)) abort();
         both_read(p[0], p[1]);

@@ -1,4 +1,4 @@
-/* A thread that waits for its io_uring: a read of its own empty pipe, which nobody else can write. */
+/* A thread that waits for its io_uring: a read of an empty pipe, which nobody else can write, or only who waits for it. */
 #include "victim.h"
 #include <linux/io_uring.h>
 
@@ -13,7 +13,35 @@ int main(int argc, char **argv) {
                                          IORING_OFF_SQES);
     int fds[2];
     static char byte;
-    if (sq == MAP_FAILED || requests == MAP_FAILED || pipe(fds)) broken("mmap, pipe");
+    int back[2];
+    if (sq == MAP_FAILED || requests == MAP_FAILED || pipe(fds) || pipe(back)) broken("mmap, pipe");
+    CASE("registered") {
+        /* B has the write end in its ring only, and is not stuck. */
+        if (child() == 0) {
+            if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &fds[1], 1)) broken("register");
+            close(fds[1]);
+            role("B");
+            idle();
+        }
+        close(ring), munmap(sq, 4096), munmap(requests, 4096);
+        role("A");
+        read(fds[0], &byte, 1);
+        broken("read");
+    }
+    CASE("crossed") {
+        /* B waits for A before it writes what A waits for. */
+        if (child() == 0) {
+            close(ring), close(back[1]);
+            role("B");
+            read(back[0], &byte, 1);
+            broken("read");
+        }
+        close(fds[1]), close(back[0]);
+    }
+    CASE("served") {
+        if (child() == 0) close(ring), idle();
+        close(fds[1]);
+    }
     requests[0].opcode = IORING_OP_READ;
     requests[0].fd = fds[0];
     requests[0].addr = (uintptr_t)&byte;
@@ -24,7 +52,7 @@ int main(int argc, char **argv) {
     struct { uint64_t mask; uint32_t size, pad; uint64_t limit; } argument = {0, 8, 0, 0};
     say("ring", ring);
     role("A");
-    CASE("plain") syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+    if (strcmp(argv[1], "extended") && strcmp(argv[1], "limited")) syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
     CASE("limited") argument.limit = (uintptr_t)&limit;
     syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument, sizeof argument);
     broken("io_uring_enter");

@@ -2,6 +2,7 @@
 
 use super::victim::{Flavour, Victim};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use wigwag_observe::graph::{Verdict, WaitGraph};
 use wigwag_observe::waits::Options;
@@ -61,63 +62,134 @@ lock.acquire()
     assert!(took < Duration::from_secs(40), "{took:?}");
 }
 
-#[test]
-fn an_ordinary_user_sees_the_own_and_is_told_what_was_not_seen() {
-    // The helper runs as nobody; the victim once as nobody, once as root.
+const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/// A victim of Python, run by nobody, or by whom the test is run.
+fn python(by_nobody: bool, source: &str) -> Victim {
+    let source = format!(
+        "import ctypes,os,threading\ndef role(name):\n os.write(1,f'role {{name}} {{os.getpid()}} {{threading.get_native_id()}}\\n'.encode())\nr,w=os.pipe()\n{source}"
+    );
+    let python = ["/usr/bin/python3", "-c", &source];
+    let victim = match by_nobody {
+        true => Victim::spawn(Command::new("setpriv").args(NOBODY).args(python)),
+        false => Victim::spawn(Command::new(python[0]).args(&python[1..])),
+    };
+    victim.settled(&["A"])
+}
+
+/// What the whole machine shows to nobody; `before` is run first, as root.
+fn seen_by_nobody(before: &str) -> serde_json::Value {
     if rustix::process::getuid().as_raw() != 0 {
         panic!("run as root: this test changes users");
     }
-    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let script = "import os,threading\nr,w=os.pipe()\nos.write(1,f'role A {os.getpid()} {threading.get_native_id()}\\n'.encode())\nos.read(r,1)";
-    let own = Victim::spawn(Command::new("setpriv").args(nobody).args([
-        "/usr/bin/python3",
-        "-c",
-        script,
-    ]))
-    .settled(&["A"]);
-    let others =
-        Victim::spawn(Command::new("/usr/bin/python3").args(["-c", script])).settled(&["A"]);
-    let program = std::env::temp_dir().join(format!("wigwag-waits-{}-user", std::process::id()));
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("wigwag-waits-{}-user-{count}", std::process::id());
+    let program = std::env::temp_dir().join(name);
+    let _copy = Copied(&program);
     std::fs::copy(std::env::current_exe().expect("this test"), &program)
         .expect("copy where nobody may read it");
-    let output = Command::new("setpriv")
-        .args(nobody)
+    let script = format!(r#"{before} exec setpriv "$@""#);
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", &script, "sh"])
+        .args(NOBODY)
         .arg(&program)
         .args(["--exact", "capture::as_an_ordinary_user", "--nocapture"])
         .env("WIGWAG_USER_CASE", "1")
         .current_dir("/")
         .output()
-        .expect("setpriv does not start: install util-linux");
-    let _ = std::fs::remove_file(&program);
+        .expect("unshare does not start: install util-linux");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let json = text
         .lines()
         .find_map(|line| line.find(r#"{"version""#).map(|at| &line[at..]));
-    let json: serde_json::Value =
-        serde_json::from_str(json.unwrap_or_else(|| panic!("{text}"))).expect("valid JSON");
-    let cores: Vec<u64> = json["findings"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .flat_map(|finding| finding["core"].as_array().cloned().unwrap_or_default())
-        .filter_map(|thread| thread["tid"].as_u64())
-        .collect();
-    assert!(cores.contains(&u64::from(own.tid("A"))), "{json}");
-    assert!(!cores.contains(&u64::from(others.tid("A"))), "{json}");
-    let unseen: Vec<u64> = json["unseen"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|unseen| unseen["pid"].as_u64())
-        .collect();
-    assert!(unseen.contains(&u64::from(others.pid("A"))), "{json}");
+    serde_json::from_str(json.unwrap_or_else(|| panic!("{text}\n{output:?}"))).expect("valid JSON")
 }
 
-/// Not a test by itself: what the test above runs as another user.
+/// The certainty of the finding that has this thread in its core.
+fn certainty(json: &serde_json::Value, tid: u32) -> Option<String> {
+    let has = |finding: &&serde_json::Value| {
+        let core = finding["core"].as_array().into_iter().flatten();
+        core.into_iter().any(|thread| thread["tid"] == tid)
+    };
+    let finding = json["findings"].as_array()?.iter().find(has)?;
+    finding["certainty"].as_str().map(str::to_owned)
+}
+
+fn is_unseen(json: &serde_json::Value, pid: u32) -> bool {
+    let unseen = json["unseen"].as_array().into_iter().flatten();
+    unseen.into_iter().any(|unseen| unseen["pid"] == pid)
+}
+
+#[test]
+fn an_ordinary_user_sees_the_own_and_is_told_what_was_not_seen() {
+    let own = python(true, "role('A'); os.read(r,1)");
+    let others = python(false, "role('A'); os.read(r,1)");
+    let json = seen_by_nobody("");
+    // Its parent may not be read, and could have the write end; but everybody descends from the first process.
+    let parent_is_first = std::process::id() == 1;
+    let expected = if parent_is_first { "proven" } else { "likely" };
+    assert_eq!(
+        certainty(&json, own.tid("A")).as_deref(),
+        Some(expected),
+        "{json}"
+    );
+    assert_eq!(certainty(&json, others.tid("A")), None, "{json}");
+    assert!(is_unseen(&json, others.pid("A")), "{json}");
+}
+
+#[test]
+fn where_other_users_processes_are_hidden_the_own_are_seen_but_not_proven() {
+    let own = python(true, "role('A'); os.read(r,1)");
+    let others = python(false, "role('A'); os.read(r,1)");
+    // What only its own threads can have to do with is proven all the same.
+    let lock = python(
+        true,
+        "role('A'); l=threading.Lock(); l.acquire(); l.acquire()",
+    );
+    for how in ["noaccess", "invisible", "ptraceable"] {
+        let json = seen_by_nobody(&format!("mount -t proc -o hidepid={how} proc /proc;"));
+        let found = |victim: &Victim| certainty(&json, victim.tid("A"));
+        assert_eq!(found(&own).as_deref(), Some("likely"), "{json}");
+        assert_eq!(found(&lock).as_deref(), Some("proven"), "{json}");
+        assert_eq!(found(&others), None, "{json}");
+        assert!(is_unseen(&json, 0), "{json}");
+    }
+}
+
+#[test]
+fn a_process_that_may_not_be_read_may_be_the_one_that_wakes() {
+    let opaque = "if os.fork() == 0:\n ctypes.CDLL(None).prctl(4,0,0,0,0)\n import signal; signal.pause()\nimport time; time.sleep(0.3)\n";
+    // It has the write end and nobody else: the reader is not stuck, as far as can be known.
+    let only = python(
+        true,
+        &format!("{opaque}os.close(w); role('A'); os.read(r,1)"),
+    );
+    // The reader has it, too: there is no proof.
+    let too = python(true, &format!("{opaque}role('A'); os.read(r,1)"));
+    let json = seen_by_nobody("");
+    assert_eq!(certainty(&json, only.tid("A")), None, "{json}");
+    assert_eq!(
+        certainty(&json, too.tid("A")).as_deref(),
+        Some("likely"),
+        "{json}"
+    );
+}
+
+/// Not a test by itself: what the tests above run as another user.
 #[test]
 fn as_an_ordinary_user() {
     if std::env::var_os("WIGWAG_USER_CASE").is_some() {
         let graph = whole();
         println!("\n{}", graph.to_json());
+    }
+}
+
+/// A file that is removed at the end of the test, whatever way that ends.
+struct Copied<'a>(&'a std::path::Path);
+
+impl Drop for Copied<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
     }
 }

@@ -5,6 +5,7 @@
 
 mod capture;
 mod channel;
+mod descriptors;
 mod file_locks;
 mod gates;
 mod healthy;
@@ -16,6 +17,7 @@ mod processes;
 mod python;
 mod quiet;
 mod rare;
+mod rounds;
 mod rust;
 mod streams;
 mod sync;

@@ -41,6 +41,34 @@ kinds! {
 }
 
 #[test]
+fn every_kind_of_every_c_library_names_its_owner() {
+    let rare = [
+        "recursive",
+        "errorcheck",
+        "robust",
+        "pi",
+        "shared_recursive",
+        "shared_robust",
+    ];
+    for (flavour, kinds) in [
+        (
+            Flavour::GlibcStatic,
+            &[&rare[..], &["adaptive", "shared_normal"]].concat()[..],
+        ),
+        (
+            Flavour::Glibc32,
+            &[&rare[..], &["adaptive", "shared_normal"]].concat(),
+        ),
+        (Flavour::Musl, &rare),
+        (Flavour::MuslStatic, &rare),
+    ] {
+        for kind in kinds {
+            each_holds_the_others(flavour, kind);
+        }
+    }
+}
+
+#[test]
 fn a_mutex_taken_twice_waits_for_itself() {
     for flavour in [Flavour::Glibc, Flavour::GlibcStatic, Flavour::Glibc32] {
         let victim = Victim::c("mutex.c", flavour, &["self"]).settled(&["A"]);
@@ -52,8 +80,10 @@ fn a_mutex_taken_twice_waits_for_itself() {
 
 #[test]
 fn a_normal_mutex_of_musl_has_no_owner_but_a_whole_stuck_process_is_proven() {
-    let victim = Victim::c("mutex.c", Flavour::Musl, &["self"]).settled(&["A"]);
-    victim.expect(Verdict::DeadEnd, Certainty::Proven, &["mutex"], &["A"], &[]);
+    for flavour in [Flavour::Musl, Flavour::MuslStatic] {
+        let victim = Victim::c("mutex.c", flavour, &["self"]).settled(&["A"]);
+        victim.expect(Verdict::DeadEnd, Certainty::Proven, &["mutex"], &["A"], &[]);
+    }
 }
 
 #[test]
@@ -73,15 +103,17 @@ fn an_owner_that_has_ended_is_a_dead_end() {
 
 #[test]
 fn an_owner_that_was_killed_is_a_dead_end_even_as_a_zombie() {
-    for case in ["shared_owner_killed", "shared_owner_zombie"] {
-        let victim = Victim::c("mutex.c", Flavour::Glibc, &[case]).settled(&["A"]);
-        victim.expect(Verdict::DeadEnd, Certainty::Proven, &["mutex"], &["A"], &[]);
+    for flavour in [Flavour::Glibc, Flavour::GlibcStatic, Flavour::Glibc32] {
+        for case in ["shared_owner_killed", "shared_owner_zombie"] {
+            let victim = Victim::c("mutex.c", flavour, &[case]).settled(&["A"]);
+            victim.expect(Verdict::DeadEnd, Certainty::Proven, &["mutex"], &["A"], &[]);
+        }
     }
 }
 
 #[test]
 fn a_mutex_locked_at_fork_is_told_as_such() {
-    for flavour in [Flavour::Glibc, Flavour::GlibcStatic] {
+    for flavour in [Flavour::Glibc, Flavour::GlibcStatic, Flavour::Glibc32] {
         let victim = Victim::c("mutex.c", flavour, &["at_fork"]).settled(&["A"]);
         let report = victim.expect(Verdict::DeadEnd, Certainty::Proven, &["mutex"], &["A"], &[]);
         let why = report.wait(victim.tid("A"))["why"]

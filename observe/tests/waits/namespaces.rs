@@ -120,3 +120,39 @@ fn file_locks_in_another_mount_namespace() {
         .deadlock(Certainty::Proven, "flock", &["A", "B"])
         .held_by(&victim, "A", &["B"]);
 }
+
+#[test]
+fn an_owner_outside_of_the_observers_container_is_not_taken_for_dead() {
+    let memory = path("memory");
+    let arguments = |case| ["mutex.c", case, text(&memory)];
+    let [source, case, file] = arguments("shared_holder");
+    let _owner = Victim::c(source, Flavour::Glibc, &[case, file])
+        .cleaning(&[&memory])
+        .settled(&["A"]);
+    let script = r#""$0" shared_waiter "$1" & sleep 0.5; exec "$2" --exact capture::as_an_ordinary_user --nocapture"#;
+    let output = Command::new("unshare")
+        .args(["-pf", "--mount-proc", "--kill-child", "sh", "-c", script])
+        .arg(Victim::program(source, Flavour::Glibc))
+        .arg(file)
+        .arg(std::env::current_exe().expect("this test"))
+        .env("WIGWAG_USER_CASE", "1")
+        .output()
+        .expect("unshare does not start: install util-linux");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let json = said
+        .lines()
+        .find_map(|line| line.find(r#"{"version""#).map(|at| &line[at..]));
+    let json: serde_json::Value =
+        serde_json::from_str(json.unwrap_or_else(|| panic!("{output:?}"))).expect("valid JSON");
+    let findings = json["findings"].as_array().expect("findings");
+    let [finding] = &findings[..] else {
+        panic!("one: {json}");
+    };
+    let wait = &finding["core"][0]["waits"][0];
+    assert_eq!(wait["facility"], "mutex", "{json}");
+    assert_eq!(finding["certainty"], "likely", "{json}");
+    assert_eq!(
+        wait["wakers"][0]["role"], "may be outside of this container",
+        "{json}"
+    );
+}

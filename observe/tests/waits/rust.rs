@@ -3,6 +3,7 @@
 use super::victim::Victim;
 use std::process::Command;
 use std::sync::{Arc, Barrier, Condvar, Mutex, RwLock, mpsc};
+use std::time::Duration;
 use wigwag_observe::graph::{Certainty, Verdict};
 
 /// Runs a case of [`cases`] in a process of its own.
@@ -90,6 +91,23 @@ fn cases() {
             met.wait();
             let _b = locks.1.lock();
         }
+        "parking_lot_live" => {
+            let locks = Arc::new((parking_lot::Mutex::new(()), parking_lot::Mutex::new(())));
+            let (there, met_there) = (Arc::clone(&locks), Arc::clone(&met));
+            std::thread::spawn(move || {
+                role("B");
+                let _b = there.1.lock();
+                met_there.wait();
+                let _a = there.0.lock();
+            });
+            std::thread::spawn(move || {
+                role("A");
+                let _a = locks.0.lock();
+                met.wait();
+                let _b = locks.1.lock();
+            });
+            std::thread::sleep(Duration::from_secs(1000));
+        }
         "condvar" => {
             role("A");
             let pair = (Mutex::new(()), Condvar::new());
@@ -164,4 +182,79 @@ fn a_channel_whose_sender_the_receiver_has_itself() {
 #[test]
 fn a_join_of_a_parked_thread() {
     is_stuck("join", "park", &["A", "B"]);
+}
+
+/// Only those two, and no more than suspected: a third thread is alive, which could own the locks for all that they say.
+fn is_suspected(victim: Victim, facility: &str) {
+    let report = victim.settled(&["A", "B"]);
+    let found = report.deadlock(Certainty::Suspect, facility, &["A", "B"]);
+    for (waiter, owner) in [("A", "B"), ("B", "A")] {
+        let wait = found.wait(report.tid(waiter));
+        let wakers = wait["wakers"].as_array().expect("wakers");
+        let hints: Vec<u64> = wakers
+            .iter()
+            .filter(|waker| waker["role"] == "has the lock's address on its stack")
+            .filter_map(|waker| waker["tid"].as_u64())
+            .collect();
+        assert_eq!(hints, [u64::from(report.tid(owner))], "{wait}");
+    }
+}
+
+#[test]
+fn two_threads_that_lock_two_mutexes_crosswise_are_suspected_by_their_stacks() {
+    is_suspected(Victim::rust("locks.rs", &["mutex"]), "mutex");
+}
+
+#[test]
+fn two_threads_that_lock_two_rwlocks_crosswise_are_suspected_by_their_stacks() {
+    is_suspected(Victim::rust("locks.rs", &["rwlock"]), "rwlock");
+}
+
+#[test]
+fn two_threads_that_lock_two_parking_lot_mutexes_crosswise_are_suspected_by_their_stacks() {
+    is_suspected(victim("parking_lot_live"), "mutex");
+}
+
+#[test]
+fn of_locks_in_statics_nothing_is_guessed() {
+    Victim::rust("locks.rs", &["static"])
+        .settled(&["A", "B"])
+        .nothing();
+}
+
+#[test]
+fn a_lock_whose_owner_sleeps_or_runs_is_no_deadlock() {
+    for case in ["held", "runs"] {
+        let roles: &[&str] = if case == "held" {
+            &["A", "B", "C"]
+        } else {
+            &["A", "B"]
+        };
+        let mut victim = Victim::rust("locks.rs", &[case]).settled(roles);
+        victim.hear_all(&["C"]);
+        // A sleeps first for a third of a second, to be the last who asks.
+        std::thread::sleep(Duration::from_millis(500));
+        victim.nothing();
+        let graph = victim.look();
+        let waits = |role: &str| {
+            let wait = graph
+                .thread(victim.tid(role))
+                .and_then(|thread| thread.wait());
+            wait.map(|wait| wait.facility)
+        };
+        assert_eq!(
+            (waits("A"), waits("B")),
+            (Some("mutex"), Some("mutex")),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn locks_that_are_handed_round_are_no_deadlock() {
+    let mut victim = Victim::rust("locks.rs", &["handed"]);
+    victim.hear_all(&["A", "B", "C", "D"]);
+    for _ in 0..5 {
+        victim.nothing();
+    }
 }

@@ -22,6 +22,9 @@ pub enum Flavour {
     GlibcStatic,
     Glibc32,
     Musl,
+    MuslStatic,
+    /// Rust, optimised.
+    Rust,
 }
 
 /// A hanging program. Dropped, it and all its processes are killed.
@@ -37,6 +40,11 @@ impl Victim {
     /// A C victim in one of its cases.
     pub fn c(source: &str, flavour: Flavour, arguments: &[&str]) -> Victim {
         Victim::spawn(Command::new(compiled(source, flavour)).args(arguments))
+    }
+
+    /// A Rust victim, optimised, in one of its cases.
+    pub fn rust(source: &str, arguments: &[&str]) -> Victim {
+        Victim::spawn(Command::new(compiled(source, Flavour::Rust)).args(arguments))
     }
 
     /// Any program that tells its roles on standard output.
@@ -381,7 +389,7 @@ fn compiled(source: &str, flavour: Flavour) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let program = directory.join(format!(
         "{}-{flavour:?}-{}",
-        source.trim_end_matches(".c"),
+        source.rsplit_once('.').map_or(source, |(name, _)| name),
         std::process::id()
     ));
     let (compiler, options, package) = match flavour {
@@ -394,16 +402,22 @@ fn compiled(source: &str, flavour: Flavour) -> PathBuf {
             "gcc-12-multilib or libc6-dev-i386 and lib32gcc-12-dev",
         ),
         Flavour::Musl => ("musl-gcc", &["-O1"][..], "musl-tools"),
+        Flavour::MuslStatic => ("musl-gcc", &["-O1", "-static", "-s"][..], "musl-tools"),
+        Flavour::Rust => ("rustc", &["-O", "--edition=2024"][..], "rustup"),
     };
     let source_path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/victims")
         .join(source);
+    let libraries: &[&str] = match flavour {
+        Flavour::Rust => &[],
+        _ => &["-pthread", "-lrt"],
+    };
     let output = Command::new(compiler)
         .args(options)
-        .args(["-pthread", "-o"])
+        .args(libraries)
+        .arg("-o")
         .arg(&program)
         .arg(source_path)
-        .arg("-lrt")
         .output()
         .unwrap_or_else(|error| panic!("{compiler} does not start ({error}): install {package}"));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -103,6 +103,7 @@ unsafe impl<const N: usize> Shared for Barrier<N> {
     const LAYOUT: Layout = layout::<Self>("Barrier").with(<Mutex<State<N>> as Shared>::LAYOUT);
     const WARY: bool = <Mutex<State<N>> as Shared>::WARY;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.state.settle(death);

@@ -82,6 +82,7 @@ unsafe impl Shared for Condvar {
     const LAYOUT: Layout = layout::<Self>("Condvar");
     const WARY: bool = true;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(

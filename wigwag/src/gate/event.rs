@@ -28,6 +28,7 @@ use super::{Gate, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::facility::{Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Accepted, Delivery, Guarantees, Overflow, PeerDeath};
+use crate::interrupt;
 use crate::limit::{self, Limit, Source};
 use crate::wait::{Deadline, Wait};
 
@@ -265,7 +266,10 @@ impl Event {
                 Err(Errno::AGAIN) if deadline.passed() => {
                     return Err(failed("add to", deadline.errno()));
                 }
-                Err(Errno::AGAIN) => std::thread::sleep(Duration::from_millis(1)),
+                Err(Errno::AGAIN) => {
+                    interrupt::again().map_err(|errno| failed("add to", errno))?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(failed("add to", errno)),
             }
@@ -282,7 +286,8 @@ impl Event {
             // A Duration too long for the kernel's time is for ever.
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut [PollFd::new(&self.fd, until)], left.as_ref()) {
-                Ok(0) | Err(Errno::INTR) => {}
+                Ok(0) => {}
+                Err(Errno::INTR) => interrupt::again().map_err(|errno| failed(action, errno))?,
                 Ok(_) => return Ok(()),
                 Err(errno) => return Err(failed(action, errno)),
             }

@@ -72,6 +72,7 @@ unsafe impl<T: Plain> Shared for Monitor<T> {
     const LAYOUT: Layout = layout::<Self>("Monitor").with(<Mutex<T> as Shared>::LAYOUT);
     const WARY: bool = <Mutex<T> as Shared>::WARY;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.mutex.settle(death);

@@ -23,6 +23,8 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::MaybeUninit;
+#[cfg(not(loom))]
+use std::mem::offset_of;
 
 use super::watch::{Watch, Woken};
 use crate::error::{Error, Kind, Result};
@@ -56,9 +58,11 @@ unsafe impl<T: Send> Send for OnceCell<T> {}
 // SAFETY: repr(C); words of which any value is one of their states, and plain data that does not change once it is there.
 #[cfg(not(loom))]
 unsafe impl<T: Plain> Shared for OnceCell<T> {
-    const LAYOUT: Layout = layout::<Self>("OnceCell").with(T::LAYOUT);
+    const LAYOUT: Layout =
+        layout::<Self>("OnceCell").field("value", offset_of!(Self, value), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(path, Sort::OnceCell, std::ptr::from_ref(&self.state).cast());

@@ -23,6 +23,7 @@ use std::time::Duration;
 use super::waiters::Waiters;
 use super::watch::{Watch, Woken, look, may_look_around};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, mutated};
@@ -229,6 +230,9 @@ impl<const N: usize> RobustSemaphore<N> {
                 return Ok(permit);
             }
             match watch.sleep(&self.released, released) {
+                Woken::Perhaps if interrupt::ended() => {
+                    return Err(Error::new(Kind::Interrupted, "acquire", NOUN, "", ENDED));
+                }
                 Woken::Perhaps => {}
                 Woken::LookAround => {
                     if let Some(permit) = self.inherit(me) {

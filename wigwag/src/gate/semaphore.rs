@@ -23,6 +23,7 @@ use super::watch::{Watch, Woken, look};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 use crate::guarantees::{Guarantees, PeerDeath};
+use crate::interrupt::{self, ENDED};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
@@ -236,6 +237,9 @@ impl Semaphore {
                 return Ok(());
             }
             match watch.sleep(&self.value, 0) {
+                Woken::Perhaps if interrupt::ended() => {
+                    return Err(Error::new(Kind::Interrupted, "acquire", NOUN, "", ENDED));
+                }
                 Woken::Perhaps | Woken::LookAround => {}
                 Woken::TimedOut => return Err(late(wait)),
                 Woken::Gone => return Err(gone()),

@@ -28,6 +28,8 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(not(loom))]
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
@@ -84,9 +86,11 @@ unsafe impl<T: Send> Sync for SpinLock<T> {}
 // SAFETY: repr(C): a word of which any value is one of its states, and plain data that only a holder touches.
 #[cfg(not(loom))]
 unsafe impl<T: Plain> Shared for SpinLock<T> {
-    const LAYOUT: Layout = layout::<Self>("SpinLock").with(T::LAYOUT);
+    const LAYOUT: Layout =
+        layout::<Self>("SpinLock").field("value", offset_of!(Self, data), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(path, Sort::SpinLock, std::ptr::from_ref(&self.word).cast());

@@ -23,6 +23,8 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(not(loom))]
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -73,9 +75,11 @@ unsafe impl<T: Send, const QUEUE: usize> Sync for TicketLock<T, QUEUE> {}
 // SAFETY: repr(C): atomics of which any value is checked or a state, and plain data that only a holder touches.
 #[cfg(not(loom))]
 unsafe impl<T: Plain, const QUEUE: usize> Shared for TicketLock<T, QUEUE> {
-    const LAYOUT: Layout = layout::<Self>("TicketLock").with(T::LAYOUT);
+    const LAYOUT: Layout =
+        layout::<Self>("TicketLock").field("value", offset_of!(Self, data), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn survey(&self, path: &str, visit: &mut Visit<'_>) {
         visit(

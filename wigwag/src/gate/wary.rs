@@ -19,7 +19,7 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -41,9 +41,11 @@ unsafe impl<T: Plain> Sync for WaryMutex<T> {}
 
 // SAFETY: repr(C); words of which any value is one of their states, no pointers that are followed, and plain data.
 unsafe impl<T: Plain> Shared for WaryMutex<T> {
-    const LAYOUT: Layout = layout::<Self>("WaryMutex").with(T::LAYOUT);
+    const LAYOUT: Layout =
+        layout::<Self>("WaryMutex").field("value", offset_of!(Self, value), T::LAYOUT);
     const WARY: bool = true;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);

@@ -183,7 +183,8 @@ impl Watch {
             _ => futex::nap(word, expected, self.nap),
         };
         match slept {
-            Sleep::Woken | Sleep::Changed => Woken::Perhaps,
+            // A wait for a lock goes on when it is interrupted; who does not wait for a lock asks.
+            Sleep::Woken | Sleep::Changed | Sleep::Interrupted => Woken::Perhaps,
             Sleep::Gone => Woken::Gone,
             // The deadline is for the next sleep to find: one more look may succeed.
             Sleep::TimedOut => {

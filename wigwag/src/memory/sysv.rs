@@ -322,7 +322,8 @@ impl SharedMemory {
         let stat = shm::stat(self.id).map_err(|errno| self.mapping.failed("inspect", errno))?;
         Ok(Stat {
             len: stat.shm_segsz as u64,
-            attached: stat.shm_nattch,
+            #[allow(clippy::useless_conversion)] // 32 bits on some machines
+            attached: stat.shm_nattch.into(),
             mode: u32::from(stat.shm_perm.mode) & 0o777,
             removed: u32::from(stat.shm_perm.mode) & SHM_DEST.cast_unsigned() != 0,
             uid: stat.shm_perm.uid,

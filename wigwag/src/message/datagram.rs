@@ -39,6 +39,7 @@ use super::transfer;
 use crate::error::{Error, Kind, Result};
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::{Guarantees, Order, PeerDeath};
+use crate::interrupt;
 use crate::limit::{self, Limit, Source};
 use crate::message::{Credentials, Messages, Note, Received, Sender};
 use crate::name::Name;
@@ -340,7 +341,7 @@ impl Socket {
             let socket = self.fd.as_fd();
             let sent = match ancillary::send(socket, Some(&to.0), message, descriptors, flags) {
                 Err(Errno::AGAIN) => self.room_at(to, deadline),
-                Err(Errno::INTR) => Ok(()),
+                Err(Errno::INTR) => interrupt::again(),
                 Ok(_) => return Ok(()),
                 Err(errno) => Err(errno),
             };
@@ -596,6 +597,7 @@ impl Messages for Socket {
                 (None, Some(from)) => Some(Sender::Address(format!("{}:{from}", FACILITY.id))),
                 (None, None) => None,
             },
+            ..Received::default()
         }))
     }
 

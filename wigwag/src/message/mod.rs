@@ -80,6 +80,11 @@ pub struct Received {
     pub note: Note,
     /// Who sent it, where the facility tells.
     pub sender: Option<Sender>,
+    /// How many messages this receiver missed directly before this one: in a channel that overwrites.
+    pub missed: u64,
+    /// How many messages never came to this receiver because the object was full, as far as it counts them: those it
+    /// missed itself, or, where receivers share messages or the newest are dropped, all since the object was made.
+    pub lost: u64,
 }
 
 /// An open message facility, whatever it is made of.

@@ -544,6 +544,7 @@ impl Messages for Socket {
         Ok(Some(Received {
             note: Note::default(),
             sender: sender.or_else(|| self.peer().ok()).map(Sender::from),
+            ..Received::default()
         }))
     }
 

@@ -582,6 +582,7 @@ impl Messages for Socket {
         Ok(Some(Received {
             note: Note::default(),
             sender: Some(Sender::Address(format!("{}:{from}", FACILITY.id))),
+            ..Received::default()
         }))
     }
 

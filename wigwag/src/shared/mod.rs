@@ -20,7 +20,8 @@
 //! ```
 //!
 //! The layout of a type is hashed at compile time (names, sizes and places of all fields, through all levels) and the
-//! hash is kept in the segment: a program that has another idea of `Bank` is refused when it opens it.
+//! hash is kept in the segment: a program that has another idea of `Bank` is refused when it opens it. A 32-bit program has the same
+//! idea of it, unless there is a `usize` or `isize` in it.
 
 mod layout;
 mod survey;
@@ -47,7 +48,7 @@ pub unsafe trait Plain: Copy + Send + Sync + 'static {
 /// # Safety
 /// `repr(C)`; no pointers that one process sets and another follows; every bit pattern a peer may leave is valid or
 /// checked before use; through `&self` all change goes through atomics or a lock kept beside the data; and
-/// dropping it is not needed, because a segment never drops its value.
+/// dropping it is not needed, because a segment never drops its value. Where [`ZEROS`](Self::ZEROS) says so, zero bytes are a value.
 pub unsafe trait Shared: Sync + 'static {
     /// Hash of what its bytes mean.
     const LAYOUT: Layout;
@@ -58,6 +59,10 @@ pub unsafe trait Shared: Sync + 'static {
 
     /// Whether there are gates in it, so that [`survey`](Self::survey) is worth while.
     const GATES: bool = false;
+
+    /// Whether zeros are a new value of it, so that it can be made
+    /// [in place](crate::memory::segment::Options::create_zeroed).
+    const ZEROS: bool = false;
 
     /// Called once by the creator, at the final place and before anybody else sees it: a gate learns that it is
     /// shared, and how the death of its owner will be noticed.
@@ -97,6 +102,7 @@ macro_rules! atomics {
         unsafe impl Shared for $type {
             const LAYOUT: Layout = layout::<$type>(stringify!($type));
             const WARY: bool = true;
+            const ZEROS: bool = true;
         }
     )* };
 }
@@ -117,6 +123,7 @@ unsafe impl<T: Shared, const N: usize> Shared for [T; N] {
     const LAYOUT: Layout = layout::<[T; N]>("[]").with(T::LAYOUT);
     const WARY: bool = T::WARY;
     const GATES: bool = T::GATES;
+    const ZEROS: bool = T::ZEROS;
 
     fn settle(&self, death: Death) {
         self.iter().for_each(|element| element.settle(death));
@@ -150,6 +157,7 @@ macro_rules! shared {
                     <$type as $crate::shared::Shared>::LAYOUT))*;
             const WARY: bool = true $(&& <$type as $crate::shared::Shared>::WARY)*;
             const GATES: bool = false $(|| <$type as $crate::shared::Shared>::GATES)*;
+            const ZEROS: bool = true $(&& <$type as $crate::shared::Shared>::ZEROS)*;
 
             fn settle(&self, death: $crate::shared::Death) {
                 let _ = death;

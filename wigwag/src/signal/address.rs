@@ -128,6 +128,7 @@ impl Messages for Receiver {
                 uid: received.uid,
                 gid: u32::MAX,
             }),
+            ..Received::default()
         }))
     }
 

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::{FACILITY, Mask, Set, Signal};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::sys::{patience, signal};
 use crate::wait::{Deadline, Wait};
 
@@ -184,11 +185,11 @@ fn wait_until(set: &Set, deadline: Deadline) -> Result<Received> {
         let left = deadline.remaining();
         let limit = left.map(|left| libc::timespec {
             tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-            tv_nsec: left.subsec_nanos().into(),
+            tv_nsec: left.subsec_nanos() as _, // less than 2^30
         });
         match signal::wait(&set.0, limit) {
             Ok(info) => return Ok(info.into()),
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => interrupt::again().map_err(|errno| not_received(set, errno))?,
             Err(Errno::AGAIN) if deadline.passed() => {
                 return Err(not_received(set, deadline.errno()));
             }

@@ -35,6 +35,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 use crate::error::{Error, Kind, Result};
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
 use crate::guarantees::Guarantees;
+use crate::interrupt;
 use crate::limit;
 use crate::name::Name;
 use crate::opening::{Opening, Role, Target, Way};
@@ -304,7 +305,7 @@ impl Fifo {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
         let opened = loop {
             match rustix::fs::openat(CWD, &self.path, flags, Mode::empty()) {
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) => interrupt::again()?,
                 outcome => break outcome?,
             }
         };
@@ -333,7 +334,8 @@ impl Fifo {
             // Bytes, or the end of a writer that came and went, are told by poll; a silent writer is not.
             let left = pause.next(deadline);
             match rustix::event::poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&left)) {
-                Ok(0) | Err(Errno::INTR) => {}
+                Ok(0) => {}
+                Err(Errno::INTR) => interrupt::again()?,
                 Ok(_) => break,
                 Err(errno) => return Err(errno),
             }

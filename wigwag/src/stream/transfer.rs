@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
+use crate::interrupt;
 use crate::sys::patience;
 use crate::wait::{Deadline, Wait};
 
@@ -99,7 +100,7 @@ pub(super) fn waiting(
 #[cold]
 fn again(fd: BorrowedFd<'_>, until: PollFlags, errno: Errno) -> io::Result<()> {
     match errno {
-        Errno::INTR => Ok(()),
+        Errno::INTR => interrupt::again().map_err(failure),
         Errno::AGAIN => patience::ready(fd, until, Deadline::Never).map_err(failure),
         errno => Err(failure(errno)),
     }

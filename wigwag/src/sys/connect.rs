@@ -11,6 +11,7 @@ use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{SocketAddrUnix, SocketFlags};
 
 use super::patience;
+use crate::interrupt;
 use crate::wait::{Deadline, Wait};
 
 /// Connects a Unix socket of our own, which must be a new one: its flags are changed meanwhile.
@@ -29,7 +30,7 @@ pub(crate) fn unix(
         match rustix::net::connect(socket, to) {
             Err(Errno::AGAIN) if !deadline.passed() => {}
             Err(Errno::AGAIN) => return Err(deadline.errno()),
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => interrupt::again()?,
             outcome => {
                 outcome?;
                 break;
@@ -96,8 +97,9 @@ pub(crate) fn accept(listener: BorrowedFd<'_>, wait: Wait) -> Result<OwnedFd, Er
             Deadline::At(_) => patience::ready(listener, PollFlags::IN, deadline)?,
         }
         match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR) => interrupt::again()?,
             // The client gave up while it waited, or another process was quicker.
-            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(Errno::CONNABORTED) => {}
             Err(Errno::AGAIN) => patience::ready(listener, PollFlags::IN, deadline)?,
             outcome => return outcome,
         }

@@ -10,6 +10,34 @@ use rustix::io::Errno;
 
 use super::last_error;
 
+#[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+use libc::{F_GETLK, F_SETLK, F_SETLKW, fcntl as call, flock as Flock};
+
+/// The forms with offsets of 64 bits, as `fcntl(2)` of glibc has only 32 in 32-bit programs. The creator of a segment locks far
+/// beyond that.
+#[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+mod wide {
+    pub(super) use libc::flock64 as Flock;
+
+    /// `<asm-generic/fcntl.h>` of the kernel.
+    pub(super) const F_GETLK: libc::c_int = 12;
+    pub(super) const F_SETLK: libc::c_int = 13;
+    pub(super) const F_SETLKW: libc::c_int = 14;
+
+    /// # Safety
+    /// The lock is live.
+    pub(super) unsafe fn call(
+        fd: libc::c_int,
+        command: libc::c_int,
+        lock: *mut Flock,
+    ) -> libc::c_int {
+        // SAFETY: as the caller promises; the kernel takes this structure for all commands about locks.
+        unsafe { libc::syscall(libc::SYS_fcntl64, fd, command, lock) as libc::c_int }
+    }
+}
+#[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+use wide::{F_GETLK, F_SETLK, F_SETLKW, Flock, call};
+
 /// Who owns a record lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -53,14 +81,14 @@ pub(crate) fn set(
     wait: bool,
 ) -> Result<(), Errno> {
     let command = match (owner, wait) {
-        (Owner::Process, false) => libc::F_SETLK,
-        (Owner::Process, true) => libc::F_SETLKW,
+        (Owner::Process, false) => F_SETLK,
+        (Owner::Process, true) => F_SETLKW,
         (Owner::OpenFile, false) => libc::F_OFD_SETLK,
         (Owner::OpenFile, true) => libc::F_OFD_SETLKW,
     };
     let mut lock = flock(kind, span);
     // SAFETY: the descriptor is borrowed and so open; these commands take a live struct flock.
-    match unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) } {
+    match unsafe { call(fd.as_raw_fd(), command, &raw mut lock) } {
         -1 => Err(refused()),
         _ => Ok(()),
     }
@@ -83,12 +111,12 @@ pub(crate) fn get(
     span: Span,
 ) -> Result<Option<Obstacle>, Errno> {
     let command = match owner {
-        Owner::Process => libc::F_GETLK,
+        Owner::Process => F_GETLK,
         Owner::OpenFile => libc::F_OFD_GETLK,
     };
     let mut lock = flock(kind, span);
     // SAFETY: as above; the kernel writes the obstacle into the live struct.
-    if unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) } == -1 {
+    if unsafe { call(fd.as_raw_fd(), command, &raw mut lock) } == -1 {
         return Err(last_error());
     }
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then(|| Obstacle {
@@ -102,9 +130,9 @@ pub(crate) fn get(
 }
 
 #[inline]
-fn flock(kind: Type, span: Span) -> libc::flock {
+fn flock(kind: Type, span: Span) -> Flock {
     // SAFETY: an all-zero struct flock is a valid value of the C type, and l_pid must be 0 for OFD locks.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    let mut lock: Flock = unsafe { std::mem::zeroed() };
     lock.l_type = match kind {
         Type::Shared => libc::F_RDLCK,
         Type::Exclusive => libc::F_WRLCK,

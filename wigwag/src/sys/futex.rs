@@ -1,12 +1,19 @@
 //! Futex: sleep while a 32-bit word has a value, wake who sleeps on it; the word is the whole interface.
 //!
 //! A sleeper may return for no reason, so every caller is a loop around its own condition. Two kinds of sleep, which
-//! who looks from outside (`/proc/PID/syscall`) tells apart by the operation:
+//! who looks from outside (`/proc/PID/syscall`) tells apart by the registers alone:
 //!
-//! | | operation | time-out | meaning |
+//! | | system call | time-out | meaning |
 //! |---|---|---|---|
-//! | [`wait`] | `FUTEX_WAIT_BITSET` (9) | absolute on the monotonic clock, or none | the caller's time: it gives up then; an interrupted sleep does not start again |
-//! | [`nap`] | `FUTEX_WAIT` (0) | relative | it looks around then and sleeps on: a wait without an end, or whose end is further away |
+//! | [`wait`] | `futex`, `FUTEX_WAIT_BITSET` (9) | absolute on the monotonic clock, or none | the caller's time: it gives up then; an interrupted sleep does not start again |
+//! | [`nap`] | `futex`, `FUTEX_WAIT` (0) | relative | it looks around then and sleeps on: a wait without an end, or whose end is further away |
+//! | [`wait_any`] on one word, a round of a wait without an end | as [`nap`] | | |
+//! | [`wait_any`] on one word, else | as [`wait`] | | |
+//! | [`wait_any`] on several, a round of a wait without an end | `futex_waitv`, sixth register `naps` | absolute on the monotonic clock | it looks around then and sleeps on |
+//! | [`wait_any`] on several, else | `futex_waitv`, sixth register 0 | absolute on the monotonic clock, or none | the caller's time, or a round before it |
+//!
+//! `futex_waitv(2)` has five arguments: the kernel does not read the sixth register, but shows it. What it says there is
+//! [`NAPS`] or 0, always, so nothing left over can be taken for it.
 //!
 //! Under `cfg(loom)` the kernel's queue is modelled, without time-outs and without idle returns.
 //!
@@ -24,6 +31,8 @@ pub(crate) enum Sleep {
     Changed,
     /// The deadline passed.
     TimedOut,
+    /// Interrupted, and waits are to end then.
+    Interrupted,
     /// The page behind the word is gone, or the kernel has no futexes for it.
     Gone,
 }
@@ -57,14 +66,18 @@ mod kernel {
 
     use rustix::io::Errno;
     use rustix::thread::futex::{
-        Flags, Wait, WaitFlags, WaitPtr, WaitvFlags, WakeOp, WakeOpCmp, lock_pi, lock_pi2,
-        trylock_pi, unlock_pi, wait as futex_wait, wait_bitset, waitv, wake as futex_wake, wake_op,
+        Flags, Wait, WaitFlags, WaitPtr, WakeOp, WakeOpCmp, lock_pi, lock_pi2, trylock_pi,
+        unlock_pi, wait as futex_wait, wait_bitset, wake as futex_wake, wake_op,
     };
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     use super::{AtomicU32, Deadline, Handover, Sleep};
+    use crate::interrupt;
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
+
+    /// In the sixth register of a `futex_waitv(2)` that ends only to look around.
+    pub(crate) const NAPS: libc::c_ulong = 0x6e61_7073;
 
     /// Never the private kind: whoever has the page may wake or sleep, and the kernel wakes with the shared kind.
     const SHARED: Flags = Flags::empty();
@@ -90,10 +103,18 @@ mod kernel {
 
     fn ended(answer: Result<(), Errno>) -> Sleep {
         match answer {
-            Ok(()) | Err(Errno::INTR) => Sleep::Woken,
+            Ok(()) => Sleep::Woken,
+            Err(Errno::INTR) => interrupted(),
             Err(Errno::AGAIN) => Sleep::Changed,
             Err(Errno::TIMEDOUT) => Sleep::TimedOut,
             Err(_) => Sleep::Gone,
+        }
+    }
+
+    fn interrupted() -> Sleep {
+        match interrupt::again() {
+            Ok(()) => Sleep::Woken,
+            Err(_) => Sleep::Interrupted,
         }
     }
 
@@ -184,36 +205,34 @@ mod kernel {
     /// How long a sleeper dares to sleep on one word where it should on several.
     const NAP: Duration = Duration::from_millis(20);
 
-    /// Sleeps while each of the words (1 to [`MOST_WORDS`]) is what is expected of it. `Woken` may mean any of them.
+    /// Sleeps while each of the words (1 to [`MOST_WORDS`]) is what is expected of it, at most until `deadline`, and for a `round`
+    /// after which the caller looks around and sleeps on (`Duration::MAX`: it need not). `Woken` may mean any of them.
     /// A kernel before 5.16 cannot do it: then it naps on the first.
-    pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Deadline) -> Sleep {
+    pub(crate) fn wait_any(
+        words: &[(&AtomicU32, u32)],
+        deadline: Deadline,
+        round: Duration,
+    ) -> Sleep {
         static MISSING: AtomicBool = AtomicBool::new(false);
         let &[(first, expected), ref others @ ..] = words else {
             return Sleep::Gone;
         };
         if others.is_empty() {
-            return wait(first, expected, deadline);
+            return wait_round(first, expected, deadline, round);
         }
         if !MISSING.load(Ordering::Relaxed) {
-            let until = match deadline.remaining() {
-                None => None,
+            let (left, naps) = match deadline.remaining() {
                 Some(Duration::ZERO) => return Sleep::TimedOut,
-                Some(left) => later(left),
+                Some(left) => (left.min(round), 0),
+                None => (round, NAPS),
             };
-            let mut list = [Wait::new(); MOST_WORDS];
-            let list = &mut list[..words.len().min(MOST_WORDS)];
-            for (entry, (word, expected)) in list.iter_mut().zip(words) {
-                entry.val = u64::from(*expected);
-                entry.uaddr = WaitPtr::new(std::ptr::from_ref(*word).cast_mut().cast());
-                entry.flags = WaitFlags::SIZE_U32;
-            }
-            match waitv(
-                list,
-                WaitvFlags::empty(),
-                until.as_ref(),
-                ClockId::Monotonic,
-            ) {
-                Ok(_) | Err(Errno::INTR) => return Sleep::Woken,
+            let (until, naps) = match later(left) {
+                None => (None, 0),
+                until => (until, naps),
+            };
+            match waitv(words, until.as_ref(), naps) {
+                Ok(()) => return Sleep::Woken,
+                Err(Errno::INTR) => return interrupted(),
                 Err(Errno::AGAIN) => return Sleep::Changed,
                 Err(Errno::TIMEDOUT) => return Sleep::TimedOut,
                 Err(Errno::NOSYS | Errno::PERM) => MISSING.store(true, Ordering::Relaxed),
@@ -225,14 +244,53 @@ mod kernel {
         if others.iter().any(changed) {
             return Sleep::Changed;
         }
-        let left = deadline.remaining();
-        if left.is_some_and(|left| left <= NAP) {
-            return wait(first, expected, deadline);
-        }
-        match wait(first, expected, crate::Wait::For(NAP).into()) {
-            Sleep::TimedOut => Sleep::Woken,
+        match wait_round(first, expected, deadline, round.min(NAP)) {
+            Sleep::TimedOut if round > NAP && !deadline.passed() => Sleep::Woken,
             slept => slept,
         }
+    }
+
+    /// [`wait_any`] of one word.
+    fn wait_round(word: &AtomicU32, expected: u32, deadline: Deadline, round: Duration) -> Sleep {
+        match deadline.remaining() {
+            Some(left) if left <= round => wait(word, expected, deadline),
+            Some(_) => wait(word, expected, crate::Wait::For(round).into()),
+            None if later(round).is_none() => wait(word, expected, deadline),
+            None => nap(word, expected, round),
+        }
+    }
+
+    /// `futex_waitv(2)`, with what it says in the sixth register to who looks from outside.
+    fn waitv(
+        words: &[(&AtomicU32, u32)],
+        until: Option<&Timespec>,
+        naps: libc::c_ulong,
+    ) -> Result<(), Errno> {
+        let mut list = [Wait::new(); MOST_WORDS];
+        let list = &mut list[..words.len().min(MOST_WORDS)];
+        for (entry, (word, expected)) in list.iter_mut().zip(words) {
+            entry.val = u64::from(*expected);
+            entry.uaddr = WaitPtr::new(std::ptr::from_ref(*word).cast_mut().cast());
+            entry.flags = WaitFlags::SIZE_U32;
+        }
+        // SAFETY: the list and the time live until the call returns, which writes to neither; the words are only compared.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_futex_waitv,
+                list.as_ptr(),
+                list.len() as libc::c_ulong,
+                0 as libc::c_ulong,
+                until.map_or(std::ptr::null(), std::ptr::from_ref),
+                libc::c_ulong::from(libc::CLOCK_MONOTONIC.unsigned_abs()),
+                naps,
+            )
+        };
+        if answer < 0 {
+            return Err(
+                Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+            );
+        }
+        Ok(())
     }
 }
 #[cfg(not(loom))]
@@ -393,6 +451,8 @@ mod model {
     pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
         let mut queues = QUEUES.lock().expect("a model");
         let queue = queues.entry(key(word)).or_default();
+        // Who slept on several words and was woken at another does not sleep here any more.
+        queue.retain(|sleeper| !sleeper.woken.load(Ordering::Acquire));
         let count = (count as usize).min(queue.len());
         for sleeper in queue.drain(..count) {
             sleeper.woken.store(true, Ordering::Release);
@@ -405,14 +465,20 @@ mod model {
         let mut queues = QUEUES.lock().expect("a model");
         word.fetch_and(!bit, Ordering::SeqCst);
         for sleeper in queues.entry(key(word)).or_default().drain(..) {
-            sleeper.woken.store(true, Ordering::Release);
-            sleeper.thread.unpark();
+            // Who slept on several words may have been woken at another, and wait for something else by now.
+            if !sleeper.woken.swap(true, Ordering::AcqRel) {
+                sleeper.thread.unpark();
+            }
         }
     }
 
     pub(crate) const MOST_WORDS: usize = 128;
 
-    pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], deadline: Deadline) -> Sleep {
+    pub(crate) fn wait_any(
+        words: &[(&AtomicU32, u32)],
+        deadline: Deadline,
+        _round: std::time::Duration,
+    ) -> Sleep {
         if deadline.passed() {
             return Sleep::TimedOut;
         }

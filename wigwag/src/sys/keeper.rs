@@ -25,6 +25,7 @@
 
 #[cfg(not(loom))]
 use std::ptr;
+#[cfg(not(loom))]
 use std::sync::atomic::AtomicPtr;
 #[cfg(not(loom))]
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +33,7 @@ use std::sync::{Mutex, PoisonError};
 use super::atomic::{AtomicU32, Ordering};
 use super::futex;
 use super::process;
-use crate::wait::Deadline;
+use super::robust::Wide;
 
 /// Set by the kernel when the owner died.
 const DIED: u32 = 1 << 30;
@@ -45,8 +46,9 @@ const MOST: usize = 2000;
 /// A word in shared memory that says whether the process at one end lives, and on which the others sleep.
 #[repr(C, align(16))]
 pub(crate) struct Life {
-    /// Where the keeper's list goes on; bits of the owner's address space, meaningless to others.
-    next: AtomicPtr<Life>,
+    /// Where the keeper's list goes on; bits of the owner's address space, meaningless to others. The kernel reads as many as a
+    /// pointer of the owner has, since it is the owner's own list that leads there.
+    next: Wide<Life>,
     word: AtomicU32,
     /// Whether its owner must look at the word after each change.
     pub(crate) careful: AtomicU32,
@@ -55,6 +57,8 @@ pub(crate) struct Life {
 /// From a link to its word.
 #[cfg(not(loom))]
 const OFFSET: isize = std::mem::offset_of!(Life, word) as isize;
+#[cfg(not(loom))]
+const _: () = assert!(OFFSET == 8 && size_of::<Life>() == 16);
 
 /// What a life word says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +90,16 @@ impl Life {
     #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Life {
-            next: AtomicPtr::default(),
+            next: Wide::null(),
             word: AtomicU32::new(0),
             careful: AtomicU32::new(0),
         }
+    }
+
+    /// The word, for a model of who uses it in another way.
+    #[cfg(loom)]
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        &self.word
     }
 
     /// What it says now.
@@ -122,11 +132,6 @@ impl Life {
     /// The word and what it is while nothing happens, for a sleep on several.
     pub(crate) fn watched(&self, mark: Mark) -> (&AtomicU32, u32) {
         (&self.word, mark.0)
-    }
-
-    /// Sleeps until its owner rings or dies.
-    pub(crate) fn sleep(&self, mark: Mark, deadline: Deadline) -> futex::Sleep {
-        futex::wait(&self.word, mark.0, deadline)
     }
 
     /// Takes the mark away and wakes all who sleep, as one: a kill cannot come between.
@@ -328,6 +333,7 @@ impl Keeper {
         self.head.pending.store(node, Ordering::Release);
         life.word.store(self.tid, Ordering::Release);
         life.next
+            .0
             .store(self.head.first.load(Ordering::Relaxed), Ordering::Release);
         self.head.first.store(node, Ordering::Release);
         self.head.pending.store(ptr::null_mut(), Ordering::Release);
@@ -346,7 +352,7 @@ impl Keeper {
             };
             let before = match at.checked_sub(1).and_then(|before| self.ends.get(before)) {
                 // SAFETY: an end in the list stays mapped until it is removed.
-                Some(before) => unsafe { &(**before).next },
+                Some(before) => unsafe { &(**before).next.0 },
                 None => &self.head.first,
             };
             before.store(next, Ordering::Release);

@@ -35,6 +35,17 @@ pub(crate) mod unix_path;
 pub(crate) mod vanished;
 pub(crate) mod vmsplice;
 
+/// Seconds since 1970 of a C library whose `time_t` may have 32 bits: those it counts without a sign until the year 2106, since
+/// nothing that a kernel tells of its objects was before 1970.
+#[allow(clippy::unnecessary_cast)]
+pub(crate) fn since_1970(time: libc::time_t) -> i64 {
+    if size_of::<libc::time_t>() == 4 {
+        i64::from(time as u32)
+    } else {
+        time as i64
+    }
+}
+
 /// The `errno` of the system call that just failed through libc.
 pub(crate) fn last_error() -> rustix::io::Errno {
     let code = std::io::Error::last_os_error().raw_os_error();

@@ -10,6 +10,7 @@ use std::ptr;
 use rustix::io::Errno;
 
 use super::last_error;
+use crate::interrupt;
 
 /// `struct mq_attr`: how many messages of how many bytes, and how many wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,7 @@ pub(crate) fn send(queue: BorrowedFd<'_>, message: &[u8], priority: u32) -> Resu
             return Ok(());
         }
         match last_error() {
-            Errno::INTR => {}
+            Errno::INTR => interrupt::again()?,
             error => return Err(error),
         }
     }
@@ -167,7 +168,7 @@ unsafe fn receive_at(
             return Ok((len, priority));
         }
         match last_error() {
-            Errno::INTR => {}
+            Errno::INTR => interrupt::again()?,
             error => return Err(error),
         }
     }

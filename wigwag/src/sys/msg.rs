@@ -13,6 +13,7 @@ use std::ptr;
 use rustix::io::Errno;
 
 use super::last_error;
+use crate::interrupt;
 
 /// Messages up to this many bytes cost no allocation: `kernel.msgmax`, unless it was raised.
 const INLINE: usize = 8192;
@@ -70,7 +71,7 @@ unsafe fn send_frame(id: i32, frame: *const u8, len: usize, flags: i32) -> Resul
             return Ok(());
         }
         match last_error() {
-            Errno::INTR => {}
+            Errno::INTR => interrupt::again()?,
             error => return Err(error),
         }
     }
@@ -165,7 +166,7 @@ unsafe fn receive_frame(
             return Ok(len);
         }
         match last_error() {
-            Errno::INTR => {}
+            Errno::INTR => interrupt::again()?,
             Errno::NOMSG => return Err(Errno::AGAIN),
             error => return Err(error),
         }

@@ -2,15 +2,17 @@
 //!
 //! `fcntl(2)`, "Open file description locks".
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
+use super::fcntl::{self, Owner, Span, Type};
+
 /// Takes one byte for itself without waiting; whether it got it.
 pub(crate) fn try_lock(file: BorrowedFd<'_>, byte: i64) -> Result<bool, Errno> {
-    match set(file, byte, libc::F_WRLCK) {
+    match set(file, byte, Type::Exclusive) {
         Ok(()) => Ok(true),
-        Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
+        Err(Errno::AGAIN) => Ok(false),
         Err(errno) => Err(errno),
     }
 }
@@ -18,19 +20,13 @@ pub(crate) fn try_lock(file: BorrowedFd<'_>, byte: i64) -> Result<bool, Errno> {
 /// Gives the byte back.
 pub(crate) fn unlock(file: BorrowedFd<'_>, byte: i64) {
     // Unlocking what is locked cannot fail on an open descriptor; what is not locked does not matter.
-    let _ = set(file, byte, libc::F_UNLCK);
+    let _ = set(file, byte, Type::None);
 }
 
-fn set(file: BorrowedFd<'_>, byte: i64, kind: libc::c_int) -> Result<(), Errno> {
-    // SAFETY: a structure of numbers, of which zero is a value.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = kind as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = byte;
-    lock.l_len = 1;
-    // SAFETY: the descriptor is open, and the kernel only reads the structure.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
-        -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
-        _ => Ok(()),
-    }
+fn set(file: BorrowedFd<'_>, byte: i64, kind: Type) -> Result<(), Errno> {
+    let span = Span {
+        start: byte,
+        len: 1,
+    };
+    fcntl::set(file, Owner::OpenFile, kind, span, false)
 }

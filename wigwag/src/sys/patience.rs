@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use crate::interrupt;
 use crate::wait::Deadline;
 
 /// Makes attempts, which must not block, until one does not end with `EAGAIN`; sleeps in
@@ -20,7 +21,7 @@ pub(crate) fn retry<T>(
     loop {
         match attempt() {
             Err(Errno::AGAIN) => ready(fd, until, deadline)?,
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => interrupt::again()?,
             outcome => return outcome,
         }
     }
@@ -37,7 +38,8 @@ pub(crate) fn ready(fd: BorrowedFd<'_>, until: PollFlags, deadline: Deadline) ->
         // A Duration too long for the kernel's time is for ever.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, until)], left.as_ref()) {
-            Ok(0) | Err(Errno::INTR) => {}
+            Ok(0) => {}
+            Err(Errno::INTR) => interrupt::again()?,
             Ok(_) => return Ok(()),
             Err(error) => return Err(error),
         }
@@ -61,6 +63,8 @@ pub(crate) fn look_again<T>(
             Err(Errno::AGAIN) => {}
             outcome => return outcome,
         }
+        // A sleep does not tell that it was interrupted.
+        interrupt::again()?;
         let left = deadline.remaining().unwrap_or(LONGEST);
         if left.is_zero() {
             return Err(deadline.errno());

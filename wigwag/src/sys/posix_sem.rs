@@ -8,17 +8,19 @@
 
 use std::ffi::CStr;
 use std::ptr::NonNull;
-#[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(target_env = "gnu")]
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::last_error;
+use crate::interrupt;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(crate) use libc::sem_t;
 
+#[cfg(not(target_env = "musl"))]
 unsafe extern "C" {
     /// glibc 2.30: `sem_timedwait` with a clock that nobody sets.
     fn sem_clockwait(
@@ -26,6 +28,66 @@ unsafe extern "C" {
         clock: libc::clockid_t,
         until: *const libc::timespec,
     ) -> libc::c_int;
+}
+
+/// The same made of what musl has, which goes by the clock on the wall: in slices, since somebody may set that.
+#[cfg(target_env = "musl")]
+unsafe fn sem_clockwait(
+    sem: *mut sem_t,
+    _monotonic: libc::clockid_t,
+    until: *const libc::timespec,
+) -> libc::c_int {
+    const SLICE: Duration = Duration::from_secs(1);
+    // SAFETY: the caller's pointer is to a live time.
+    let until = unsafe { *until };
+    let until = Duration::new(until.tv_sec.unsigned_abs(), until.tv_nsec as u32);
+    loop {
+        let now = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+        let left = until.saturating_sub(now(ClockId::Monotonic));
+        let end = now(ClockId::Realtime) + left.min(SLICE);
+        let end = libc::timespec {
+            tv_sec: end.as_secs().cast_signed(),
+            tv_nsec: end.subsec_nanos().into(),
+        };
+        // SAFETY: the semaphore is one, as the caller promises; `end` lives.
+        let result = unsafe { libc::sem_timedwait(sem, &raw const end) };
+        if result == 0 || left.is_zero() || last_error() != Errno::TIMEDOUT {
+            return result;
+        }
+    }
+}
+
+#[cfg(target_env = "gnu")]
+use glibc::{ONE, Word, is_awaited, permits};
+
+/// 64-bit glibc: the permits below, the number of those who wait above.
+#[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+mod glibc {
+    pub(super) type Word = std::sync::atomic::AtomicU64;
+    pub(super) const ONE: u64 = 1;
+
+    pub(super) fn permits(word: u64) -> u32 {
+        word as u32
+    }
+
+    pub(super) fn is_awaited(word: u64) -> bool {
+        word >> 32 != 0
+    }
+}
+
+/// 32-bit glibc: bit 0 that somebody waits, the permits above.
+#[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+mod glibc {
+    pub(super) type Word = std::sync::atomic::AtomicU32;
+    pub(super) const ONE: u32 = 2;
+
+    pub(super) fn permits(word: u32) -> u32 {
+        word >> 1
+    }
+
+    pub(super) fn is_awaited(word: u32) -> bool {
+        word & 1 != 0
+    }
 }
 
 /// The greatest count (`SEM_VALUE_MAX`).
@@ -155,67 +217,73 @@ impl Sem {
         }
     }
 
-    /// The word that glibc itself accesses by 64-bit atomics: the count below, the number of those who wait above.
-    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    /// The word that glibc itself accesses as an atomic.
+    #[cfg(target_env = "gnu")]
     #[inline]
-    fn word(&self) -> &AtomicU64 {
-        const _: () = assert!(size_of::<sem_t>() == 32 && align_of::<sem_t>() == 8);
-        // SAFETY: mapped and writable as `at` requires, aligned as a sem_t, and accessed by 64-bit atomics by all.
-        unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast()) }
+    fn word(&self) -> &Word {
+        const _: () = assert!(size_of::<sem_t>() == 4 * size_of::<usize>());
+        // SAFETY: mapped and writable as `at` requires, aligned as a sem_t, which is as this, and accessed as this by all.
+        unsafe { Word::from_ptr(self.0.as_ptr().cast()) }
     }
 
     /// Takes a permit if there is one, as the C library does first too, without calling it.
-    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    #[cfg(target_env = "gnu")]
     #[inline]
     fn take(self) -> bool {
         let word = self.word();
         let seen = word.load(Ordering::Relaxed);
         // Once: what is contended is left to the C library.
-        seen as u32 != 0
+        permits(seen) != 0
             && word
-                .compare_exchange(seen, seen - 1, Ordering::Acquire, Ordering::Relaxed)
+                .compare_exchange(seen, seen - ONE, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok()
     }
 
     /// Gives a permit if there are `most` at most, as the C library's `sem_post` does with its own bound. `None` when we
     /// cannot tell.
-    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    #[cfg(target_env = "gnu")]
     #[inline]
     fn give(self, most: i32) -> Option<bool> {
         let word = self.word();
         let mut seen = word.load(Ordering::Relaxed);
         loop {
-            if seen as u32 > most.cast_unsigned() {
+            if permits(seen) > most.cast_unsigned() {
                 return Some(false);
             }
-            match word.compare_exchange_weak(seen, seen + 1, Ordering::Release, Ordering::Relaxed) {
+            let more = seen + ONE;
+            match word.compare_exchange_weak(seen, more, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }
         }
-        if seen >> 32 != 0 {
+        if is_awaited(seen) {
             self.wake();
         }
         Some(true)
     }
 
-    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+    #[cfg(target_env = "gnu")]
     #[cold]
     fn wake(self) {
         use rustix::thread::futex::{Flags, wake};
-        let low = if cfg!(target_endian = "little") { 0 } else { 1 };
-        // SAFETY: half of the word above. It is not read here: only its address is passed on, by which the C library
+        let high = size_of::<Word>() / size_of::<u32>() - 1;
+        let low = if cfg!(target_endian = "little") {
+            0
+        } else {
+            high
+        };
+        // SAFETY: the word above or half of it. It is not read here: only its address is passed on, by which the C library
         // waits with the kind of futex that processes share.
         let count = unsafe { AtomicU32::from_ptr(self.0.as_ptr().cast::<u32>().add(low)) };
         let _ = wake(count, Flags::empty(), 1);
     }
 
-    #[cfg(not(all(target_env = "gnu", target_pointer_width = "64")))]
+    #[cfg(not(target_env = "gnu"))]
     fn take(self) -> bool {
         false
     }
 
-    #[cfg(not(all(target_env = "gnu", target_pointer_width = "64")))]
+    #[cfg(not(target_env = "gnu"))]
     fn give(self, _most: i32) -> Option<bool> {
         None
     }
@@ -238,12 +306,13 @@ pub(crate) fn unlink(name: &CStr) -> Result<(), Errno> {
 }
 
 /// A point on the monotonic clock; `None` when it is beyond the clock's end.
+#[allow(clippy::useless_conversion)] // a C library's time may have 32 bits
 fn from_now(limit: Duration) -> Option<libc::timespec> {
     let limit = Timespec::try_from(limit).ok()?;
     let until = clock_gettime(ClockId::Monotonic).checked_add(limit)?;
     Some(libc::timespec {
-        tv_sec: until.tv_sec,
-        tv_nsec: until.tv_nsec,
+        tv_sec: until.tv_sec.try_into().ok()?,
+        tv_nsec: until.tv_nsec as _, // less than 2^30
     })
 }
 
@@ -259,7 +328,7 @@ fn done(result: libc::c_int) -> Result<(), Errno> {
 #[cold]
 fn retry() -> Result<(), Errno> {
     match last_error() {
-        Errno::INTR => Ok(()),
+        Errno::INTR => interrupt::again(),
         errno => Err(errno),
     }
 }

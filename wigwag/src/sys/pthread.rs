@@ -47,6 +47,7 @@ pub(crate) fn checked(errno: c_int) -> io::Result<()> {
 }
 
 /// When a deadline is, on `CLOCK_MONOTONIC`; `None` when it is never.
+#[allow(clippy::useless_conversion)]
 pub(crate) fn absolute(deadline: Deadline) -> Option<libc::timespec> {
     let left = deadline.remaining()?;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -59,7 +60,8 @@ pub(crate) fn absolute(deadline: Deadline) -> Option<libc::timespec> {
         seconds = seconds.saturating_add(1);
     }
     Some(libc::timespec {
-        tv_sec: seconds as libc::time_t,
+        // Of a clock that counts in 32 bits, its end.
+        tv_sec: seconds.try_into().unwrap_or(libc::time_t::MAX),
         tv_nsec: nanos as libc::c_long,
     })
 }

@@ -11,6 +11,12 @@ use rustix::io::Errno;
 use super::last_error;
 use rustix::time::Timespec;
 
+#[cfg(target_pointer_width = "64")]
+use libc::SYS_semtimedop as SEMTIMEDOP;
+/// `semtimedop_time64`, Linux 5.1: the older calls of 32-bit programs count in 32 bits. It has this number on all machines.
+#[cfg(target_pointer_width = "32")]
+const SEMTIMEDOP: libc::c_long = 420;
+
 /// One operation of a call.
 pub(crate) type Operation = libc::sembuf;
 
@@ -19,7 +25,7 @@ pub(crate) type Operation = libc::sembuf;
 pub(crate) type Stat = libc::semid_ds;
 
 /// The same as musl lays it out on 64-bit machines (`<sys/sem.h>`); the crate `libc` does not have it.
-#[cfg(target_env = "musl")]
+#[cfg(all(target_env = "musl", target_pointer_width = "64"))]
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Stat {
@@ -59,15 +65,8 @@ pub(crate) fn operate(
     let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the kernel reads `operations.len()` operations and, if it is not null, one timespec of its own layout
     // (rustix's is that of the kernel). It writes nothing.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_semtimedop,
-            id,
-            operations.as_ptr(),
-            operations.len(),
-            limit,
-        )
-    };
+    let done =
+        unsafe { libc::syscall(SEMTIMEDOP, id, operations.as_ptr(), operations.len(), limit) };
     if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 

@@ -124,6 +124,27 @@ fn queued(signal: i32, value: i32) -> QueuedInfo {
     info
 }
 
+/// A set with every signal in it but those of a thread's own faults: where one of these is blocked, it kills.
+pub(crate) fn all_but_faults() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigfillset(3) initialises the whole set and cannot fail; the numbers taken out of it are signals.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        let mut set = set.assume_init();
+        for fault in [
+            libc::SIGBUS,
+            libc::SIGSEGV,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGTRAP,
+            libc::SIGSYS,
+        ] {
+            libc::sigdelset(&raw mut set, fault);
+        }
+        set
+    }
+}
+
 /// A set with no signal in it.
 pub(crate) fn empty_set() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();

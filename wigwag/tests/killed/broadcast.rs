@@ -39,11 +39,16 @@ scenes! {
     "sender, two wait" 30 lossless sends_to_sleepers;
     "sender of a message" 40 messages sends_message;
     "sender that overwrites a message" 40 overwriting_messages sends_message;
+    "sender of many messages" 40 messages sends_messages;
+    "sender that fills a loan of many" 40 lossless lends_many;
+    "sender that sits down" 40 lossless sits_down;
     "receiver, nobody waits" 40 lossless receives;
     "receiver, the sender waits for room" 40 lossless makes_room;
     "receiver that waits" 30 lossless waits;
     "receiver that joins" 40 lossless joins;
     "receiver that joins for messages" 40 messages joins_messages;
+    "receiver of many messages" 40 messages receives_messages;
+    "receiver of many overwritten messages" 40 overwriting_messages receives_messages;
     "receiver that leaves" 30 lossless leaves;
 }
 scenes! {
@@ -51,7 +56,9 @@ scenes! {
     "sender, nobody waits" 40 board posts;
     "sender that fills a loan" 40 board fills;
     "sender, two wait" 30 board posts_to_sleepers;
+    "sender that takes over" 40 half_a_board takes_over;
     "receiver that copies" 30 board copies;
+    "receiver that is overtaken" 30 board copies_from_the_swift;
     "receiver that waits" 30 board awaits;
 }
 
@@ -133,8 +140,20 @@ fn board(name: &str) -> Box<dyn Any> {
         .temporary(true)
         .create(format!("/{name}"))
         .expect("create");
-    channel.sender().expect("a sender").send(value(1));
+    let mut sender = channel.sender().expect("a sender");
+    sender.send(value(1)).expect("send");
+    drop(sender);
     Box::new(channel)
+}
+
+/// The same, and a value that was begun and never sent.
+fn half_a_board(name: &str) -> Box<dyn Any> {
+    let made = board(name);
+    let channel: &latest::Channel<Value> = made.downcast_ref().expect("a channel");
+    let mut sender = channel.sender().expect("a sender");
+    sender.loan().expect("a loan").fill(666);
+    drop(sender);
+    made
 }
 
 fn of<T: Element + ?Sized>(object: &dyn Any) -> &Shown<T> {
@@ -178,6 +197,41 @@ fn act(part: &str, object: &str) {
             let mut sender = messages().sender().expect("a sender");
             begin();
             let _ = sender.send(&[2; 200]);
+            end();
+        }
+        "sends messages" => {
+            let mut sender = messages().sender().expect("a sender");
+            let batch = [vec![2; 200], vec![3; 300]];
+            begin();
+            let _ = sender.send_many(&batch);
+            end();
+        }
+        "lends many" => {
+            let mut sender = open().sender().expect("a sender");
+            begin();
+            if let Ok(mut loan) = sender.loan_many(3) {
+                loan.fill(value(2));
+                loan.send(1);
+            }
+            end();
+        }
+        "sits down" => {
+            // What a process does once is not what is to be killed here.
+            let warm: broadcast::Channel<Value> = options().anonymous().expect("another");
+            let _seat = warm.sender().expect("a seat");
+            let channel = open();
+            begin();
+            if let Ok(mut sender) = channel.sender() {
+                let _ = sender.send(value(2));
+            }
+            end();
+        }
+        "receives messages" => {
+            let mut receiver = messages().receiver_with_last(1).expect("a receiver");
+            begin();
+            if let Ok(mut batch) = receiver.recv_many() {
+                let _ = batch.next();
+            }
             end();
         }
         "receives" => {
@@ -230,16 +284,34 @@ fn act(part: &str, object: &str) {
         "posts" => {
             let mut sender = board().sender().expect("a sender");
             begin();
-            sender.send(value(2));
+            let _ = sender.send(value(2));
             end();
         }
         "fills" => {
             let mut sender = board().sender().expect("a sender");
             begin();
-            let mut loan = sender.loan();
-            loan.fill(2);
-            loan.send();
+            if let Ok(mut loan) = sender.loan() {
+                loan.fill(2);
+                loan.send();
+            }
             end();
+        }
+        "takes over" => {
+            let warm: latest::Channel<Value> = options().anonymous().expect("another");
+            let _seat = warm.sender().expect("a seat");
+            let channel = board();
+            begin();
+            if let Ok(mut sender) = channel.sender() {
+                let _ = sender.send(value(2));
+            }
+            end();
+        }
+        "posts for ever" => {
+            let mut sender = board().sender().expect("a sender");
+            process::say("posts");
+            for n in 2.. {
+                sender.send(value(n)).expect("there");
+            }
         }
         "copies" => {
             let mut receiver = board().receiver().expect("a receiver");
@@ -358,6 +430,11 @@ courses! {
     sends "sends" sender_died;
     lends "lends" sender_died;
     sends_message "sends a message" messenger_died;
+    sends_messages "sends messages" messenger_died;
+    lends_many "lends many" sender_died;
+    sits_down "sits down" sender_died;
+    receives_messages "receives messages" reader_died;
+    takes_over "takes over" poster_died;
     receives "receives" receiver_died;
     waits "waits" receiver_died;
     joins "joins" receiver_died;
@@ -381,7 +458,7 @@ fn messenger_died(object: &dyn Any) -> Verdict {
             _ => return Verdict::Torn,
         }
     }
-    if !(1..=2).contains(&came) {
+    if !(1..=3).contains(&came) {
         return Verdict::Torn;
     }
     let (Ok(mut sender), Ok(mut late)) = (channel.sender(), channel.receiver_with_last(5)) else {
@@ -511,7 +588,7 @@ fn posts_on(channel: &latest::Channel<Value>, receiver: &mut latest::Receiver<Va
         return Verdict::Leaked;
     }
     for n in 10..20 {
-        sender.send(value(n));
+        sender.send(value(n)).expect("there");
         match words(receiver.recv_timeout(LIMIT).map(|value| *value)) {
             word if word == n.to_string() => {}
             word if word == "TimedOut" => return Verdict::Stuck,
@@ -554,4 +631,32 @@ fn posts_to_sleepers(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
         return Verdict::Stuck;
     }
     poster_died(object)
+}
+
+/// Step by step it is always overtaken: it ends because the sender leaves a buffer alone, and that is free when it is killed.
+fn copies_from_the_swift(stage: &Stage<'_>, object: &dyn Any) -> Verdict {
+    let channel: &latest::Channel<Value> = object.downcast_ref().expect("a channel");
+    let victim = stage.victim("copies");
+    let mut sender = stage.actor("posts for ever");
+    sender.says("posts");
+    let complete = !stage.kill(victim);
+    let Ok(mut receiver) = channel.receiver() else {
+        return Verdict::Leaked;
+    };
+    for _ in 0..1000 {
+        match receiver.recv_timeout(LIMIT).map(|value| *value) {
+            Err(error) if error.kind() == Kind::WouldBlock => return Verdict::Leaked,
+            outcome => match words(outcome).as_str() {
+                "torn" => return Verdict::Torn,
+                "TimedOut" | "Disconnected" => return Verdict::Stuck,
+                _ => {}
+            },
+        }
+    }
+    sender.kill();
+    if complete {
+        return Verdict::Complete;
+    }
+    drop(receiver);
+    copier_died(object)
 }

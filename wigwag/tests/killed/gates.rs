@@ -682,12 +682,11 @@ pub(super) fn waiter(stage: &Stage<'_>, part: &str) -> Child {
 
 /// Whether all its threads sleep in futexes: that of the harness does so all the time.
 fn waiter_sleeps(waiter: &Child) -> bool {
-    let call = format!("{} ", libc::SYS_futex);
     std::fs::read_dir(format!("/proc/{}/task", waiter.pid())).is_ok_and(|mut tasks| {
         tasks.all(|task| {
             let path = task.map(|task| task.path().join("syscall"));
             let text = path.and_then(std::fs::read_to_string);
-            text.is_ok_and(|text| text.starts_with(&call))
+            text.is_ok_and(|text| process::is_in(&text, libc::SYS_futex))
         })
     })
 }

@@ -187,7 +187,7 @@ fn table(name: &str, death: Death, pair: Mutex<Pair>) -> Box<dyn Any> {
 const EQUAL: Pair = Pair { a: 0, b: 0 };
 
 fn make(name: &str) -> Box<dyn Any> {
-    table(name, Death::Kernel, Mutex::new(EQUAL))
+    table(name, process::DEATHS[0], Mutex::new(EQUAL))
 }
 
 fn make_watched(name: &str) -> Box<dyn Any> {
@@ -195,7 +195,7 @@ fn make_watched(name: &str) -> Box<dyn Any> {
 }
 
 fn make_inheriting(name: &str) -> Box<dyn Any> {
-    table(name, Death::Kernel, Mutex::inheriting(EQUAL))
+    table(name, process::DEATHS[0], Mutex::inheriting(EQUAL))
 }
 
 fn make_watched_inheriting(name: &str) -> Box<dyn Any> {

@@ -7,12 +7,12 @@ use std::time::Instant;
 use crate::process::{self, Child, PATIENCE};
 
 fn trap() {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
     // SAFETY: a breakpoint; the tracer sees it.
     unsafe {
         std::arch::asm!("int3")
     };
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
     // SAFETY: a signal to this thread; the tracer sees it.
     unsafe {
         libc::raise(libc::SIGTRAP);
@@ -137,19 +137,24 @@ impl Victim {
     }
 
     /// Whether the next instruction is the system call that sleeps.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
     fn is_at_futex_wait(&self) -> bool {
-        // SAFETY: structures of numbers; the pointers are valid, and the child is stopped.
-        let (registers, code) = unsafe {
+        // SAFETY: a structure of numbers; the pointer is valid, and the child is stopped.
+        let registers = unsafe {
             let mut registers: libc::user_regs_struct = std::mem::zeroed();
             libc::ptrace(libc::PTRACE_GETREGS, self.tid, 0, &raw mut registers);
-            let code = libc::ptrace(libc::PTRACE_PEEKTEXT, self.tid, registers.rip, 0);
-            (registers, code)
+            registers
         };
-        // The bytes of `syscall`.
-        code & 0xffff == 0x050f
-            && registers.rax == libc::SYS_futex.cast_unsigned()
-            && matches!(registers.rsi & 0x7f, 0 | 6 | 9 | 13)
+        #[cfg(target_arch = "x86_64")]
+        let (place, number, operation) = (registers.rip, registers.rax, registers.rsi);
+        #[cfg(target_arch = "x86")]
+        let (place, number, operation) = (registers.eip, registers.eax, registers.ecx);
+        // SAFETY: the child is stopped; its memory is only read.
+        let code = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, self.tid, place, 0) };
+        // The bytes of `syscall`, and of `sysenter` and `int 0x80` in 32-bit programs.
+        matches!(code & 0xffff, 0x050f | 0x340f | 0x80cd)
+            && process::is_in(&number.to_string(), libc::SYS_futex)
+            && matches!(operation & 0x7f, 0 | 6 | 9 | 13)
     }
 
     /// Lets it run into the futex on which it waits, and returns when it sleeps there.
@@ -177,12 +182,12 @@ impl Victim {
         let text =
             std::fs::read_to_string(format!("/proc/{}/syscall", self.tid)).unwrap_or_default();
         let mut words = text.split(' ');
-        let number = words.next().and_then(|word| word.parse::<i64>().ok());
+        let number = words.next().unwrap_or_default();
         let operation = words
             .nth(1)
             .and_then(|word| i64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
         // FUTEX_WAIT, FUTEX_LOCK_PI, FUTEX_WAIT_BITSET, FUTEX_LOCK_PI2
-        number == Some(libc::SYS_futex)
+        process::is_in(number, libc::SYS_futex)
             && operation.is_some_and(|operation| matches!(operation & 0x7f, 0 | 6 | 9 | 13))
     }
 

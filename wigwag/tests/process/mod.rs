@@ -23,10 +23,19 @@ use std::process::{ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use wigwag::shared::Death;
+
 const PART: &str = "WIGWAG_TEST_PART";
 
 /// Longer than anything that works takes, even on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a segment may notice deaths, the default first: 32-bit programs have no robust list for it.
+pub const DEATHS: &[Death] = if usize::BITS == 64 {
+    &[Death::Kernel, Death::Watched]
+} else {
+    &[Death::Watched]
+};
 
 /// Seconds after which a child or a foreign program counts as hanging.
 const HANGS: u32 = 120;
@@ -64,12 +73,35 @@ pub fn hear() -> String {
     line.trim_end().to_owned()
 }
 
+/// The directory of the test binaries that children run, when these are not the test's own: `./test` lets 32-bit tests have
+/// 64-bit children and the other way round.
+const PEERS: &str = "WIGWAG_TEST_PEERS";
+
+/// What a child runs: this test binary, or the newest of the same name among the [`PEERS`].
+fn program() -> std::path::PathBuf {
+    let own = std::env::current_exe().expect("own path");
+    let Some(directory) = std::env::var_os(PEERS) else {
+        return own;
+    };
+    let name = |path: &std::path::Path| {
+        let file = path.file_name()?.to_str()?;
+        let (name, hash) = file.rsplit_once('-')?;
+        (!hash.contains('.')).then(|| name.to_owned())
+    };
+    std::fs::read_dir(&directory)
+        .expect(PEERS)
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| name(path) == name(&own))
+        .max_by_key(|path| path.metadata().and_then(|file| file.modified()).ok())
+        .unwrap_or_else(|| panic!("{PEERS}: no {:?} in {directory:?}", name(&own)))
+}
+
 /// A child about to be started.
 pub struct Play(Command);
 
 /// This test binary again, running only `test` and playing `part` in it.
 pub fn play(test: &str, part: &str, arguments: &[(&str, &str)]) -> Play {
-    let mut command = Command::new(std::env::current_exe().expect("own path"));
+    let mut command = Command::new(program());
     command
         .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(PART, part);
@@ -174,6 +206,12 @@ impl Child {
         let _ = self.process.wait();
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let status = self.process.try_wait().expect("wait for the child");
+        status.is_some()
+    }
+
     /// Waits for its end.
     pub fn ends(&mut self) -> ExitStatus {
         drop(self.stdin.take());
@@ -202,14 +240,13 @@ impl Child {
 
     /// Waits until one of its threads sleeps in a system call (number as on this machine).
     pub fn sleeps_in(&self, call: libc::c_long) {
-        let prefix = format!("{call} ");
         let tasks = format!("/proc/{}/task", self.pid());
         eventually("the child sleeps in the system call", || {
             std::fs::read_dir(&tasks).is_ok_and(|mut tasks| {
                 tasks.any(|task| {
                     task.is_ok_and(|task| {
                         std::fs::read_to_string(task.path().join("syscall"))
-                            .is_ok_and(|text| text.starts_with(&prefix))
+                            .is_ok_and(|text| is_in(&text, call))
                     })
                 })
             })
@@ -263,6 +300,42 @@ pub fn unshared(flags: &'static str) -> Vec<&'static str> {
     } else {
         vec!["unshare", "-Ur", flags]
     }
+}
+
+/// What waiting for a System V semaphore and a System V message is called here.
+#[cfg(target_pointer_width = "64")]
+pub const SYSTEM_V: [libc::c_long; 2] = [libc::SYS_semtimedop, libc::SYS_msgrcv];
+/// The same in a 32-bit program.
+#[cfg(target_pointer_width = "32")]
+pub const SYSTEM_V: [libc::c_long; 2] = [420, libc::SYS_ipc];
+
+/// Calls that a 32-bit program makes by another number too: with times or offsets of 64 bits, or through `socketcall(2)`.
+#[cfg(target_pointer_width = "32")]
+const OTHERS: &[[libc::c_long; 2]] = &[
+    [libc::SYS_futex, 422],
+    [libc::SYS_ppoll, 414],
+    [libc::SYS_mq_timedreceive, 419],
+    [libc::SYS_rt_sigtimedwait, 421],
+    [libc::SYS_fcntl, libc::SYS_fcntl64],
+    [libc::SYS_accept4, libc::SYS_socketcall],
+    [libc::SYS_recvfrom, libc::SYS_socketcall],
+    // The number of a 64-bit child.
+    [libc::SYS_futex, 202],
+];
+/// Those of a 32-bit child.
+#[cfg(target_pointer_width = "64")]
+const OTHERS: &[[libc::c_long; 2]] = &[[libc::SYS_futex, 240], [libc::SYS_futex, 422]];
+
+/// Whether `/proc/PID/syscall` says so.
+pub fn is_in(text: &str, call: libc::c_long) -> bool {
+    let number = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
+    number == Some(call)
+        || OTHERS
+            .iter()
+            .any(|[one, other]| *one == call && number == Some(*other))
 }
 
 /// Waits until `condition` holds.
@@ -361,7 +434,13 @@ pub fn compiled_by(
 ) -> std::path::PathBuf {
     let (input, output) = (directory.file(&format!("{name}.c")), directory.file(name));
     std::fs::write(&input, source).expect("write the C program");
+    // The peer of a 32-bit program is one too.
+    let short: &[&str] = match cfg!(target_arch = "x86") && compiler == "cc" {
+        true => &["-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"],
+        false => &[],
+    };
     let result = foreign(compiler, package)
+        .args(short)
         .args(["-O1", "-Wall", "-o"])
         .arg(&output)
         .arg(&input)
@@ -377,7 +456,7 @@ pub fn compiled_by(
 }
 
 /// Lets this process open only descriptors below `most`.
-pub fn limit_open_files(most: u64) {
+pub fn limit_open_files(most: libc::rlim_t) {
     let limit = libc::rlimit {
         rlim_cur: most,
         rlim_max: most,

@@ -19,11 +19,13 @@ const SEAT: u64 = 128;
 const LIFE: u64 = 8;
 const HOLDER: u64 = 16;
 const RINGS: u64 = 32;
+/// A life word that is never rung: on it sleep those of the same side, who are told of a death and of nothing else.
+const GRAVE: u64 = 56;
 /// Bits of the holder: process id; at last the role.
 const ID: u64 = (1 << 22) - 1;
 
-/// What an end of a channel waits for.
-pub(super) fn need(word: &Word<'_>) -> Option<Need> {
+/// Where in the memory of a channel it is.
+fn place(word: &Word<'_>) -> Option<u64> {
     let Place::Shared { file, offset } = word.place else {
         return None;
     };
@@ -38,6 +40,18 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     if !header.starts_with(&MAGIC) || !is_channel {
         return None;
     }
+    Some(offset)
+}
+
+/// Whether nothing that the owner of this word does, but his death, ends the sleep.
+pub(super) fn is_grave(word: &Word<'_>) -> bool {
+    let inside = place(word).and_then(|offset| offset.checked_sub(SEATS));
+    inside.is_some_and(|inside| inside % SEAT == GRAVE)
+}
+
+/// What an end of a channel waits for.
+pub(super) fn need(word: &Word<'_>) -> Option<Need> {
+    let offset = place(word)?;
     if offset == JOINS {
         let why = "waits for somebody to come to a channel";
         return Some(word.anybody("channel", why, "may come"));

@@ -95,8 +95,8 @@ fn priority_inheriting(word: &Word<'_>) -> Option<Need> {
     })
 }
 
-/// After `EDEADLK` from a priority-inheriting lock, glibc parks the thread for ever on a word of its own stack.
-fn parked(word: &Word<'_>) -> Option<Need> {
+/// After `EDEADLK` from a priority-inheriting lock, a C library parks the thread for ever on a word of its own stack.
+pub(super) fn parked(word: &Word<'_>) -> Option<Need> {
     let sp = word.ask.call.sp;
     let on_own_stack = (sp..sp + 256).contains(&word.address) && word.expected == 0;
     if !on_own_stack {

@@ -9,6 +9,7 @@ mod mailbox;
 mod musl;
 mod owner;
 mod rust;
+mod trace;
 mod waitv;
 mod wigwag;
 
@@ -19,6 +20,8 @@ use super::machine::Machine;
 use crate::graph::{Clause, Outside, State, Waker};
 use crate::proc::{FileId, Syscall};
 use std::collections::HashMap;
+
+pub(super) use trace::Traces;
 
 /// Where a futex word is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,6 +88,11 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
     word.state()
 }
 
+/// Whether a futex call says that its word belongs to this process alone.
+pub(super) fn is_private(ask: &Ask<'_>) -> bool {
+    ask.arg(1) as u32 & PRIVATE != 0
+}
+
 /// Blocked in futex_wait(2) or futex_waitv(2), which have other arguments.
 pub(super) fn waiting_new(ask: &Ask<'_>) -> State {
     if ask.sys == Sys::FutexWaitv {
@@ -118,7 +126,12 @@ impl<'a> Word<'a> {
     }
 
     fn state(&self) -> State {
-        if let Some(need) = channel::need(self).or_else(|| mailbox::need(self)) {
+        if let Some(mut need) = channel::need(self) {
+            need.naps = self.limited && self.command == WAIT && !self.private;
+            let limited = self.limited && !need.naps;
+            return need.limited(limited).wait();
+        }
+        if let Some(need) = mailbox::need(self) {
             return need.limited(self.limited).wait();
         }
         if let Some(need) = wigwag::need(self) {
@@ -165,7 +178,10 @@ impl<'a> Word<'a> {
     /// Whoever can write the word.
     pub(super) fn anybody(&self, facility: &'static str, why: &str, role: &str) -> Need {
         let me = self.ask.seen.pid;
-        let mut clause = Clause::one(Waker::others(me).role(role));
+        let mut clause = Clause {
+            wakers: self.comrades(role),
+            outside: Outside::Closed,
+        };
         if let Place::Shared { file, .. } = self.place {
             for &pid in self.ask.machine.mappers(file) {
                 if pid != me {
@@ -197,6 +213,18 @@ impl<'a> Word<'a> {
             }
         }
         Need::new(facility, self.resource(self.address), why, clause)
+    }
+
+    /// The other threads of the process, unless all they do is to keep its ends of channels alive.
+    fn comrades(&self, role: &str) -> Vec<Waker> {
+        const KEEPER: &str = "wigwag-keeper";
+        let me = self.ask.thread.tid;
+        let mut others = self.ask.seen.threads.iter();
+        if others.any(|thread| thread.tid != me && thread.comm != KEEPER) {
+            vec![Waker::others(self.ask.seen.pid).role(role)]
+        } else {
+            Vec::new()
+        }
     }
 
     /// How the place is shown; `base` is where the structure begins.
@@ -280,8 +308,7 @@ fn crowd(machine: &Machine) -> &Crowd {
                 if ask.sys != Sys::Futex {
                     continue;
                 }
-                let private = ask.arg(1) as u32 & PRIVATE != 0;
-                let (place, _) = place(machine, &ask, ask.arg(0), private);
+                let (place, _) = place(machine, &ask, ask.arg(0), is_private(&ask));
                 *crowd.entry(place).or_default() += 1;
             }
         }

@@ -1,7 +1,7 @@
 //! Owner: the thread whose number stands in a lock; the number counts in the locker's pid namespace and may be of the dead.
 
 use super::{Place, Word};
-use crate::graph::{Clause, Waker};
+use crate::graph::{Clause, Tier, Waker};
 use crate::proc::kcmp;
 use crate::waits::ask::Need;
 
@@ -111,6 +111,12 @@ impl Word<'_> {
                 ),
                 Clause::default(),
             ),
+            Owner::Gone(number)
+                if self.ask.machine.hides() && matches!(self.place, Place::Shared { .. }) =>
+            {
+                let why = format!("is locked by thread {number}, which cannot be seen");
+                Need::world(facility, resource, why, "a process that is hidden here")
+            }
             Owner::Gone(number) => {
                 let zombie = self
                     .ask
@@ -123,12 +129,17 @@ impl Word<'_> {
                 } else {
                     "has ended"
                 };
-                Need::new(
-                    facility,
-                    resource,
-                    format!("is locked by thread {number}, which {fate}"),
-                    Clause::default(),
-                )
+                let mut clause = Clause::default();
+                let named = self.mapping.as_ref().is_some_and(|(_, named)| *named);
+                if named && self.ask.machine.is_contained() {
+                    // The number may be one of another pid namespace.
+                    let outside = Waker::process(0).tier(Tier::Possible);
+                    clause
+                        .wakers
+                        .push(outside.role("may be outside of this container"));
+                }
+                let why = format!("is locked by thread {number}, which {fate}");
+                Need::new(facility, resource, why, clause)
             }
         }
     }

@@ -1,34 +1,33 @@
 //! Rust: std's locks are one word without an owner, parking_lot parks each thread on a word of its own: any other thread may
-//! be the one that holds the lock.
+//! be the one that holds the lock. Who is likelier to be it, [`trace`] tells.
 
-use super::{WAIT, WAIT_BITSET, Word};
-use crate::waits::ask::Need;
+use super::{PRIVATE, REALTIME, WAIT, WAIT_BITSET, Word, trace};
+use crate::waits::abi::Sys;
+use crate::waits::ask::{Ask, Need};
 
 /// What of Rust the word belongs to.
 pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     // std waits with a mask and the monotonic clock; glibc with no time limit always says real time.
     if word.command == WAIT_BITSET && !word.realtime {
         let [value] = word.ask.words::<1>(word.address)?;
+        let owned = |facility, why: &str| {
+            let need = word.anybody(facility, why, "may own it");
+            trace::hint(word, word.address, need)
+        };
         if let Some(need) = writer(word) {
             return Some(need);
         }
         return Some(match (word.expected, value) {
-            (2, 2) => word.anybody(
-                "mutex",
-                "is locked; Rust's Mutex does not record by whom",
-                "may own it",
-            ),
+            (2, 2) => owned("mutex", "is locked; Rust's Mutex does not record by whom"),
             // A reader behind a writer may expect the same, if others wait, too; being parked is more usual.
             (u32::MAX, _) => word.anybody("park", "is parked", "may unpark it"),
-            (expected, _) if expected & TAKEN == TAKEN => word.anybody(
+            (expected, _) if expected & TAKEN == TAKEN => owned(
                 "rwlock",
                 "is locked for writing; Rust's RwLock does not record by whom",
-                "may own it",
             ),
-            (expected, _) if expected & WAITING != 0 && expected & TAKEN != 0 => word.anybody(
+            (expected, _) if expected & WAITING != 0 && expected & TAKEN != 0 => owned(
                 "rwlock",
                 "is locked for reading; Rust's RwLock does not record by whom",
-                "may own it",
             ),
             _ => word.anybody(
                 "condvar",
@@ -43,21 +42,40 @@ pub(super) fn need(word: &Word<'_>) -> Option<Need> {
     None
 }
 
+/// The lock of Rust for which a thread of the process seems to wait: its address.
+pub(super) fn lock_waited_for(ask: &Ask<'_>) -> Option<u64> {
+    if ask.sys != Sys::Futex {
+        return None;
+    }
+    let (address, operation) = (ask.arg(0), ask.arg(1) as u32);
+    let expected = ask.arg(2) as u32;
+    match operation & !(PRIVATE | REALTIME) {
+        WAIT_BITSET => {
+            // A writer of an RwLock sleeps behind its state.
+            let state = ask.words::<1>(address.wrapping_sub(4))?[0];
+            let writer = state & WRITERS_WAIT != 0 && state & TAKEN != 0 && expected != 2;
+            Some(if writer { address - 4 } else { address })
+        }
+        WAIT if expected == 1 => parking(ask, address),
+        _ => None,
+    }
+}
+
 /// A thread parked by parking_lot sleeps on a word of its own, beside which it keeps the address of what it waits for. That is
 /// a mutex if the byte there says locked, with threads parked.
+fn parking(ask: &Ask<'_>, word: u64) -> Option<u64> {
+    let around = word.wrapping_sub(AROUND as u64 / 2);
+    let near = ask.bytes(around & !7, AROUND)?;
+    let is_lock = |&address: &u64| {
+        let byte = || ask.bytes(address, 1);
+        address > 0xffff && byte().is_some_and(|byte| byte == [LOCKED | PARKED])
+    };
+    let words = near.as_chunks::<8>().0.iter();
+    words.map(|&word| u64::from_ne_bytes(word)).find(is_lock)
+}
+
 fn parked(word: &Word<'_>) -> Need {
-    let around = word.address.wrapping_sub(AROUND as u64 / 2);
-    let near = word.ask.bytes(around & !7, AROUND).unwrap_or_default();
-    let lock = near
-        .chunks_exact(8)
-        .filter_map(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)))
-        .find(|&address| {
-            address > 0xffff
-                && word
-                    .ask
-                    .bytes(address, 1)
-                    .is_some_and(|byte| byte == [LOCKED | PARKED])
-        });
+    let lock = parking(word.ask, word.address);
     match lock {
         Some(lock) => {
             let mut need = word.anybody(
@@ -66,7 +84,7 @@ fn parked(word: &Word<'_>) -> Need {
                 "may own it",
             );
             need.resource = format!("{lock:#x} in process {}", word.ask.seen.pid);
-            need
+            trace::hint(word, lock, need)
         }
         None => word.anybody(
             "futex",
@@ -95,7 +113,7 @@ fn writer(word: &Word<'_>) -> Option<Need> {
     };
     let mut need = word.anybody("rwlock", &why, "may own it");
     need.resource = word.resource(base);
-    Some(need)
+    Some(trace::hint(word, base, need))
 }
 
 /// A writer waits.

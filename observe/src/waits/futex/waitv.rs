@@ -8,6 +8,9 @@ use crate::graph::State;
 use crate::waits::ask::{Ask, Need, live};
 use crate::waits::multiplex::any_of;
 
+/// In the sixth register of a `futex_waitv` of this library that ends only to look around (`wigwag::sys::futex`).
+const NAPS: u64 = 0x6e61_7073;
+
 /// `FUTEX_WAITV_MAX`, and the bytes of a `struct futex_waitv`: value, address, flags; the same in a 32-bit program.
 const MOST: u64 = 128;
 const ENTRY: usize = 24;
@@ -18,11 +21,15 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
         return live("waits for several futexes, whose list cannot be read");
     };
     let ours = |need: &Need| matches!(need.facility, "channel" | "mailbox");
-    let limited = ask.arg(3) != 0;
-    if limited && !ask.machine.detail && !needs.iter().any(ours) {
+    let ours = needs.iter().any(ours);
+    let naps = ours && ask.arg(5) == NAPS;
+    let limited = ask.arg(3) != 0 && !naps;
+    if limited && !ask.machine.detail && !ours {
         return live("waits for several futexes with a time limit");
     }
-    together(needs).limited(limited).wait()
+    let mut need = together(needs).limited(limited);
+    need.naps = naps;
+    need.wait()
 }
 
 /// What each of the words is waited for, the same but once.
@@ -42,6 +49,9 @@ fn needs(ask: &Ask<'_>) -> Option<Vec<Need>> {
             command: WAIT,
             ..Word::at(ask, address, flags & u64::from(PRIVATE) != 0)
         };
+        if channel::is_grave(&word) {
+            continue;
+        }
         let need = channel::need(&word)
             .or_else(|| mailbox::need(&word))
             .or_else(|| word.owned_word())
@@ -54,7 +64,7 @@ fn needs(ask: &Ask<'_>) -> Option<Vec<Need>> {
             needs.push(need);
         }
     }
-    Some(needs)
+    (!needs.is_empty()).then_some(needs)
 }
 
 /// Any of them.

@@ -13,6 +13,7 @@ use super::holder::{self, Holder};
 use super::options::{self, Options, Style};
 use crate::error::{Error, Kind, Result};
 use crate::gate::{Gate, Mode};
+use crate::interrupt;
 use crate::sys::fcntl::{self, Owner, Span, Type};
 use crate::wait::{Deadline, Wait};
 
@@ -167,7 +168,7 @@ impl FileLock {
                 Style::Flock => flock(&self.file, operation(kind, wait)),
             };
             match done {
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) => interrupt::again()?,
                 done => return done,
             }
         }
@@ -184,6 +185,8 @@ impl FileLock {
             if left.is_zero() {
                 return Err(deadline.errno());
             }
+            // A sleep does not tell that it was interrupted.
+            interrupt::again()?;
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(longest);
         }

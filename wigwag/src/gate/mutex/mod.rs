@@ -27,6 +27,8 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(not(loom))]
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -69,9 +71,11 @@ unsafe impl<T: Send> Send for Mutex<T> {}
 // the lock, and plain data that only a holder touches.
 #[cfg(not(loom))]
 unsafe impl<T: Plain> Shared for Mutex<T> {
-    const LAYOUT: Layout = layout::<Self>("Mutex").with(T::LAYOUT);
+    const LAYOUT: Layout =
+        layout::<Self>("Mutex").field("value", offset_of!(Self, value), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.raw.settle(death);

@@ -97,8 +97,8 @@ pub(in crate::gate) struct Raw<const LIST: bool> {
 #[cfg(not(loom))]
 const _: () = {
     assert!(std::mem::offset_of!(Raw<true>, word) == WORD);
-    assert!(usize::BITS != 64 || std::mem::offset_of!(Raw<true>, link) == NEXT - 8);
-    assert!(usize::BITS != 64 || size_of::<Raw<true>>() == 48);
+    assert!(std::mem::offset_of!(Raw<true>, link) == NEXT - 8);
+    assert!(size_of::<Raw<true>>() == 48);
 };
 
 impl<const LIST: bool> Raw<LIST> {

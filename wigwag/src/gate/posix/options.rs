@@ -14,6 +14,8 @@ use crate::sys::posix_sem::{self, Sem};
 
 /// The size of a semaphore in bytes.
 const SIZE: usize = size_of::<posix_sem::sem_t>();
+/// The same in a program of the other word size.
+const OTHER: u64 = if usize::BITS == 64 { 16 } else { 32 };
 
 /// How a semaphore is made or opened.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +46,7 @@ impl Options {
     }
 
     /// Whether this handle never lets the count exceed one: releasing what nobody holds is then an
-    /// error instead of a second permit. Other handles, and C programs, keep to it only if they do the same.
+    /// error instead of a second permit (`Unsupported` with musl, whose layout is not known here). Other handles, and C programs, keep to it only if they do the same.
     pub fn binary(mut self, binary: bool) -> Self {
         self.binary = binary;
         self
@@ -63,7 +65,7 @@ impl Options {
     /// Opens one that exists.
     ///
     /// # Errors
-    /// `NotFound`; `PermissionDenied`; `BadName`.
+    /// `NotFound`; `PermissionDenied`; `BadName`; `Unsupported` when a program of another word size made it.
     #[doc(alias = "sem_open")]
     pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Semaphore> {
         self.open_named(&parse(name.as_ref())?)
@@ -98,8 +100,15 @@ impl Options {
     }
 
     pub(crate) fn open_named(&self, name: &Name) -> Result<Semaphore> {
+        let len = rustix::fs::stat(path(name)).map_or(SIZE as u64, |file| file.st_size as u64);
+        if cfg!(target_env = "gnu") && len == OTHER {
+            let why = "it was made by a program of another word size, in which the C library counts otherwise";
+            return Err(FACILITY
+                .error(Kind::Unsupported, "open", name, why)
+                .with_hint("use programs of one word size, or a semaphore in a segment"));
+        }
         // The C library maps whatever has the name; touching what is shorter would be SIGBUS.
-        if rustix::fs::stat(path(name)).is_ok_and(|file| (file.st_size as usize) < SIZE) {
+        if len < SIZE as u64 {
             let why = format!("{} is too short to hold a semaphore", path(name).display());
             return Err(FACILITY.error(Kind::Corrupt, "open", name, why));
         }
@@ -155,10 +164,14 @@ pub(super) fn parse(name: &OsStr) -> Result<Name> {
     Name::parse(&FACILITY, name.as_bytes())
 }
 
-/// Where glibc and musl keep it.
+/// Where the C library keeps it: glibc and musl have names of their own, and so semaphores of their own.
 pub(super) fn path(name: &Name) -> PathBuf {
     let name = name.to_bytes();
-    let bytes = [b"/dev/shm/sem.", name.strip_prefix(b"/").unwrap_or(&name)].concat();
+    let directory: &[u8] = match cfg!(target_env = "musl") {
+        true => b"/dev/shm/",
+        false => b"/dev/shm/sem.",
+    };
+    let bytes = [directory, name.strip_prefix(b"/").unwrap_or(&name)].concat();
     PathBuf::from(OsString::from_vec(bytes))
 }
 

@@ -101,7 +101,9 @@ impl Semaphore {
             });
             match taken {
                 Ok(()) => return Ok(()),
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause)
+                    if cause.kind() == io::ErrorKind::Interrupted && !crate::interrupt::ended() => {
+                }
                 Err(cause) if cause.raw_os_error() == Some(libc::EAGAIN) => {
                     return Err(crate::error::Error::os("acquire", NOUN, "", &cause));
                 }

@@ -33,6 +33,8 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(not(loom))]
+use std::mem::offset_of;
 use std::time::Duration;
 
 pub use self::guard::{Orphan, Read, ReadGuard, Write, WriteGuard};
@@ -112,9 +114,10 @@ unsafe impl<T: Send + Sync, const READERS: usize> Sync for RwLock<T, READERS> {}
 unsafe impl<T: Plain, const READERS: usize> Shared for RwLock<T, READERS> {
     const LAYOUT: Layout = layout::<Self>("RwLock")
         .with(<Mutex<()> as Shared>::LAYOUT)
-        .with(T::LAYOUT);
+        .field("value", offset_of!(Self, data), T::LAYOUT);
     const WARY: bool = false;
     const GATES: bool = true;
+    const ZEROS: bool = true;
 
     fn settle(&self, death: Death) {
         self.turn.settle(death);

@@ -8,7 +8,7 @@ use super::set::{Set, find};
 use super::{FACILITY, Op};
 use crate::error::{Error, Kind, Result};
 use crate::key::Key;
-use crate::sys::sem;
+use crate::sys::{sem, since_1970};
 
 /// How long a set may have no values before its creator counts as dead.
 const GRACE: Duration = Duration::from_secs(2);
@@ -173,7 +173,9 @@ impl Options {
             let age = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()
-                .saturating_sub(Duration::from_secs(stat.sem_ctime.cast_unsigned()));
+                .saturating_sub(Duration::from_secs(
+                    since_1970(stat.sem_ctime).cast_unsigned(),
+                ));
             let late = began.elapsed() >= GRACE && age >= GRACE;
             match touched {
                 Touched::All => return Ok((set, true)),

@@ -8,9 +8,10 @@ use rustix::io::Errno;
 use super::{FACILITY, Op, Options, Permit};
 use crate::error::{Error, Kind, Result};
 use crate::gate::{Gate, Mode};
+use crate::interrupt;
 use crate::key::Key;
 use crate::name::Name;
-use crate::sys::sem;
+use crate::sys::{sem, since_1970};
 use crate::wait::{Deadline, Wait};
 
 /// Semaphores that change together. Any thread may use it.
@@ -242,8 +243,8 @@ impl Set {
             mode: u32::from(stat.sem_perm.mode) & 0o777,
             uid: stat.sem_perm.uid,
             gid: stat.sem_perm.gid,
-            operated: stat.sem_otime,
-            changed: stat.sem_ctime,
+            operated: since_1970(stat.sem_otime),
+            changed: since_1970(stat.sem_ctime),
         })
     }
 
@@ -269,7 +270,7 @@ impl Set {
         loop {
             // The kernel's time-out is relative: after a signal, what is left of it.
             match sem::operate(self.id, Op::operations(ops), deadline.remaining()) {
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) => interrupt::again()?,
                 done => return done,
             }
         }

@@ -15,6 +15,7 @@ use rustix::fs::{CWD, FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
 use super::header::{self, Found, Header, Sort, VALUE};
+use super::pages::New;
 use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Trust};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
@@ -50,14 +51,14 @@ pub(crate) trait Content {
 
 /// One value, and how to make it.
 pub(super) struct Value<T, F> {
-    make: Option<F>,
+    new: Option<New<F>>,
     of: PhantomData<T>,
 }
 
 impl<T: Shared, F: FnOnce() -> T> Value<T, F> {
-    pub(super) fn new(make: Option<F>) -> Self {
+    pub(super) fn new(new: Option<New<F>>) -> Self {
         Value {
-            make,
+            new,
             of: PhantomData,
         }
     }
@@ -91,8 +92,8 @@ impl<T: Shared, F: FnOnce() -> T> Content for Value<T, F> {
     }
 
     fn settle(self, pages: &Pages, death: Death) {
-        if let Some(make) = self.make {
-            pages.settle(make(), death);
+        if let Some(new) = self.new {
+            pages.settle(new, death);
         }
     }
 }

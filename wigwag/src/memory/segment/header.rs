@@ -2,8 +2,9 @@
 //!
 //! Fixed numbers, little or big endian as the machine is, never changed after the segment is ready; so they are
 //! read once into a private copy and checked there. What does not match is refused: another type, another version
-//! of this layout, another word size or byte order, a libc whose robust list our locks cannot join, ids counted in
-//! another pid namespace, a boot that is over.
+//! of this layout, another byte order, a libc or word size whose robust list our locks cannot join, ids counted in
+//! another pid namespace, a boot that is over. A program of another word size is welcome where all agree on the layout: no
+//! type with a `usize` in it, and no robust list.
 
 use std::mem::offset_of;
 
@@ -169,18 +170,29 @@ impl Header {
                 "build all its programs with one version of wigwag",
             ));
         }
-        if self.word_size != usize::BITS {
+        let other = self.word_size != usize::BITS;
+        let known = matches!(self.word_size, 32 | 64);
+        if other && (self.robust != 0 || !known) {
             let why = format!(
-                "it was made by a {}-bit program, this one has {} bits",
+                "it was made by a {}-bit program and its locks are in robust lists, this one has {} bits",
                 self.word_size,
                 usize::BITS
             );
-            return Err((Kind::Unsupported, why, "use programs of one word size"));
+            return Err((
+                Kind::Unsupported,
+                why,
+                "use programs of one word size, or create it with Death::Watched",
+            ));
         }
         let size = sort.size.unwrap_or(self.size);
         if self.layout != sort.layout || self.size != size {
             let why = format!(
-                "it holds another type: {} of {} bytes, layout {:016x}, and not {} of {} bytes, layout {:016x}",
+                "it holds another type{}: {} of {} bytes, layout {:016x}, and not {} of {} bytes, layout {:016x}",
+                if other {
+                    ", as a program of another word size counts"
+                } else {
+                    ""
+                },
                 self.type_name(),
                 self.size,
                 self.layout,

@@ -11,6 +11,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use super::header::{self, Found, Header, Sort, VALUE};
+use super::pages::New;
 use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Segment, Trust};
 use crate::error::{Kind, Result};
 use crate::key::Key;
@@ -26,7 +27,7 @@ pub(super) fn at<T: Shared>(
     options: &Options,
     place: Place,
     exists: bool,
-    mut value: Option<impl FnOnce() -> T>,
+    mut value: Option<New<impl FnOnce() -> T>>,
 ) -> Result<Segment<T>> {
     let label = place.name.to_string();
     let failed = |action, errno: Errno| FACILITY.failed(action, &label, errno);
@@ -106,7 +107,7 @@ pub(super) fn at<T: Shared>(
                         .with_hint("mount /proc")
                 })?;
             pages.write_header(&head);
-            pages.settle(value(), death);
+            pages.settle(value, death);
             std::mem::forget(unfinished);
             return Ok(Segment::new(options, pages, Some(place)));
         } else {

@@ -41,7 +41,7 @@ pub(crate) mod probe;
 
 use self::file::{Value, Verb};
 use self::header::VALUE;
-use self::pages::Pages;
+use self::pages::{New, Pages};
 pub use self::place::Place;
 use crate::error::{Error, Kind, Result};
 use crate::shared::{Death, Shared};
@@ -109,7 +109,8 @@ impl Options {
         self
     }
 
-    /// How the gates in a new segment notice the death of an owner; by the kernel where libc allows it.
+    /// How the gates in a new segment notice the death of an owner. Unless told otherwise by the kernel, and watched where libc does not
+    /// allow that: in 32-bit programs. What those and 64-bit programs are to share is watched.
     pub fn death(mut self, death: Death) -> Self {
         self.death = Some(death);
         self
@@ -120,7 +121,31 @@ impl Options {
     /// # Errors
     /// `AlreadyExists`; `Limit` when there is no room; `PermissionDenied`.
     pub fn create<T: Shared>(&self, name: impl AsRef<OsStr>, value: T) -> Result<Segment<T>> {
-        self.at(Place::parse(name)?, false, Some(|| value))
+        self.at(Place::parse(name)?, false, Some(New::Value(|| value)))
+    }
+
+    /// Makes a new one of zeros, in place: for values that are too large to be made on the stack first.
+    ///
+    /// Zeros are a new value of atomics (0) and of all gates but the semaphores, with zeros as the data in them, and of arrays
+    /// and structures of those; for other types this does not compile.
+    ///
+    /// ```
+    /// use std::sync::atomic::AtomicU64;
+    /// use wigwag::gate::Mutex;
+    /// use wigwag::memory::segment::Options;
+    ///
+    /// wigwag::shared! { struct Cells { taken: AtomicU64, cells: [Mutex<[u64; 4096]>; 1024] } }
+    ///
+    /// let name = format!("/cells-{}", std::process::id());
+    /// let cells = Options::new().temporary(true).create_zeroed::<Cells>(&name)?; // 32 MiB
+    /// cells.cells[1023].lock()?.or_repair(|_| {})[4095] = 1;
+    /// # Ok::<(), wigwag::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub fn create_zeroed<T: Shared>(&self, name: impl AsRef<OsStr>) -> Result<Segment<T>> {
+        self.at(Place::parse(name)?, false, Some(zeros::<T>()))
     }
 
     /// Opens one that exists; waits for a creator that has begun.
@@ -130,7 +155,7 @@ impl Options {
     /// creator that died, or from an earlier boot; `Unsupported` when this program counts otherwise (libc,
     /// version, word size, pid namespace); `TimedOut` when the creator is still at it after ten seconds.
     pub fn open<T: Shared>(&self, name: impl AsRef<OsStr>) -> Result<Segment<T>> {
-        self.at(Place::parse(name)?, true, None::<fn() -> T>)
+        self.at(Place::parse(name)?, true, None::<New<fn() -> T>>)
     }
 
     /// Opens the one that exists or makes it; of several at once, one makes it and the others open that.
@@ -142,7 +167,15 @@ impl Options {
         name: impl AsRef<OsStr>,
         value: impl FnOnce() -> T,
     ) -> Result<Segment<T>> {
-        self.at(Place::parse(name)?, true, Some(value))
+        self.at(Place::parse(name)?, true, Some(New::Value(value)))
+    }
+
+    /// Opens the one that exists or makes it of zeros, see [`create_zeroed`](Self::create_zeroed).
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn open_or_create_zeroed<T: Shared>(&self, name: impl AsRef<OsStr>) -> Result<Segment<T>> {
+        self.at(Place::parse(name)?, true, Some(zeros::<T>()))
     }
 
     /// Makes one without a name, in a sealed memfd.
@@ -150,8 +183,20 @@ impl Options {
     /// # Errors
     /// `Limit` when there is no room.
     pub fn anonymous<T: Shared>(&self, value: T) -> Result<Segment<T>> {
-        self.fits::<T>("")?;
-        let pages = file::anonymous(self, Value::new(Some(|| value)))?;
+        self.without_name(New::Value(|| value))
+    }
+
+    /// Makes one without a name of zeros, see [`create_zeroed`](Self::create_zeroed).
+    ///
+    /// # Errors
+    /// `Limit` when there is no room.
+    pub fn anonymous_zeroed<T: Shared>(&self) -> Result<Segment<T>> {
+        self.without_name(zeros::<T>())
+    }
+
+    fn without_name<T: Shared>(&self, new: New<impl FnOnce() -> T>) -> Result<Segment<T>> {
+        self.can_make::<T>("")?;
+        let pages = file::anonymous(self, Value::new(Some(new)))?;
         Ok(Segment::new(self, pages, None))
     }
 
@@ -161,7 +206,7 @@ impl Options {
     /// As for [`open`](Self::open), and `Unsupported` for a memfd that a peer could shrink, which would kill this process.
     pub fn from_fd<T: Shared>(&self, file: impl Into<OwnedFd>) -> Result<Segment<T>> {
         self.fits::<T>("")?;
-        let content = Value::new(None::<fn() -> T>);
+        let content = Value::new(None::<New<fn() -> T>>);
         let pages = file::received(self, file.into(), &content)?;
         Ok(Segment::new(self, pages, None))
     }
@@ -170,20 +215,23 @@ impl Options {
         &self,
         place: Place,
         exists: bool,
-        value: Option<impl FnOnce() -> T>,
+        new: Option<New<impl FnOnce() -> T>>,
     ) -> Result<Segment<T>> {
-        self.fits::<T>(&place.to_string())?;
+        match new {
+            Some(_) => self.can_make::<T>(&place.to_string())?,
+            None => self.fits::<T>(&place.to_string())?,
+        }
         match place.path() {
             Some(path) => {
-                let verb = match (exists, value.is_some()) {
+                let verb = match (exists, new.is_some()) {
                     (false, _) => Verb::Create,
                     (true, true) => Verb::Either,
                     (true, false) => Verb::Open,
                 };
-                let pages = file::at(self, &place, &path, verb, Value::new(value))?;
+                let pages = file::at(self, &place, &path, verb, Value::new(new))?;
                 Ok(Segment::new(self, pages, Some(place)))
             }
-            None => key::at(self, place, exists, value),
+            None => key::at(self, place, exists, new),
         }
     }
 
@@ -214,6 +262,19 @@ impl Options {
             None if robust::current().has_list() => Death::Kernel,
             None => Death::Watched,
         }
+    }
+
+    /// Whether a new segment of `T` can keep what is asked.
+    fn can_make<T: Shared>(&self, label: &str) -> Result<()> {
+        self.fits::<T>(label)?;
+        if self.way_of_death() == Death::Kernel && !robust::current().has_list() {
+            let why = "the kernel has no robust list of this thread that our locks could join";
+            return Err(
+                Error::new(Kind::Unsupported, "create", "segment", label, why)
+                    .with_hint("create it with Death::Watched"),
+            );
+        }
+        Ok(())
     }
 }
 
@@ -335,6 +396,12 @@ impl<T: Shared> fmt::Debug for Segment<T> {
             .field("at", &self.place)
             .finish_non_exhaustive()
     }
+}
+
+/// Zeros, where they are a value.
+fn zeros<T: Shared>() -> New<fn() -> T> {
+    const { assert!(T::ZEROS, "zeros are no new value of this type") };
+    New::Zeros
 }
 
 fn remove(place: &Place) -> Result<()> {

@@ -10,6 +10,14 @@ use crate::error::Result;
 use crate::memory::mapping::Mapping;
 use crate::shared::{Death, Shared};
 
+/// What a new segment begins with.
+pub(super) enum New<F> {
+    /// What this makes.
+    Value(F),
+    /// Zeros, in place.
+    Zeros,
+}
+
 /// Mapped pages that hold a header and, from [`VALUE`] on, a value.
 pub(super) struct Pages {
     mapping: Arc<Mapping>,
@@ -42,14 +50,27 @@ impl Pages {
         std::mem::forget(self.mapping.clone());
     }
 
-    /// Moves the value to its place, tells its gates where they are, and lets everybody see it.
+    /// Brings the value to its place, tells its gates where they are, and lets everybody see it.
     ///
     /// The pages are long enough, and nobody else looks beyond the header before the state says so.
-    pub(super) fn settle<T: Shared>(&self, value: T, death: Death) {
+    pub(super) fn settle<T: Shared>(&self, new: New<impl FnOnce() -> T>, death: Death) {
         // SAFETY: the pages have VALUE + size_of::<T>() bytes, VALUE is a multiple of T's alignment.
         let place = unsafe { self.base.add(VALUE).cast::<T>() };
-        // SAFETY: as above, and nobody else writes there.
-        unsafe { place.write(value) };
+        match new {
+            New::Value(make) => {
+                /// Apart, because the value lies on its stack.
+                #[inline(never)]
+                unsafe fn write<T>(place: NonNull<T>, make: impl FnOnce() -> T) {
+                    // SAFETY: as the caller says.
+                    unsafe { place.write(make()) }
+                }
+                // SAFETY: as above, and nobody else writes there.
+                unsafe { write(place, make) }
+            }
+            // A creator that died may have left something there.
+            // SAFETY: as above; that zeros are a value of it is asked before this is made.
+            New::Zeros => unsafe { place.write_bytes(0, 1) },
+        }
         // SAFETY: just written; from here on it is changed as `Shared` allows.
         let value = unsafe { place.as_ref() };
         value.settle(death);

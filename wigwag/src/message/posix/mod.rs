@@ -420,7 +420,7 @@ impl Messages for Queue {
                 priority: Some(priority),
                 kind: None,
             },
-            sender: None,
+            ..Received::default()
         }))
     }
 

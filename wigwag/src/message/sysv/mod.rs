@@ -23,6 +23,7 @@
 //! `sysvipc(7)`, `msgget(2)`, `msgop(2)`, `msgctl(2)`.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -92,6 +93,10 @@ pub(crate) const CAPACITY: Limit = Limit {
     source: Source::Sysctl("/proc/sys/kernel/msgmnb", 0),
     errnos: &[],
 };
+
+/// The types there are. In a 32-bit program they have 31 bits, and the kernel cuts off the rest of those that others send.
+#[allow(clippy::unnecessary_cast)]
+const KINDS: RangeInclusive<i64> = 1..=libc::c_long::MAX as i64;
 
 /// Which message to receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +214,7 @@ impl Queue {
     /// Sends a message with a type, from 1, waiting while the queue is full.
     ///
     /// # Errors
-    /// [`Kind::TooBig`]; [`Kind::BadInput`] for a type below 1; [`Kind::Removed`].
+    /// [`Kind::TooBig`]; [`Kind::BadInput`] for a type below 1, or above what a C `long` holds; [`Kind::Removed`].
     #[inline]
     #[doc(alias = "msgsnd")]
     pub fn send(&self, kind: i64, message: &[u8]) -> Result<()> {
@@ -308,8 +313,9 @@ impl Queue {
     #[doc(alias = "MSG_COPY")]
     pub fn peek(&self, position: usize, buffer: &mut [u8]) -> Result<(usize, i64)> {
         let flags = libc::MSG_COPY | libc::IPC_NOWAIT;
-        let position = i64::try_from(position).unwrap_or(i64::MAX);
-        msg::receive(self.id, buffer, position, flags, false)
+        // No queue has as many; as the type of a message it has the bits of one.
+        let position = isize::try_from(position).unwrap_or(isize::MAX);
+        msg::receive(self.id, buffer, position as i64, flags, false)
             .map_err(|errno| self.not_received(errno))
     }
 
@@ -328,10 +334,11 @@ impl Queue {
     }
 
     fn new(id: i32, name: Name, temporary: bool) -> Self {
-        let most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let length = LENGTH.value().map_or(8192, most);
+        let length = LENGTH
+            .value()
+            .map_or(8192, |most| usize::try_from(most).unwrap_or(usize::MAX));
         // Without permission to look at it, the capacity is not known.
-        let capacity = msg::stat(id).map_or(length, |state| most(state.msg_qbytes));
+        let capacity = msg::stat(id).map_or(length, |state| state.msg_qbytes as usize);
         Queue {
             id,
             name,
@@ -343,9 +350,9 @@ impl Queue {
     /// Whether a message would fit into the queue if it were empty, as it is now.
     #[cold]
     fn fits(&self, message: &[u8]) -> Result<()> {
-        let len = message.len() as u64;
+        let len = message.len();
         match msg::stat(self.id) {
-            Ok(state) if len > state.msg_qbytes => Err(FACILITY.error(
+            Ok(state) if len > state.msg_qbytes as usize => Err(FACILITY.error(
                 Kind::TooBig,
                 "send to",
                 &self.name,
@@ -389,9 +396,9 @@ impl Queue {
     fn choose(&self, select: Select) -> Result<(i64, i32)> {
         match select {
             Select::Any => Ok((0, 0)),
-            Select::Kind(kind) if kind > 0 => Ok((kind, 0)),
-            Select::Except(kind) if kind > 0 => Ok((kind, libc::MSG_EXCEPT)),
-            Select::UpTo(kind) if kind > 0 => Ok((-kind, 0)),
+            Select::Kind(kind) if KINDS.contains(&kind) => Ok((kind, 0)),
+            Select::Except(kind) if KINDS.contains(&kind) => Ok((kind, libc::MSG_EXCEPT)),
+            Select::UpTo(kind) if KINDS.contains(&kind) => Ok((-kind, 0)),
             Select::Kind(kind) | Select::Except(kind) | Select::UpTo(kind) => {
                 Err(self.bad_kind("receive from", kind))
             }
@@ -404,7 +411,7 @@ impl Queue {
             Kind::BadInput,
             action,
             &self.name,
-            format!("a type is a number from 1, not {kind}"),
+            format!("a type is a number from 1 to {}, not {kind}", KINDS.end()),
         )
     }
 
@@ -427,7 +434,7 @@ impl Queue {
             return never;
         }
         match errno {
-            Errno::INVAL if kind < 1 => self.bad_kind("send to", kind),
+            Errno::INVAL if !KINDS.contains(&kind) => self.bad_kind("send to", kind),
             Errno::INVAL if LENGTH.value().is_some_and(|most| len as u64 > most) => {
                 error(Kind::TooBig, format!("the message has {len} bytes"))
                     .with_detail(LENGTH.to_string())
@@ -525,7 +532,7 @@ impl Messages for Queue {
                 priority: None,
                 kind: Some(kind),
             },
-            sender: None,
+            ..Received::default()
         }))
     }
 

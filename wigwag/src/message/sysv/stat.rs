@@ -1,12 +1,15 @@
 //! Stat: what a System V queue holds and may hold, who used it last and when.
 
+// Numbers of C that have 32 bits on some machines and 64 on others.
+#![allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
 use super::{CAPACITY, FACILITY, Queue};
 use crate::error::{Kind, Result};
-use crate::sys::msg;
+use crate::sys::{msg, since_1970};
 
 /// The state of a queue.
 #[doc(alias = "msqid_ds")]
@@ -53,9 +56,9 @@ impl Queue {
         let pid = |pid: i32| (pid != 0).then_some(pid);
         Ok(Stat {
             key,
-            queued: now.msg_qnum,
-            bytes: now.__msg_cbytes,
-            capacity: now.msg_qbytes,
+            queued: now.msg_qnum.into(),
+            bytes: now.__msg_cbytes.into(),
+            capacity: now.msg_qbytes.into(),
             mode: u32::from(now.msg_perm.mode) & 0o777,
             uid: now.msg_perm.uid,
             gid: now.msg_perm.gid,
@@ -74,8 +77,11 @@ impl Queue {
     /// [`Kind::PermissionDenied`] unless it is ours.
     #[doc(alias = "IPC_SET")]
     pub fn set_capacity(&self, bytes: u64) -> Result<()> {
-        let set = |state: &mut libc::msqid_ds| state.msg_qbytes = bytes;
-        self.change(set).map_err(|errno| {
+        let outcome = match bytes.try_into() {
+            Ok(bytes) => self.change(|state| state.msg_qbytes = bytes),
+            Err(_) => Err(Errno::PERM),
+        };
+        outcome.map_err(|errno| {
             let over = CAPACITY.value().is_some_and(|most| bytes > most);
             if errno == Errno::PERM && over {
                 FACILITY
@@ -124,7 +130,9 @@ impl Queue {
     }
 }
 
-fn time(seconds: i64) -> Option<SystemTime> {
-    let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
+fn time(time: libc::time_t) -> Option<SystemTime> {
+    let seconds = u64::try_from(since_1970(time))
+        .ok()
+        .filter(|seconds| *seconds > 0)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

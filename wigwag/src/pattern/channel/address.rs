@@ -13,6 +13,7 @@ use super::options::{Flavour, Options};
 use super::region::Region;
 use super::{FACILITY, broadcast, latest, many_to_many, one_to_one};
 use crate::error::{Kind, Result};
+use crate::interrupt::ENDED;
 use crate::memory::posix;
 use crate::memory::segment::Trust;
 use crate::message::{Messages, Note, Received};
@@ -45,8 +46,12 @@ pub(super) trait Sends: Send {
 
 /// An end that receives.
 pub(super) trait Receives: Send {
-    /// Replaces what is in `buffer`; `Disconnected` when there is nothing and nobody who could send.
-    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()>;
+    /// Replaces what is in `buffer`, and tells how many were missed directly before it; `Disconnected` when there is
+    /// nothing and nobody who could send.
+    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<u64>;
+
+    /// How many never came because it was full.
+    fn lost(&self) -> u64;
 }
 
 /// Replaces what is in `buffer`.
@@ -121,7 +126,7 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
         sender: Side::new(),
         receiver: Side::new(),
         channel,
-        last: target.options.value("last")?.unwrap_or(0),
+        last: last(target)?,
     };
     // Whoever counts the ends sees this one from now on, and who has no seat for it says so now.
     match opening.way {
@@ -136,15 +141,25 @@ pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages
 fn existing(options: &Options, name: &OsStr, asked: Option<&Named>) -> Result<Box<dyn Bytes>> {
     let trusting = options.clone().trust(Trust::Peers);
     let wary = options.clone().trust(Trust::Nobody);
-    let flavours = FLAVOURS
-        .iter()
-        .filter(|flavour| asked.is_none_or(|asked| asked.name == flavour.name));
     let mut other = None;
-    for flavour in flavours {
+    for flavour in FLAVOURS {
+        let wanted = asked.is_none_or(|asked| asked.name == flavour.name);
         for options in [&trusting, &wary] {
-            match (flavour.make)(options, name, Verb::Open) {
+            // One that is only looked at stays.
+            let options = options.clone();
+            let options = if wanted {
+                options
+            } else {
+                options.temporary(false)
+            };
+            match (flavour.make)(&options, name, Verb::Open) {
                 // It holds something else, or for other programs.
                 Err(error) if error.kind() == Kind::BadInput => drop(other.get_or_insert(error)),
+                Ok(_) if !wanted => {
+                    let why = format!("it is one of the flavour {}", flavour.name);
+                    let error = FACILITY.error(Kind::BadInput, "open", name.display(), why);
+                    return Err(error.with_hint("name no other flavour in the address"));
+                }
                 outcome => return outcome,
             }
         }
@@ -161,6 +176,7 @@ pub(crate) fn create(target: &Target) -> Result<()> {
         let why = "nothing would stay of what is created here";
         return Err(target.options.bad("temporary", why));
     }
+    last(target)?;
     let name = OsString::from_vec(target.name.to_bytes());
     let flavour = flavour(target)?.unwrap_or(&FLAVOURS[0]);
     (flavour.make)(&options, &name, Verb::Create).map(drop)
@@ -181,6 +197,11 @@ fn flavour(target: &Target) -> Result<Option<&'static Named>> {
         let why = format!("the flavours are {}", names.join(", "));
         target.options.bad("flavour", &why)
     })
+}
+
+/// How many of the newest messages a new receiver gets first.
+fn last(target: &Target) -> Result<u64> {
+    Ok(target.options.value("last")?.unwrap_or(0))
 }
 
 fn read(target: &Target) -> Result<Options> {
@@ -286,6 +307,7 @@ impl Ends {
             match region.roster().sleep(joins, deadline) {
                 Sleep::Woken | Sleep::Changed => {}
                 Sleep::Gone => return Err(alone),
+                Sleep::Interrupted => return Err(region.error(Kind::Interrupted, action, ENDED)),
                 Sleep::TimedOut => {
                     let kind = match deadline {
                         Deadline::Now => Kind::WouldBlock,
@@ -327,11 +349,16 @@ impl Messages for Ends {
         let deadline = Deadline::from(wait);
         let received = self.receiving(deadline, |End { end, met }| {
             self.until_met(met, Part::Sender, "receive from", deadline, |wait| {
-                end.take_into(buffer, wait)
+                let missed = end.take_into(buffer, wait)?;
+                Ok(Received {
+                    missed,
+                    lost: end.lost(),
+                    ..Received::default()
+                })
             })
         });
         match received {
-            Ok(()) => Ok(Some(Received::default())),
+            Ok(received) => Ok(Some(received)),
             Err(error) if error.kind() == Kind::Disconnected => Ok(None),
             Err(error) => Err(error),
         }

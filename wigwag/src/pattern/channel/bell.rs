@@ -34,7 +34,7 @@ use crate::wait::Deadline;
 /// How often an owner looks in vain before it becomes careless again.
 const IN_VAIN: u32 = 4096;
 /// How long one sleeps who could not make the others careful in time.
-const NAP: Duration = Duration::from_millis(20);
+pub(super) const NAP: Duration = Duration::from_millis(20);
 /// How long one of many sleeps: he whom the kernel woke at the owner's death may be killed before he tells the others.
 const ROUND: Duration = Duration::from_millis(500);
 
@@ -134,7 +134,7 @@ pub(crate) enum Wake<T> {
     Found(T),
     /// The end on which it waited has left or was killed, and there is nothing.
     Gone,
-    /// The time is over.
+    /// The time is over, or a signal is to end the wait.
     TimedOut,
 }
 
@@ -217,27 +217,23 @@ impl Waiter {
             if self.how == Waiting::Spin {
                 continue;
             }
-            let nap = match (sure, self.many) {
-                (false, _) => Some(NAP),
-                (true, true) => Some(ROUND),
-                (true, false) => None,
+            let round = match (sure, self.many) {
+                (false, _) => NAP,
+                (true, true) => ROUND,
+                (true, false) => Duration::MAX,
             };
-            let until = match (deadline.remaining(), nap) {
-                (left, Some(nap)) if left.is_none_or(|left| left > nap) => {
-                    crate::Wait::For(nap).into()
-                }
-                _ => deadline,
-            };
-            let slept = match self.many {
-                true => wait_any(&[peer.life.watched(mark), (&peer.rings, rings)], until),
-                false => peer.life.sleep(mark, until),
-            };
+            let words = [peer.life.watched(mark), (&peer.rings, rings)];
+            let words = &words[..if self.many { 2 } else { 1 }];
+            let slept = wait_any(words, deadline, round);
             if self.many && peer.life.state() != State::Alive {
                 // The kernel woke one of us. Whatever he finds, the others must be told.
                 peer.life.pass_on();
             }
             if slept == Sleep::Gone {
                 return Wake::Gone;
+            }
+            if slept == Sleep::Interrupted {
+                return Wake::TimedOut;
             }
             if let Some(found) = found() {
                 return Wake::Found(found);
@@ -320,8 +316,12 @@ impl Region {
             }
             if waiter.how == Waiting::Spin {
                 relax();
-            } else if self.roster().sleep(joins, deadline) == Sleep::Gone {
-                return Wake::Gone;
+            } else {
+                match self.roster().sleep(joins, deadline) {
+                    Sleep::Gone => return Wake::Gone,
+                    Sleep::Interrupted => return Wake::TimedOut,
+                    _ => {}
+                }
             }
         }
     }

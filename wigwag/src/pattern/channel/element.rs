@@ -1,5 +1,6 @@
 //! Element: what goes through a channel, values of one type or byte messages of any length.
 
+use super::many_to_many::{Queue, Records, Ring};
 use crate::shared::{Layout, Plain, layout};
 
 /// What goes through a channel: a [`Plain`] type, or `[u8]` for byte messages of any length.
@@ -13,6 +14,9 @@ pub trait Element: sealed::Sealed + 'static {
     /// What one value must be a multiple of in memory.
     #[doc(hidden)]
     const ALIGN: usize;
+    /// How a channel of many to many keeps it.
+    #[doc(hidden)]
+    type Queue: Queue;
 }
 
 mod sealed {
@@ -25,10 +29,12 @@ impl<T: Plain> Element for T {
     const LAYOUT: Layout = T::LAYOUT;
     const SIZE: Option<usize> = Some(size_of::<T>());
     const ALIGN: usize = align_of::<T>();
+    type Queue = Ring;
 }
 
 impl Element for [u8] {
     const LAYOUT: Layout = layout::<u8>("messages");
     const SIZE: Option<usize> = None;
     const ALIGN: usize = 8;
+    type Queue = Records;
 }

@@ -43,6 +43,14 @@ impl Role {
         }
     }
 
+    /// The one at the other side.
+    pub(crate) fn other(self) -> Role {
+        match self {
+            Role::Sender => Role::Receiver,
+            Role::Receiver => Role::Sender,
+        }
+    }
+
     /// In words.
     pub(crate) fn noun(self) -> &'static str {
         match self {
@@ -75,7 +83,10 @@ pub(crate) struct End {
     /// How often its owner rang: what tells a ring from none where several sleep.
     pub(crate) rings: AtomicU32,
     spare: AtomicU32,
-    line: [AtomicU64; 3],
+    line: AtomicU64,
+    /// The same as `life`, but never rung: on it sleep those of the same side, who wait for nothing but the death of its
+    /// holder. Only in flavours where that matters.
+    pub(crate) grave: Life,
     /// For the flavour: alone in a cache line, zero when the seat has never been taken.
     pub(crate) own: [AtomicU64; 8],
 }
@@ -95,9 +106,17 @@ impl End {
             cpu: AtomicU32::new(0),
             rings: AtomicU32::new(0),
             spare: AtomicU32::new(0),
-            line: std::array::from_fn(|_| word()),
+            line: word(),
+            grave: Life::new(),
             own: std::array::from_fn(|_| word()),
         }
+    }
+
+    /// A thread of the model sits there in this role.
+    #[cfg(loom)]
+    pub(crate) fn sit_down(&self, role: Role) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.holder.store(1 | role.mark(), Ordering::Release);
     }
 
     /// What its present holder does there; nobody when it is free, or its holder has not yet sat down.
@@ -118,6 +137,12 @@ impl End {
     pub(crate) fn is_abandoned(&self) -> bool {
         let word = self.holder.load(Ordering::Acquire);
         word != GIVEN_UP && Holder::in_word(word).is_some_and(|holder| !holder.process_is_alive())
+    }
+
+    /// Whether somebody was here and nobody is.
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.life.state() != State::Alive && self.generation.load(Ordering::Acquire) != 0
     }
 
     /// Its process, if there is one.

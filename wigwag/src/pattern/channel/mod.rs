@@ -13,6 +13,32 @@
 //! (with [`Trust::Nobody`](crate::memory::segment::Trust::Nobody); with the default the peers are trusted not to change
 //! a value while it is looked at).
 //!
+//! **One interface.** The flavours differ in who gets what, not in how it is said: `Sender` and `Receiver` of each have
+//!
+//! | | values | byte messages |
+//! |---|---|---|
+//! | one | `send(value)`, `try_send(value)`, `send_timeout(value, limit)` | the same, of `&[u8]` |
+//! | filled in place | `loan()`, `try_loan()` | `loan(len)`, `try_loan(len)`, which can be made shorter |
+//! | many | `send_many(&values)`, `try_send_many(&values)`, `loan_many(most)` | `send_many(&messages)`, `try_send_many(&messages)` |
+//! | receive | `recv()`, `try_recv()`, `recv_timeout(limit)` | the same |
+//! | many | `recv_many()`, `try_recv_many()`: a slice | the same: `next()` gives one after the other |
+//! | asked | `capacity()`, `level()`, `lost()`, `is_connected()`, `close()` | and `longest()` |
+//!
+//! What waits goes on until it can, or says why it never will; `try_` never waits, and says `false`, `None` or how many. What differs:
+//!
+//! - [`latest`] is never full, and of many at once only the last would be seen: so its sender has `send` and `loan` only, and no
+//!   `level` or `lost`. Its receiver has `latest()` besides, for what was seen before, and no `recv_many`.
+//! - There is no `loan_many` of byte messages: how long each is must be known before the next can lie behind it.
+//! - `receiver_with_last` is of [`broadcast`] only: elsewhere what was received is gone, or only the newest is there.
+//! - What is received says how much was `missed()` before it in [`broadcast`] and [`latest`]; in the others nobody is overtaken alone.
+//! - Who sends to nobody is told `Disconnected`, when it is full, where values wait for one who takes them away; in [`broadcast`]
+//!   and [`latest`] they go by, and `receivers()` says how many there are.
+//! - [`many_to_many`]: what is lent holds up those behind it, as is said there.
+//!
+//! **To wait for several at once**, any end of any flavour becomes a descriptor ([`Pollable`]), readable when an attempt is worth while, for
+//! [`select`], `poll(2)` and `epoll(7)`; under tokio (`features = ["tokio"]`) a receiver in an `Async` is a `Stream` and a sender a `Sink`. What does
+//! not wait (`try_recv`, `try_send`) says `Disconnected` as what waits does, when there is nothing and nobody is left who could change that.
+//!
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
 //! by name, or by the descriptor, and takes its own.
 
@@ -26,7 +52,11 @@ pub mod latest;
 pub mod many_to_many;
 pub mod one_to_one;
 mod options;
+#[cfg(not(loom))]
 mod poll;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod poll;
 pub(crate) mod region;
 mod scratch;
 mod select;
@@ -34,13 +64,14 @@ mod waiting;
 
 pub use self::element::Element;
 pub use self::full::Full;
+use self::options::sealed;
 pub use self::options::{Flavour, Options};
 pub use self::poll::{Outcome, Pollable, Waitable};
 pub use self::select::select;
 pub use self::waiting::Waiting;
 
 use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
-use crate::guarantees::{Accepted, Delivery, Durability, Guarantees, Order};
+use crate::guarantees::{Accepted, Delivery, Durability, FanOut, Guarantees, Order, Overflow};
 use crate::limit;
 
 /// The facts.
@@ -71,3 +102,34 @@ pub const FACILITY: Facility = Facility {
     },
     man: "shm_overview(7), futex(2)",
 };
+
+/// The flavours by the names that they have in an address (`channel:/camera?flavour=latest`), and what each promises
+/// unless another policy is chosen for one that is full.
+pub const FLAVOURS: [(&str, Guarantees); 4] = [
+    (name::<one_to_one::Channel<[u8]>>(), FACILITY.guarantees),
+    (name::<many_to_many::Channel<[u8]>>(), FACILITY.guarantees),
+    (
+        name::<broadcast::Channel<[u8]>>(),
+        Guarantees {
+            // To those who are there; what a receiver has not given back when it is killed goes to nobody else.
+            delivery: Delivery::AtMostOnce,
+            fan_out: FanOut::All,
+            duplicates: false,
+            ..FACILITY.guarantees
+        },
+    ),
+    (
+        name::<latest::Channel<[u8]>>(),
+        Guarantees {
+            delivery: Delivery::BestEffort,
+            fan_out: FanOut::All,
+            overflow: Overflow::Overwrites,
+            duplicates: false,
+            ..FACILITY.guarantees
+        },
+    ),
+];
+
+const fn name<C: sealed::Flavour>() -> &'static str {
+    C::NAME
+}

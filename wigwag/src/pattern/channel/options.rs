@@ -136,7 +136,7 @@ impl Options {
     ///
     /// # Errors
     /// `NotFound`; `BadInput` when it is of another flavour or carries other values; `Corrupt` when it is no channel, or unfinished
-    /// by a creator that died; `Unsupported` when this program counts otherwise (version, word size, pid namespace).
+    /// by a creator that died; `Unsupported` when this program counts otherwise (version, pid namespace).
     pub fn open<C: Flavour>(&self, name: impl AsRef<OsStr>) -> Result<C> {
         self.at(name.as_ref(), Verb::Open)
     }

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
-use rustix::fs::fstat;
+use rustix::fs::{SealFlags, fstat};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
@@ -28,6 +28,7 @@ use crate::memory::segment::{Options, Place, Trust};
 use crate::name::Name;
 use crate::shared::Death;
 use crate::sys::holder::Holder;
+use crate::sys::vanished::Watched;
 
 /// What a flavour needs of the memory, for what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,8 @@ fn ring(plan: &Plan) -> usize {
 /// The memory of one channel.
 #[derive(Debug)]
 pub struct Region {
+    /// Dropped before the pages it watches.
+    watched: Option<Watched>,
     pages: Pages,
     plan: Plan,
     control: usize,
@@ -117,7 +120,10 @@ impl Pages {
     /// Reserves twice the length and maps the whole object at the front.
     fn map(file: OwnedFd, len: usize) -> Result<Pages, Errno> {
         let len = len.next_multiple_of(page());
-        let space = len.checked_mul(2).ok_or(Errno::NOMEM)?;
+        let space = len
+            .checked_mul(2)
+            .filter(|space| *space <= isize::MAX as usize);
+        let space = space.ok_or(Errno::NOMEM)?;
         // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
         let base = unsafe {
             mmap_anonymous(
@@ -252,6 +258,10 @@ impl Region {
                     }
                     continue;
                 }
+                Err(error) if error.kind() == Kind::PermissionDenied => {
+                    let hint = "every end writes into it, one that receives too: its user must be allowed to read and write (see `mode`)";
+                    return Err(error.with_hint(hint));
+                }
                 Err(error) => return Err(error),
             };
             return understand(pages);
@@ -294,7 +304,13 @@ impl Region {
                 .map_at(pages.len, ring, plan.ring as usize)
                 .map_err(|errno| FACILITY.failed("map", &name, errno))?;
         }
+        let seals = rustix::fs::fcntl_get_seals(&pages.file);
+        let can_vanish = !seals.is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+        // SAFETY: all that the pages reserved, which the region keeps longer; what is read as zeros there comes to an error
+        // at the latest when it waits, or makes sense.
+        let watched = can_vanish.then(|| unsafe { Watched::new(pages.base, 2 * pages.len) });
         Ok(Region {
+            watched,
             pages,
             plan,
             control,
@@ -375,6 +391,13 @@ impl Region {
         unsafe { self.pages.base.add(self.control).cast().as_ref() }
     }
 
+    /// What is planned for the flavour behind its control words of this type, up to [`Plan::control`] bytes with them.
+    pub(crate) fn behind<C>(&self) -> NonNull<u8> {
+        assert!(size_of::<C>() <= self.plan.control);
+        // SAFETY: inside the mapping, as was just checked.
+        unsafe { self.pages.base.add(self.control + size_of::<C>()) }
+    }
+
     /// The first byte of the ring, which has [`Plan::ring`] bytes, and as many again after them where it is mapped twice.
     #[inline]
     pub(crate) fn ring(&self) -> NonNull<u8> {
@@ -382,9 +405,38 @@ impl Region {
         unsafe { self.pages.base.add(self.ring) }
     }
 
+    /// Whether all of it was there whenever it was touched: what somebody truncated away reads as zeros.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    #[inline]
+    pub(crate) fn is_there(&self, action: &'static str) -> Result<()> {
+        match self.has_vanished() {
+            false => Ok(()),
+            true => Err(self.vanished(action)),
+        }
+    }
+
+    #[inline]
+    fn has_vanished(&self) -> bool {
+        self.watched.as_ref().is_some_and(Watched::has_vanished)
+    }
+
+    #[cold]
+    fn vanished(&self, action: &'static str) -> Error {
+        let now = fstat(&self.pages.file).map_or(0, |stat| stat.st_size);
+        let why = format!("somebody truncated its memory to {now} bytes");
+        FACILITY
+            .error(Kind::Corrupt, action, &self.name, why)
+            .with_hint("remove it and make it anew")
+    }
+
     /// An error about this channel.
     #[cold]
     pub(crate) fn error(&self, kind: Kind, action: &'static str, why: impl Into<String>) -> Error {
+        if self.has_vanished() {
+            return self.vanished(action);
+        }
         FACILITY.error(kind, action, &self.name, why)
     }
 

@@ -128,7 +128,10 @@ impl Messages for Ends {
             kind: Some(letter.kind.into()).filter(|kind| *kind != 0),
             priority: None,
         };
-        Ok(Some(Received { note, sender: None }))
+        Ok(Some(Received {
+            note,
+            ..Received::default()
+        }))
     }
 
     fn max_len(&self) -> usize {

@@ -11,6 +11,7 @@ use wigwag_mailbox::Side;
 
 use super::{FACILITY, Shared};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt;
 use crate::sys::fcntl::{self, Owner, Span, Type};
 use crate::sys::patience;
 use crate::wait::Deadline;
@@ -44,7 +45,7 @@ pub(super) fn claim(shared: &Shared, side: Side, deadline: Deadline) -> Result<P
     let locked = match deadline {
         Deadline::Never => loop {
             match lock(true) {
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) if !interrupt::ended() => {}
                 done => break done,
             }
         },

@@ -15,6 +15,7 @@ use rustix::pipe::SpliceFlags;
 
 use super::{FACILITY, Fenced, Reader, Writer};
 use crate::error::Result;
+use crate::interrupt;
 use crate::sys::{sigpipe, vmsplice};
 
 impl Reader {
@@ -111,7 +112,7 @@ fn splice(from: impl AsFd, to: impl AsFd, len: usize) -> Result<usize, Errno> {
 fn uninterrupted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
         match call() {
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => interrupt::again()?,
             outcome => return outcome,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::address::{Bytes, Receives, Sends, fill};
 use super::super::full::Full;
 use super::super::region::Region;
+use super::message::Message;
 use super::{Channel, Receiver, Sender, record};
 use crate::error::{Kind, Result};
 use crate::wait::{Deadline, Wait};
@@ -40,22 +41,31 @@ impl Sends for Sender<[u8]> {
 }
 
 impl Receives for Receiver<[u8]> {
-    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()> {
-        match wait {
-            Wait::Forever => fill(buffer, &self.recv()?),
-            Wait::For(limit) => fill(buffer, &self.recv_timeout(limit)?),
+    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<u64> {
+        Ok(match wait {
+            Wait::Forever => taken(buffer, &self.recv()?),
+            Wait::For(limit) => taken(buffer, &self.recv_timeout(limit)?),
             Wait::Not => {
                 // Asked first: what a sender sent before it left is there.
                 let connected = self.is_connected();
                 if let Some(message) = self.try_recv()? {
-                    fill(buffer, &message);
+                    taken(buffer, &message)
                 } else if connected {
                     return Err(self.side.in_vain(Deadline::Now));
                 } else {
                     return Err(self.side.error(Kind::Disconnected, "the sender is gone"));
                 }
             }
-        }
-        Ok(())
+        })
     }
+
+    fn lost(&self) -> u64 {
+        Receiver::lost(self)
+    }
+}
+
+/// Keeps a message, and tells how many were missed before it.
+fn taken(buffer: &mut Vec<u8>, message: &Message<'_>) -> u64 {
+    fill(buffer, message);
+    message.missed()
 }

@@ -179,6 +179,12 @@ impl Publisher {
         self.limit.saturating_sub(self.tail) >= len
     }
 
+    /// For how many bytes from the tail on there is room, by what he knows.
+    #[inline]
+    pub fn room(&self) -> u64 {
+        self.limit.saturating_sub(self.tail)
+    }
+
     /// Looks at the cursors for room for `len` bytes, at most the window; `slowest` is the least
     /// cursor of those who live. If there is none, returns where the slowest has to get.
     #[cold]

@@ -21,7 +21,7 @@ impl Sender<[u8]> {
     /// Sends one message to all; waits for room, unless the channel was made otherwise ([`Full`]).
     ///
     /// # Errors
-    /// `TooBig` for one longer than [`longest`](Self::longest); `WouldBlock` when it is full and was made to fail.
+    /// `TooBig` for one longer than [`longest`](Self::longest); `WouldBlock` when it is full and was made to fail; `Corrupt`.
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if !self.side.has_room(need(message.len())) && !self.room(message.len(), Deadline::Never)? {
@@ -34,7 +34,7 @@ impl Sender<[u8]> {
     /// Sends one message if there is room, and says whether.
     ///
     /// # Errors
-    /// `TooBig`.
+    /// `TooBig`; `Corrupt`.
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
         if !self.side.has_room(need(message.len())) && !self.try_room(message.len())? {
@@ -74,9 +74,9 @@ impl Sender<[u8]> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// `TooBig`.
+    /// `TooBig`; `Corrupt`.
     pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
-        if !self.side.has_room(need(len)) && !self.try_room(len)? {
+        if !self.side.has_room(need(len)) && !self.may_have_room(len)? {
             return Ok(None);
         }
         Ok(Some(self.lend(len)))
@@ -99,14 +99,40 @@ impl Sender<[u8]> {
                     continue;
                 }
             }
-            let at = self.side.tail() + filled;
-            self.fill(at, message);
-            self.finish(at, message.len());
-            filled += record(message.len());
+            self.append(&mut filled, message);
             sent += 1;
         }
         self.flush(&mut filled);
         Ok(sent)
+    }
+
+    /// Sends as many, from the first on, as there is room for, and says how many.
+    ///
+    /// # Errors
+    /// `TooBig`, and those before it have been sent; `Corrupt`.
+    pub fn try_send_many<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize> {
+        let (mut sent, mut filled) = (0, 0);
+        for message in messages {
+            let message = message.as_ref();
+            if !self.side.has_room(filled + need(message.len())) {
+                self.flush(&mut filled);
+                if !self.side.has_room(need(message.len())) && !self.may_have_room(message.len())? {
+                    break;
+                }
+            }
+            self.append(&mut filled, message);
+            sent += 1;
+        }
+        self.flush(&mut filled);
+        Ok(sent)
+    }
+
+    /// Writes a record behind those that are filled and not yet sent; there is room.
+    fn append(&mut self, filled: &mut u64, message: &[u8]) {
+        let at = self.side.tail() + *filled;
+        self.fill(at, message);
+        self.finish(at, message.len());
+        *filled += record(message.len());
     }
 
     fn flush(&mut self, filled: &mut u64) {
@@ -128,12 +154,21 @@ impl Sender<[u8]> {
     #[cold]
     #[inline(never)]
     fn try_room(&mut self, len: usize) -> Result<bool> {
-        match self.side.full() {
-            Full::Wait | Full::Fail => {
-                self.fits(len)?;
-                Ok(self.side.look(need(len)).is_ok())
-            }
-            Full::DropNewest | Full::OverwriteOldest => self.room(len, Deadline::Now),
+        let has = self.may_have_room(len)?;
+        if !has && self.side.full() == Full::DropNewest {
+            self.side.lose();
+        }
+        Ok(has)
+    }
+
+    /// Room without waiting; nothing is dropped for want of it.
+    #[cold]
+    #[inline(never)]
+    fn may_have_room(&mut self, len: usize) -> Result<bool> {
+        self.fits(len)?;
+        match self.side.overwrites {
+            true => self.room(len, Deadline::Now),
+            false => self.side.may_have(need(len)),
         }
     }
 
@@ -273,9 +308,12 @@ impl Receiver<[u8]> {
     /// Receives one message if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
+        if self.side.may_have()? == 0 {
+            return Ok(None);
+        }
         let taken = self.take()?;
         Ok(taken.map(|taken| self.received(taken)))
     }
@@ -287,6 +325,93 @@ impl Receiver<[u8]> {
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Message<'_>> {
         let taken = self.take_waiting(Wait::For(limit).into())?;
         Ok(self.received(taken))
+    }
+
+    /// Receives all messages that are there, in place or as one copy; waits for the first.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub fn recv_many(&mut self) -> Result<Messages<'_>> {
+        self.side.look();
+        loop {
+            if let Some(taken) = self.take_many()? {
+                return Ok(self.several(taken));
+            }
+            self.side.wait(Deadline::Never)?;
+        }
+    }
+
+    /// The same if there is one at least.
+    ///
+    /// # Errors
+    /// As for [`try_recv`](Self::try_recv).
+    pub fn try_recv_many(&mut self) -> Result<Option<Messages<'_>>> {
+        self.side.look();
+        if self.side.may_have()? == 0 {
+            return Ok(None);
+        }
+        let taken = self.take_many()?;
+        Ok(taken.map(|taken| self.several(taken)))
+    }
+
+    fn several(&mut self, taken: Taken) -> Messages<'_> {
+        Messages {
+            receiver: self,
+            taken,
+            done: 0,
+        }
+    }
+
+    /// Takes all records that are published, where they lie or as a copy; `bytes` is where the first begins.
+    fn take_many(&mut self) -> Result<Option<Taken>> {
+        for attempt in 0..ATTEMPTS {
+            let published = self.side.published()?;
+            if published == 0 {
+                return Ok(None);
+            }
+            let at = self.side.at();
+            if let Some(floor) = self.side.overtaken_to() {
+                self.catch_up(floor, attempt)?;
+                continue;
+            }
+            let mut len = published.min(self.side.capacity()) as usize;
+            let mut bytes = self.ring.place(at).cast_const();
+            if self.side.copies {
+                let private = self.scratch.bytes(len);
+                // SAFETY: a published part of the ring, which is mapped twice in a row, and private memory.
+                unsafe { copy(private, bytes, len) };
+                let gone = match self.side.overtaken_to() {
+                    None => 0,
+                    // The front of the batch is gone, the rest is whole and begins with a record.
+                    Some(floor) if floor - at < len as u64 => (floor - at) as usize,
+                    Some(floor) => {
+                        self.catch_up(floor, attempt)?;
+                        continue;
+                    }
+                };
+                self.side.skip(at + gone as u64);
+                // SAFETY: fewer than were copied.
+                bytes = unsafe { private.add(gone) };
+                len -= gone;
+            }
+            // SAFETY: `len` bytes of the ring or private, which is more than none.
+            let first = unsafe { Header::in_bytes(bytes, len) };
+            let missed = first.map(|first| first.sequence.wrapping_sub(self.sequence));
+            match missed {
+                Some(0) => {}
+                Some(missed) if missed <= 1 << 62 && self.side.overtaken => {
+                    self.side.miss(missed);
+                    self.sequence = self.sequence.wrapping_add(missed);
+                }
+                _ => return Err(self.torn(first.unwrap_or_default(), len as u64)),
+            }
+            return Ok(Some(Taken {
+                bytes,
+                len,
+                missed: self.side.tell_missed(),
+            }));
+        }
+        Ok(None)
     }
 
     #[inline(always)]
@@ -410,5 +535,67 @@ impl Drop for Message<'_> {
 impl std::fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         (**self).fmt(f)
+    }
+}
+
+/// Messages one after the other, in the ring or copied. What [`next`](Self::next) gave is given back when this is dropped;
+/// what it did not comes again.
+pub struct Messages<'a> {
+    receiver: &'a mut Receiver<[u8]>,
+    taken: Taken,
+    done: usize,
+}
+
+impl Messages<'_> {
+    /// How many messages were overwritten before the first of these.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.taken.missed
+    }
+
+    /// The next of them.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "what it lends ends with it")]
+    pub fn next(&mut self) -> Result<Option<&[u8]>> {
+        let left = self.taken.len - self.done;
+        if left == 0 {
+            return Ok(None);
+        }
+        // SAFETY: inside what was taken, `left` bytes before its end.
+        let start = unsafe { self.taken.bytes.add(self.done) };
+        // SAFETY: as above.
+        let header = unsafe { Header::in_bytes(start, left) }.unwrap_or_default();
+        let len = header.len as usize;
+        let receiver = &mut *self.receiver;
+        if record(len) > left as u64 || header.sequence != receiver.sequence {
+            return Err(receiver.torn(header, left as u64));
+        }
+        receiver.sequence = receiver.sequence.wrapping_add(1);
+        self.done += record(len) as usize;
+        // SAFETY: inside what was taken, which the sender leaves alone until it is given back, or private memory.
+        Ok(Some(unsafe {
+            std::slice::from_raw_parts(start.add(HEADER as usize), len)
+        }))
+    }
+}
+
+impl Drop for Messages<'_> {
+    fn drop(&mut self) {
+        if self.done > 0 {
+            let side = &mut self.receiver.side;
+            side.advance(side.at() + self.done as u64);
+        }
+    }
+}
+
+impl std::fmt::Debug for Messages<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Messages")
+            .field("bytes", &(self.taken.len - self.done))
+            .field("missed", &self.taken.missed)
+            .finish_non_exhaustive()
     }
 }

@@ -27,6 +27,10 @@
 //! **Who is alone.** Without receivers, what is sent goes by; the newest values stay in the ring for who joins. Receivers are told
 //! `Disconnected` when the sender has left or was killed and they have read all; a new sender may come, and they go on.
 //!
+//! **To poll** ([`Pollable`](super::Pollable)): a receiver is readable when something is behind its own place, the sender when the slowest receiver that
+//! lives has made the room that its last attempt wanted; in a channel that overwrites always. A stream says what was missed if it is asked
+//! (`Async::with_missed`).
+//!
 //! **What is lost or doubled by a kill.** Sender: what it had not yet sent. Receiver: it is waited for no longer, its seat is free; one that
 //! comes instead of it is a new receiver, which sees what is sent from then on (or the last n). So to each receiver that lives
 //! a value is delivered exactly once while nothing overtakes it.
@@ -48,17 +52,18 @@ mod message;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod model;
+mod poll;
 mod publishing;
 mod record;
 mod subscribed;
 mod value;
 
 use self::course::Front;
-pub use self::message::{Message, MessageLoan};
+pub use self::message::{Message, MessageLoan, Messages};
 use self::publishing::Publishing;
 use self::record::{Header, Ring};
 use self::subscribed::Subscribed;
-pub use self::value::{Batch, Loan, Received};
+pub use self::value::{Batch, Loan, LoanMany, Received};
 use super::FACILITY;
 use super::element::Element;
 use super::ends::{End, Role};

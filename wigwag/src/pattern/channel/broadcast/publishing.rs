@@ -12,6 +12,7 @@ use super::super::waiting::Waiting;
 use super::course::{ABSENT, Cursor, Front, Publisher};
 use super::{SENDER, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::{Ordering, relax};
 use crate::sys::keeper::State;
@@ -37,6 +38,8 @@ pub(super) struct Publishing {
     /// Whether a receiver may be looking at what is written.
     pub(super) overwrites: bool,
     graves: Graves,
+    /// Where the slowest has to get for the attempt that failed last.
+    pub(super) wanted: u64,
     seat: Seat,
 }
 
@@ -73,6 +76,7 @@ impl Publishing {
             wary: region.trust() == Trust::Nobody,
             overwrites: region.plan().full == Full::OverwriteOldest,
             graves: Graves::default(),
+            wanted: 1,
             seat,
         })
     }
@@ -101,6 +105,12 @@ impl Publishing {
         self.publisher.has_room(need)
     }
 
+    /// For how much there is room, as far as is known.
+    #[inline(always)]
+    pub(super) fn known(&self) -> u64 {
+        self.publisher.room()
+    }
+
     /// Room for `need`, at most the capacity, as the channel was made: `false` when the value was dropped. `boundary` as in
     /// [`Publisher::take_room`].
     #[cold]
@@ -111,6 +121,7 @@ impl Publishing {
         deadline: Deadline,
         boundary: impl FnOnce(u64, u64) -> u64,
     ) -> Result<bool> {
+        self.region().is_there("send to")?;
         let full = self.seat.region().plan().full;
         loop {
             let needed = match self.look(need) {
@@ -158,7 +169,19 @@ impl Publishing {
             });
             protected.min().unwrap_or(ABSENT)
         };
-        self.publisher.make_room(&words.front, need, least)
+        let made = self.publisher.make_room(&words.front, need, least);
+        made.inspect_err(|needed| self.wanted = *needed)
+    }
+
+    /// A poller sleeps for the same receivers.
+    pub(super) fn among_many(&mut self) {
+        self.waiter.join_many();
+    }
+
+    /// The same for one who does not ask where.
+    pub(super) fn may_have(&mut self, need: u64) -> Result<bool> {
+        self.region().is_there("send to")?;
+        Ok(self.look(need).is_ok())
     }
 
     /// Waits until all who live have got to `needed`.
@@ -252,6 +275,7 @@ impl Publishing {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
+            _ if interrupt::ended() => self.error(Kind::Interrupted, ENDED),
             Deadline::Now => self.error(Kind::WouldBlock, "it is full"),
             _ => self.error(
                 Kind::TimedOut,
@@ -269,11 +293,11 @@ pub(super) fn cursor(end: &End) -> Cursor<'_> {
 
 /// Those known to be dead, by seat: to find it out takes files of `/proc`.
 #[derive(Debug, Default)]
-struct Graves(Vec<u64>);
+pub(super) struct Graves(Vec<u64>);
 
 impl Graves {
     /// Whether the holder of a seat was killed and nothing of its process runs any more: until then it may still be reading.
-    fn is_dead(&mut self, seat: usize, end: &End) -> bool {
+    pub(super) fn is_dead(&mut self, seat: usize, end: &End) -> bool {
         if end.life.state() != State::Killed {
             return false;
         }

@@ -30,6 +30,28 @@ pub(super) struct Header {
     pub(super) len: u32,
 }
 
+impl Header {
+    /// That of the record which begins `bytes`, if there are as many as it has. It may be anything.
+    ///
+    /// # Safety
+    /// There are `len` bytes, at a multiple of eight.
+    #[inline]
+    pub(super) unsafe fn in_bytes(bytes: *const u8, len: usize) -> Option<Header> {
+        if (len as u64) < HEADER {
+            return None;
+        }
+        // Records begin at multiples of eight; what claims to begin elsewhere is taken for one that does.
+        let words: *const u64 = bytes.map_addr(|place| place & !7).cast();
+        // SAFETY: inside, as was just checked, and aligned; a peer may write meanwhile, so each half is one volatile copy.
+        let (sequence, sizes) = unsafe { (words.read_volatile(), words.add(1).read_volatile()) };
+        Some(Header {
+            sequence,
+            back: sizes as u32,
+            len: (sizes >> 32) as u32,
+        })
+    }
+}
+
 /// The bytes of the ring, mapped twice in a row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ring {

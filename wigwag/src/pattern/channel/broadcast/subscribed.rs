@@ -13,6 +13,7 @@ use super::course::{ABSENT, END, Follower, Front};
 use super::publishing::{cursor, impossible};
 use super::{SENDER, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::mapping::page;
 use crate::memory::segment::Trust;
 use crate::sys::atomic::Ordering;
@@ -155,6 +156,29 @@ impl Subscribed {
         Ok(published)
     }
 
+    /// The same for one who will not wait: it is an error when there is nothing and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_have(&mut self) -> Result<u64> {
+        match self.published()? {
+            0 => self.look_around(),
+            published => Ok(published),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Result<u64> {
+        self.region().is_there("receive from")?;
+        if !self.region().ends()[SENDER].is_left() {
+            return Ok(0);
+        }
+        // What it sent before it went.
+        match self.published()? {
+            0 => Err(self.disconnected()),
+            published => Ok(published),
+        }
+    }
+
     /// Looks how much is published now, also when it knows of some.
     pub(super) fn look(&mut self) {
         // SAFETY: as above.
@@ -226,6 +250,7 @@ impl Subscribed {
     #[inline(never)]
     pub(super) fn wait(&mut self, deadline: Deadline) -> Result<()> {
         self.seat.check_owner()?;
+        self.region().is_there("receive from")?;
         let region = self.seat.region().clone();
         let (own, peer) = (self.seat.end(), &region.ends()[SENDER]);
         let (follower, front) = (&mut self.follower, &region.control::<Words>().front);
@@ -236,10 +261,7 @@ impl Subscribed {
         };
         match waited {
             Wake::Found(()) => Ok(()),
-            Wake::Gone => Err(self.error(
-                Kind::Disconnected,
-                "it is empty, and its sender has left or was killed",
-            )),
+            Wake::Gone => Err(self.disconnected()),
             Wake::TimedOut => Err(self.in_vain(deadline)),
         }
     }
@@ -256,6 +278,12 @@ impl Subscribed {
     }
 
     #[cold]
+    fn disconnected(&self) -> Error {
+        let why = "it is empty, and its sender has left or was killed";
+        self.error(Kind::Disconnected, why)
+    }
+
+    #[cold]
     pub(super) fn error(&self, kind: Kind, why: impl Into<String>) -> Error {
         self.region().error(kind, "receive from", why)
     }
@@ -263,6 +291,7 @@ impl Subscribed {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
+            _ if interrupt::ended() => self.error(Kind::Interrupted, ENDED),
             Deadline::Now => self.error(Kind::WouldBlock, "it is empty"),
             _ => self.error(Kind::TimedOut, "nothing came until the time was over"),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::subscribed::ATTEMPTS;
 use super::{Full, Receiver, Sender};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::shared::Plain;
 use crate::sys::copy::copy;
 use crate::wait::{Deadline, Wait};
@@ -19,7 +19,7 @@ impl<T: Plain> Sender<T> {
     /// Sends one value to all; waits for room, unless the channel was made otherwise ([`Full`]).
     ///
     /// # Errors
-    /// `WouldBlock` when it is full and was made to fail.
+    /// `WouldBlock` when it is full and was made to fail; `Corrupt`.
     #[inline(always)]
     pub fn send(&mut self, value: T) -> Result<()> {
         if !self.side.has_room(1) && !self.side.room(1, Deadline::Never, boundary)? {
@@ -32,7 +32,7 @@ impl<T: Plain> Sender<T> {
     /// Sends one value if there is room, and says whether.
     ///
     /// # Errors
-    /// None at present.
+    /// `Corrupt`.
     #[inline(always)]
     pub fn try_send(&mut self, value: T) -> Result<bool> {
         if !self.side.has_room(1) && !self.try_room()? {
@@ -70,12 +70,9 @@ impl<T: Plain> Sender<T> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// None at present.
+    /// `Corrupt`.
     pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
-        if !self.side.has_room(1) && !self.try_room()? {
-            return Ok(None);
-        }
-        Ok(Some(self.lend()))
+        Ok((self.row(1)? > 0).then(|| self.lend()))
     }
 
     /// Sends many, which the receivers see in steps as large as there is room. How many were sent: all, unless the channel was
@@ -86,30 +83,90 @@ impl<T: Plain> Sender<T> {
     pub fn send_many(&mut self, values: &[T]) -> Result<usize> {
         let (mut sent, mut rest) = (0, values);
         while !rest.is_empty() {
-            // As many as lie side by side, if there is room for them; else one by one.
-            let index = self.side.tail() & (self.side.capacity() - 1);
-            let row = (self.side.capacity() - index).min(rest.len() as u64);
-            let count = if self.side.has_room(row) || self.side.look(row).is_ok() {
-                row
-            } else if self.side.has_room(1) || self.side.room(1, Deadline::Never, boundary)? {
-                1
-            } else {
+            let now = self.put_many(rest)?;
+            sent += now;
+            rest = &rest[now..];
+            if now == 0 && !self.side.room(1, Deadline::Never, boundary)? {
                 rest = &rest[1..];
-                continue;
-            };
-            let (now, later) = rest.split_at(count as usize);
-            self.put_row(now);
-            sent += now.len();
-            rest = later;
+            }
         }
         Ok(sent)
+    }
+
+    /// Sends as many as there is room for, and says how many.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn try_send_many(&mut self, values: &[T]) -> Result<usize> {
+        let mut sent = 0;
+        while sent < values.len() {
+            match self.put_many(&values[sent..])? {
+                0 => break,
+                now => sent += now,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Places for up to `most` values that lie side by side, at least one; waits for room like [`send`](Self::send).
+    ///
+    /// In a channel that overwrites the oldest, room is made for all of them, also if fewer are sent.
+    ///
+    /// # Errors
+    /// As for [`loan`](Self::loan); `BadInput` for none.
+    pub fn loan_many(&mut self, most: usize) -> Result<LoanMany<'_, T>> {
+        if most == 0 {
+            let why = "a loan is of one value at least";
+            return Err(self.side.error(Kind::BadInput, why));
+        }
+        let mut count = self.row(most)?;
+        if count == 0 {
+            if !self.side.room(1, Deadline::Never, boundary)? {
+                return Err(self.side.in_vain(Deadline::Now));
+            }
+            count = self.row(most)?;
+        }
+        let place = match self.side.wary {
+            true => self.scratch.values(count),
+            false => self.slot(),
+        };
+        Ok(LoanMany {
+            sender: self,
+            place,
+            count,
+        })
+    }
+
+    /// How many of `most` values have room side by side, without waiting; those that are overwritten make room.
+    #[inline]
+    fn row(&mut self, most: usize) -> Result<usize> {
+        let index = self.side.tail() & (self.side.capacity() - 1);
+        let row = (self.side.capacity() - index).min(most as u64);
+        if !self.side.has_room(row) {
+            if self.side.overwrites {
+                self.side.room(row, Deadline::Now, boundary)?;
+            } else if !self.side.may_have(row)? && self.side.known() == 0 {
+                // Not for so many; what there is for fewer, it says behind this.
+                let _ = self.side.look(1);
+            }
+        }
+        Ok(row.min(self.side.known()) as usize)
+    }
+
+    /// Sends as many as have room side by side.
+    fn put_many(&mut self, values: &[T]) -> Result<usize> {
+        let count = self.row(values.len())?;
+        if count > 0 {
+            self.put_row(&values[..count]);
+        }
+        Ok(count)
     }
 
     #[cold]
     #[inline(never)]
     fn try_room(&mut self) -> Result<bool> {
         match self.side.full() {
-            Full::Wait | Full::Fail => Ok(self.side.look(1).is_ok()),
+            Full::Wait | Full::Fail => self.side.may_have(1),
             Full::DropNewest | Full::OverwriteOldest => self.side.room(1, Deadline::Now, boundary),
         }
     }
@@ -202,6 +259,47 @@ impl<T: Plain> DerefMut for Loan<'_, T> {
     }
 }
 
+/// Places for values side by side, not yet sent; given up when dropped.
+#[must_use = "a loan that is not sent is given up"]
+#[derive(Debug)]
+pub struct LoanMany<'a, T: Plain> {
+    sender: &'a mut Sender<T>,
+    place: *mut T,
+    count: usize,
+}
+
+impl<T: Plain> LoanMany<'_, T> {
+    /// Sends the first `count` of them (all, when it has fewer).
+    pub fn send(self, count: usize) {
+        let count = count.min(self.count);
+        let sender = self.sender;
+        if sender.side.wary {
+            let len = count * size_of::<T>();
+            // SAFETY: as for sending by value.
+            unsafe { copy(sender.slot().cast(), self.place.cast(), len) };
+        }
+        if count > 0 {
+            sender.side.publish(sender.side.tail() + count as u64);
+        }
+    }
+}
+
+impl<T: Plain> Deref for LoanMany<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: as for one, `count` times.
+        unsafe { std::slice::from_raw_parts(self.place, self.count) }
+    }
+}
+
+impl<T: Plain> DerefMut for LoanMany<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and exclusively borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.place, self.count) }
+    }
+}
+
 /// What was taken: values from a place on, not yet given back.
 struct Taken<T> {
     place: *const T,
@@ -222,10 +320,10 @@ impl<T: Plain> Receiver<T> {
     /// Receives one value if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. A sender that is gone is told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and the sender has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        if self.side.published()? == 0 {
+        if self.side.may_have()? == 0 {
             return Ok(None);
         }
         if self.side.copies {
@@ -253,6 +351,22 @@ impl<T: Plain> Receiver<T> {
             receiver: self,
             taken,
         })
+    }
+
+    /// The same if there is one at least.
+    ///
+    /// # Errors
+    /// As for [`try_recv`](Self::try_recv).
+    pub fn try_recv_many(&mut self) -> Result<Option<Batch<'_, T>>> {
+        self.side.look();
+        if self.side.may_have()? == 0 {
+            return Ok(None);
+        }
+        let taken = self.take(u64::MAX)?;
+        Ok(taken.map(|taken| Batch {
+            receiver: self,
+            taken,
+        }))
     }
 
     #[inline(always)]

@@ -7,23 +7,35 @@ use super::super::bell::{Ringer, Waiter, Wake};
 use super::super::ends::{Role, Seat};
 use super::super::region::Region;
 use super::super::waiting::Waiting;
-use super::{SENDER, Words};
+use super::guests::{Guests, stays};
+use super::version::{Attempt, Stay, Tag, attempt};
+use super::{SENDER, Shape, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::mapping::page;
 use crate::memory::segment::Trust;
+use crate::sys::atomic::{AtomicU64, Ordering, relax};
 use crate::sys::copy::copy;
 use crate::sys::keeper::State;
 use crate::wait::Deadline;
 
-/// How often a copy is made again before a reader says that it cannot keep up.
-const ATTEMPTS: u32 = 10_000;
+/// How often a reader is overtaken before it asks the sender to leave a buffer alone.
+const EAGER: u32 = 3;
+/// How often it is overtaken, and how often it looks at what is not complete, before it says that it cannot keep up; and how often
+/// it looks before it stays at another buffer: its sender may have been killed or stopped while it wrote there.
+const COPIES: u32 = 10_000;
+const LOOKS: u32 = 1_000_000;
+const PATIENCE: u32 = 1000;
 
 /// The sender's side.
 #[derive(Debug)]
 pub(super) struct Writing {
     version: u64,
-    count: u64,
-    stride: u64,
+    /// The buffer of that version, and that of the next once it was begun.
+    at: u64,
+    next: Option<u64>,
+    shape: Shape,
+    guests: Guests,
     ringer: Ringer,
     /// Whether peers are not trusted.
     pub(super) wary: bool,
@@ -32,8 +44,7 @@ pub(super) struct Writing {
 
 impl Writing {
     /// Takes the seat of the sender.
-    pub(super) fn take(region: &Arc<Region>, (count, stride): (u64, u64)) -> Result<Self> {
-        // A dead one leaves nothing to clear: he began a version that is begun again.
+    pub(super) fn take(region: &Arc<Region>, shape: Shape) -> Result<Self> {
         let seat = Seat::take(
             region,
             Role::Sender,
@@ -42,14 +53,24 @@ impl Writing {
             |_, _| Ok(()),
         )?;
         let words: &Words = region.control();
-        let version = words.version.newest();
-        if version > 1 << 62 {
+        let (version, at) = words.version.get();
+        if version > 1 << 57 || at >= shape.count {
             return Err(impossible(region, "send to"));
         }
+        // What one before left unfinished has the number of what we write next. To be killed here is to be cleared up after.
+        for buffer in 0..shape.count {
+            if version == 0 || buffer != at {
+                tag(region, shape, 0, buffer).clear();
+            }
+        }
+        // He may have been asked, too.
+        words.asked.0.store(1, Ordering::Relaxed);
         Ok(Writing {
             version,
-            count,
-            stride,
+            at,
+            next: None,
+            shape,
+            guests: Guests::new(shape.count),
             ringer: Ringer::default(),
             wary: region.trust() == Trust::Nobody,
             seat,
@@ -61,22 +82,46 @@ impl Writing {
         self.version
     }
 
-    /// The buffer for the next version, of [`stride`](super::buffers) bytes; to be written by copies, or by references at the addresses that
-    /// only the sender uses.
+    /// The buffer for the next version, of [`stride`](super::Shape) bytes; to be written by copies, or by references at the addresses
+    /// that only the sender uses. The same again until it is published.
     #[inline(always)]
-    pub(super) fn begin(&mut self) -> *mut u8 {
-        self.seat.region().control::<Words>().version.begin();
-        let offset = (self.version + 1) % self.count * self.stride;
-        // SAFETY: the ring has `count` buffers of `stride` bytes.
-        unsafe { self.seat.region().ring().as_ptr().add(offset as usize) }
+    pub(super) fn begin(&mut self) -> Result<*mut u8> {
+        self.region().is_there("send to")?;
+        let buffer = match self.next {
+            Some(buffer) => buffer,
+            None => self.choose(),
+        };
+        self.next = Some(buffer);
+        let region = self.seat.region();
+        tag(region, self.shape, 0, buffer).begin(self.version + 1);
+        Ok(place(region, self.shape, 0, buffer))
     }
 
-    /// Makes the next version the newest.
+    /// A buffer that neither holds the newest version nor is stayed at; of those the one that was written longest ago.
+    #[inline(always)]
+    fn choose(&mut self) -> u64 {
+        let region = self.seat.region();
+        let asked = &region.control::<Words>().asked.0;
+        if asked.load(Ordering::Relaxed) != 0 || !self.guests.is_empty() {
+            self.guests.look(asked, region.ends());
+        }
+        let mut buffer = (self.at + 1) % self.shape.count;
+        while self.guests.stay_at(buffer) {
+            buffer = (buffer + 1) % self.shape.count;
+        }
+        buffer
+    }
+
+    /// Makes the next version, which was begun, the newest.
     #[inline(always)]
     pub(super) fn publish(&mut self) {
+        let Some(buffer) = self.next.take() else {
+            return;
+        };
         self.version += 1;
+        self.at = buffer;
         let words: &Words = self.seat.region().control();
-        words.version.publish(self.version);
+        words.version.publish(self.version, buffer);
         self.ringer.ring(self.seat.end());
     }
 
@@ -86,13 +131,33 @@ impl Writing {
     }
 }
 
+/// Where a buffer lies, in the mapping that begins `mapping` bytes behind the ring.
+#[inline(always)]
+fn place(region: &Region, shape: Shape, mapping: usize, buffer: u64) -> *mut u8 {
+    let offset = mapping + (buffer * shape.stride) as usize;
+    // SAFETY: the ring has `count` buffers of `stride` bytes, and is mapped again behind the object's pages, of which it
+    // is the last.
+    unsafe { region.ring().as_ptr().add(offset) }
+}
+
+/// The word of a buffer, its last eight bytes.
+#[inline(always)]
+fn tag(region: &Region, shape: Shape, mapping: usize, buffer: u64) -> Tag<'_> {
+    let word = place(region, shape, mapping, buffer);
+    // SAFETY: buffers begin at multiples of 64 and are as long; their last bytes are accessed as this only, by atomics.
+    Tag(unsafe { &*word.add(shape.stride as usize - 8).cast() })
+}
+
 /// A receiver's side.
 #[derive(Debug)]
 pub(super) struct Reading {
     /// The version that was received last.
     seen: u64,
-    count: u64,
-    stride: u64,
+    /// How many were skipped.
+    lost: u64,
+    shape: Shape,
+    /// From the ring to its second mapping.
+    alias: usize,
     waiter: Waiter,
     seat: Seat,
 }
@@ -100,20 +165,37 @@ pub(super) struct Reading {
 /// How an attempt to copy ended: with what was copied, or with the reason why it is nonsense if it was whole.
 pub(super) type Copied<R> = std::result::Result<R, String>;
 
+/// Stays nowhere when dropped.
+struct Stays<'a>(&'a AtomicU64);
+
+impl Drop for Stays<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
 impl Reading {
     /// Takes a seat for a receiver.
-    pub(super) fn take(
-        region: &Arc<Region>,
-        (count, stride): (u64, u64),
-        waiting: Waiting,
-    ) -> Result<Self> {
+    pub(super) fn take(region: &Arc<Region>, shape: Shape, waiting: Waiting) -> Result<Self> {
         let seats = SENDER + 1..region.ends().len();
+        let seat = Seat::take(
+            region,
+            Role::Receiver,
+            seats,
+            |_, _| Ok(()),
+            |_, end| {
+                // One who was killed may have stayed somewhere.
+                stays(end).store(0, Ordering::Relaxed);
+                Ok(())
+            },
+        )?;
         Ok(Reading {
             seen: 0,
-            count,
-            stride,
+            lost: 0,
+            shape,
+            alias: (region.plan().ring as usize).next_multiple_of(page()),
             waiter: Waiter::among_many(waiting),
-            seat: Seat::take(region, Role::Receiver, seats, |_, _| Ok(()), |_, _| Ok(()))?,
+            seat,
         })
     }
 
@@ -127,41 +209,126 @@ impl Reading {
         &mut self,
         mut read: impl FnMut(*const u8) -> Copied<R>,
     ) -> Result<Option<(R, u64)>> {
-        let region = self.seat.region();
-        let version = &region.control::<Words>().version;
-        let alias = (region.plan().ring as usize).next_multiple_of(page());
-        for _ in 0..ATTEMPTS {
-            let newest = version.newest();
-            if newest == 0 {
-                return Ok(None);
+        for _ in 0..EAGER {
+            match self.attempt(None, &mut read) {
+                Attempt::Whole(version, copied) => return self.accept(version, copied),
+                Attempt::Nothing => return self.nothing(),
+                Attempt::Overwritten | Attempt::Unfinished => {}
+                Attempt::Impossible => return Err(self.impossible()),
             }
-            if newest < self.seen {
-                return Err(impossible(region, "receive from"));
+        }
+        self.copy_as_guest(&mut read)
+    }
+
+    /// The same, with a buffer that the sender leaves alone as soon as it sees that it is asked.
+    #[cold]
+    #[inline(never)]
+    fn copy_as_guest<R>(
+        &mut self,
+        read: &mut impl FnMut(*const u8) -> Copied<R>,
+    ) -> Result<Option<(R, u64)>> {
+        let region = self.seat.region().clone();
+        let words: &Words = region.control();
+        let stays = Stays(stays(&region.ends()[self.seat.index()]));
+        let (mut copies, mut looks) = (0, 0);
+        while copies < COPIES && looks < LOOKS {
+            // Whatever comes into its buffer later is newer.
+            let (version, buffer) = words.version.get();
+            stays.0.store(buffer + 1, Ordering::Relaxed);
+            words.asked.0.store(1, Ordering::Release);
+            let patience = looks + PATIENCE;
+            while copies < COPIES && looks < patience {
+                match self.attempt(Some((buffer, version)), read) {
+                    Attempt::Whole(version, copied) => return self.accept(version, copied),
+                    Attempt::Nothing => return self.nothing(),
+                    Attempt::Overwritten => copies += 1,
+                    Attempt::Unfinished => {
+                        looks += 1;
+                        relax();
+                    }
+                    Attempt::Impossible => return Err(self.impossible()),
+                }
             }
-            let offset = (newest % self.count * self.stride) as usize;
-            // SAFETY: the ring has `count` buffers of `stride` bytes, and is mapped again behind the object's pages, of which
-            // it is the last.
-            let copied = read(unsafe { region.ring().as_ptr().add(alias + offset) });
-            if !version.is_whole(newest, self.count) {
-                continue;
-            }
-            let skipped = (newest - self.seen).saturating_sub(1);
-            self.seen = newest;
-            return match copied {
-                Ok(copied) => Ok(Some((copied, skipped))),
-                Err(why) => Err(self.error(Kind::Corrupt, why)),
-            };
         }
         let why = "it changes faster than it can be copied";
-        Err(self
-            .error(Kind::WouldBlock, why)
-            .with_hint("make it with more capacity: each buffer gives a reader more time"))
+        Err(self.error(Kind::WouldBlock, why).with_hint(
+            "make it with more capacity: that many receivers less two copy undisturbed at a time",
+        ))
+    }
+
+    #[inline(always)]
+    fn attempt<R>(
+        &self,
+        stay: Option<Stay>,
+        read: &mut impl FnMut(*const u8) -> Copied<R>,
+    ) -> Attempt<Copied<R>> {
+        let (region, shape, alias) = (&**self.seat.region(), self.shape, self.alias);
+        let words: &Words = region.control();
+        attempt(
+            &words.version,
+            stay,
+            |buffer| (buffer < shape.count).then(|| tag(region, shape, alias, buffer)),
+            |buffer| read(place(region, shape, alias, buffer)),
+        )
+    }
+
+    #[cold]
+    fn nothing<R>(&self) -> Result<Option<R>> {
+        self.region().is_there("receive from")?;
+        match self.seen {
+            0 => Ok(None),
+            _ => Err(self.impossible()),
+        }
+    }
+
+    #[inline(always)]
+    fn accept<R>(&mut self, version: u64, copied: Copied<R>) -> Result<Option<(R, u64)>> {
+        if version < self.seen {
+            return Err(self.impossible());
+        }
+        let skipped = (version - self.seen).saturating_sub(1);
+        self.seen = version;
+        self.lost = self.lost.wrapping_add(skipped);
+        match copied {
+            Ok(copied) => Ok(Some((copied, skipped))),
+            Err(why) => Err(self.error(Kind::Corrupt, why)),
+        }
+    }
+
+    /// How many were skipped so far.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Whether there is a newer one than was received last.
     #[inline(always)]
     pub(super) fn has_newer(&self) -> bool {
         self.level() > 0
+    }
+
+    /// The same for one who will not wait: it is an error when there is none and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_have_newer(&self) -> Result<bool> {
+        Ok(self.has_newer() || self.look_around()?)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_around(&self) -> Result<bool> {
+        self.region().is_there("receive from")?;
+        if !self.region().ends()[SENDER].is_left() {
+            return Ok(false);
+        }
+        // What it sent before it went.
+        match self.has_newer() {
+            true => Ok(true),
+            false => Err(self.disconnected()),
+        }
+    }
+
+    /// The version that was received last.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// How many newer ones were sent.
@@ -176,6 +343,7 @@ impl Reading {
     #[inline(never)]
     pub(super) fn wait(&mut self, deadline: Deadline) -> Result<()> {
         self.seat.check_owner()?;
+        self.region().is_there("receive from")?;
         let region = self.seat.region().clone();
         let (own, peer) = (self.seat.end(), &region.ends()[SENDER]);
         let version = &region.control::<Words>().version;
@@ -187,10 +355,7 @@ impl Reading {
         };
         match waited {
             Wake::Found(()) => Ok(()),
-            Wake::Gone => Err(self.error(
-                Kind::Disconnected,
-                "nothing new will come: its sender has left or was killed",
-            )),
+            Wake::Gone => Err(self.disconnected()),
             Wake::TimedOut => Err(self.in_vain(deadline)),
         }
     }
@@ -208,15 +373,22 @@ impl Reading {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         match deadline {
+            _ if interrupt::ended() => self.error(Kind::Interrupted, ENDED),
             Deadline::Now => self.error(Kind::WouldBlock, "there is nothing new"),
             _ => self.error(Kind::TimedOut, "nothing new came until the time was over"),
         }
     }
 
-    /// That what had been sent was taken back, which nobody does who keeps the rules.
+    /// That what had been sent was taken back, or other nonsense, which nobody does who keeps the rules.
     #[cold]
-    pub(super) fn emptied(&self) -> Error {
+    pub(super) fn impossible(&self) -> Error {
         impossible(self.region(), "receive from")
+    }
+
+    #[cold]
+    fn disconnected(&self) -> Error {
+        let why = "nothing new will come: its sender has left or was killed";
+        self.error(Kind::Disconnected, why)
     }
 
     #[cold]

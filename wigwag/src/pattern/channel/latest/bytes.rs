@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::address::{Bytes, Receives, Sends, fill};
 use super::super::region::Region;
-use super::{Channel, Receiver, Sender};
+use super::{Channel, Message, Receiver, Sender};
 use crate::error::{Kind, Result};
 use crate::wait::{Deadline, Wait};
 
@@ -34,15 +34,15 @@ impl Sends for Sender<[u8]> {
 }
 
 impl Receives for Receiver<[u8]> {
-    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()> {
-        match wait {
-            Wait::Forever => fill(buffer, &self.recv()?),
-            Wait::For(limit) => fill(buffer, &self.recv_timeout(limit)?),
+    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<u64> {
+        Ok(match wait {
+            Wait::Forever => taken(buffer, &self.recv()?),
+            Wait::For(limit) => taken(buffer, &self.recv_timeout(limit)?),
             Wait::Not => {
                 // Asked first: what a sender sent before it left is there.
                 let connected = self.is_connected();
                 if let Some(message) = self.try_recv()? {
-                    fill(buffer, &message);
+                    taken(buffer, &message)
                 } else if connected {
                     return Err(self.side.in_vain(Deadline::Now));
                 } else {
@@ -53,7 +53,17 @@ impl Receives for Receiver<[u8]> {
                     ));
                 }
             }
-        }
-        Ok(())
+        })
     }
+
+    /// It is never full: what is missed there was out of date.
+    fn lost(&self) -> u64 {
+        0
+    }
+}
+
+/// Keeps a message, and tells how many were missed before it.
+fn taken(buffer: &mut Vec<u8>, message: &Message<'_>) -> u64 {
+    fill(buffer, message);
+    message.missed()
 }

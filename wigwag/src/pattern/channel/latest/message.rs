@@ -19,25 +19,28 @@ impl Sender<[u8]> {
     /// Makes this the newest message. Never waits.
     ///
     /// # Errors
-    /// `TooBig`.
+    /// `TooBig`; `Corrupt` when somebody took its memory away.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         self.fits(message.len())?;
-        self.put(message.as_ptr(), message.len());
+        let buffer = self.side.begin()?;
+        self.put(buffer, message.as_ptr(), message.len());
         Ok(())
     }
 
     /// A place for the next message of `len` bytes, to be filled and sent; they are anything before. Never waits.
     ///
     /// # Errors
-    /// `TooBig`.
+    /// As for [`send`](Self::send).
     pub fn loan(&mut self, len: usize) -> Result<MessageLoan<'_>> {
         self.fits(len)?;
+        let begun = self.side.begin()?;
         let place = match self.side.wary {
             true => self.scratch.bytes(len),
-            false => bytes(self.side.begin()).as_ptr(),
+            false => bytes(begun).as_ptr(),
         };
         Ok(MessageLoan {
             sender: self,
+            begun,
             place,
             len,
         })
@@ -52,8 +55,7 @@ impl Sender<[u8]> {
         Err(error.with_hint("make the channel with more capacity"))
     }
 
-    fn put(&mut self, from: *const u8, len: usize) {
-        let buffer = self.side.begin();
+    fn put(&mut self, buffer: *mut u8, from: *const u8, len: usize) {
         // SAFETY: it fits, as was checked; `from` is private memory, or the caller's.
         unsafe { copy(bytes(buffer).as_ptr(), from, len) };
         self.finish(buffer, len);
@@ -72,6 +74,8 @@ impl Sender<[u8]> {
 #[derive(Debug)]
 pub struct MessageLoan<'a> {
     sender: &'a mut Sender<[u8]>,
+    /// The buffer.
+    begun: *mut u8,
     place: *mut u8,
     len: usize,
 }
@@ -81,10 +85,9 @@ impl MessageLoan<'_> {
     pub fn send(self) {
         let sender = self.sender;
         if sender.side.wary {
-            sender.put(self.place, self.len);
+            sender.put(self.begun, self.place, self.len);
         } else {
-            let buffer = sender.side.begin();
-            sender.finish(buffer, self.len);
+            sender.finish(self.begun, self.len);
         }
     }
 
@@ -121,7 +124,8 @@ impl Receiver<[u8]> {
     /// The newest message, seen before or not; `None` when nothing was ever sent. Never waits, and needs no living sender.
     ///
     /// # Errors
-    /// `WouldBlock` when ten thousand copies in a row were overtaken; `Corrupt`.
+    /// `WouldBlock` when more receivers than it has buffers, less two, are overtaken at once and this one ten thousand times
+    /// in a row; `Corrupt`.
     pub fn latest(&mut self) -> Result<Option<Message<'_>>> {
         Ok(self.copy()?.map(|copied| self.received(copied)))
     }
@@ -167,9 +171,9 @@ impl Receiver<[u8]> {
     /// The same if there is one.
     ///
     /// # Errors
-    /// As for [`latest`](Self::latest).
+    /// `Disconnected` when there is none and the sender has left or was killed; `WouldBlock` and `Corrupt` as for [`latest`](Self::latest).
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
-        if !self.side.has_newer() {
+        if !self.side.may_have_newer()? {
             return Ok(None);
         }
         self.latest()
@@ -189,7 +193,7 @@ impl Receiver<[u8]> {
         }
         match self.copy()? {
             Some(copied) => Ok(self.received(copied)),
-            None => Err(self.side.emptied()),
+            None => Err(self.side.impossible()),
         }
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! let position: Channel<[f64; 3]> = Options::new().anonymous()?;
 //! let (mut sender, mut receiver) = (position.sender()?, position.receiver()?);
-//! sender.send([0.0, 0.0, 1.0]);
-//! let mut loan = sender.loan(); // filled in place
+//! sender.send([0.0, 0.0, 1.0])?;
+//! let mut loan = sender.loan()?; // filled in place
 //! *loan = [0.0, 0.0, 2.0];
 //! loan.send();
 //! assert_eq!(*receiver.recv()?, [0.0, 0.0, 2.0]); // one newer than it has seen: the first was missed
@@ -14,13 +14,20 @@
 //! # Ok::<(), wigwag::Error>(())
 //! ```
 //!
-//! The writer has several buffers (4 unless [`capacity`](Options::capacity) says otherwise, at least 2; for byte messages the capacity
-//! is the longest of them) and writes into one that does not hold the newest value. A reader copies the newest, and then looks whether
-//! the writer has come to that buffer again meanwhile. That is so only if he completed two more values (of 4 buffers) during
-//! one copy and has begun a third; then it copies again.
+//! The sender has several buffers and writes into the one that was written longest ago, never into the newest. A reader copies the
+//! newest, and then looks whether the sender has come round to that buffer meanwhile; if so it copies again. One that this happens to
+//! thrice in a row asks the sender to leave a buffer alone, who does so from his next value on: so a reader gets its value after
+//! one more copy, however fast the sender is, and the sender waits for nobody.
 //!
-//! **What is lost by a kill.** Sender: what he was writing; the value before stays, and a new sender may come at once. Receiver: nothing, it writes
-//! nothing that anybody reads. The policy [`Full`] has no meaning here: it is never full.
+//! **How many buffers** is the [`capacity`](Options::capacity), from 4 to 64; unless told otherwise as many of these as 64 KiB hold. For
+//! byte messages, the capacity is the longest of them. All buffers but two can be left alone at a time, 2 of 4 and 62 of 64; if more
+//! readers than that are overtaken at once they take turns, and what is promised becomes what is likely.
+//!
+//! **To poll** ([`Pollable`](super::Pollable)): a receiver is readable when there is a newer value than it received, the sender always. A stream says how
+//! many came and went between if it is asked (`Async::with_missed`).
+//!
+//! **What is lost by a kill.** Sender: what he was writing; the value before stays, and a new sender may come at once. Receiver: nothing; a buffer at
+//! which it stayed is written again. The policy [`Full`] has no meaning here: it is never full.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -28,7 +35,9 @@ use std::sync::Arc;
 
 mod board;
 mod bytes;
+mod guests;
 mod message;
+mod poll;
 mod value;
 #[cfg(not(loom))]
 mod version;
@@ -39,7 +48,7 @@ pub mod version;
 use self::board::{Reading, Writing};
 pub use self::message::{Message, MessageLoan};
 pub use self::value::{Loan, Received};
-use self::version::Version;
+use self::version::{MOST, Newest};
 use super::FACILITY;
 use super::element::Element;
 use super::ends::Role;
@@ -51,6 +60,7 @@ use super::waiting::Waiting;
 use crate::error::{Kind, Result};
 use crate::memory::mapping::page;
 use crate::shared::{Layout, layout};
+use crate::sys::atomic::AtomicU64;
 
 /// The newest value of one sender for many receivers, of which none need be in this process.
 #[derive(Debug)]
@@ -81,38 +91,61 @@ pub struct Receiver<T: Element + ?Sized> {
 /// The control words, in shared memory.
 #[repr(C)]
 struct Words {
-    version: Version,
+    version: Newest,
+    /// Whether a reader has asked for a buffer that the sender leaves alone.
+    asked: Line,
+}
+
+#[repr(C, align(64))]
+struct Line(AtomicU64);
+
+/// The buffers: how many there are, a power of two, and how many bytes from one to the next.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    count: u64,
+    stride: u64,
 }
 
 /// The sender's seat; all others are receivers'.
 const SENDER: usize = 0;
-/// Buffers of a channel of byte messages, and of values unless told otherwise.
-const BUFFERS: u64 = 4;
+/// Fewer buffers than this leave nothing over for one that cannot keep up.
+const FEWEST: u64 = 4;
+/// As many buffers as fit into so many bytes, unless told otherwise.
+const SPACE: u64 = 64 << 10;
 /// Before the bytes of a message: how many they are.
 const LENGTH: u64 = 8;
-/// Buffers begin at multiples of so many bytes, so that the writer of one does not disturb the readers of the other.
+/// The last bytes of a buffer: which version is there.
+const TAG: u64 = 8;
+/// Buffers begin at multiples of so many bytes, so that the sender in one does not disturb the readers of the other.
 const LINE: u64 = 64;
 
-/// A new channel without a name, with its sender and one receiver.
+/// A new channel without a name, with its sender and one receiver, of at least `capacity` buffers or bytes of the longest message.
 ///
 /// # Errors
-/// `Limit` when there is no room.
-pub fn pair<T: Element + ?Sized>() -> Result<(Sender<T>, Receiver<T>)> {
-    let channel: Channel<T> = Options::new().anonymous()?;
+/// `BadInput` for more than 64 buffers; `Limit` when there is no room.
+pub fn pair<T: Element + ?Sized>(capacity: u64) -> Result<(Sender<T>, Receiver<T>)> {
+    let channel: Channel<T> = Options::new().capacity(capacity).anonymous()?;
     Ok((channel.sender()?, channel.receiver()?))
 }
 
-/// How many buffers there are, and how many bytes from one to the next.
-fn buffers<T: Element + ?Sized>(capacity: u64) -> Option<(u64, u64)> {
-    let (count, len) = match T::SIZE {
-        Some(size) => (capacity, size as u64),
-        None => (BUFFERS, capacity.checked_add(LENGTH)?),
-    };
-    let stride = len
-        .max(1)
-        .checked_next_multiple_of(LINE.max(T::ALIGN as u64))?;
-    count.checked_mul(stride)?;
-    Some((count, stride))
+impl Shape {
+    /// That of a channel of this capacity.
+    fn of<T: Element + ?Sized>(capacity: u64) -> Option<Shape> {
+        let len = match T::SIZE {
+            Some(size) => size as u64,
+            None => capacity.checked_add(LENGTH)?,
+        };
+        let stride = len
+            .checked_add(TAG)?
+            .checked_next_multiple_of(LINE.max(T::ALIGN as u64))?;
+        let usual = (SPACE / stride).clamp(FEWEST, MOST).next_power_of_two();
+        let count = match T::SIZE {
+            Some(_) if capacity > 0 => capacity,
+            _ => usual,
+        };
+        count.checked_mul(stride)?;
+        Some(Shape { count, stride })
+    }
 }
 
 impl<T: Element + ?Sized> Channel<T> {
@@ -140,8 +173,8 @@ impl<T: Element + ?Sized> Channel<T> {
         })
     }
 
-    fn shape(&self) -> (u64, u64) {
-        match buffers::<T>(self.region.plan().capacity) {
+    fn shape(&self) -> Shape {
+        match Shape::of::<T>(self.region.plan().capacity) {
             Some(shape) => shape,
             None => unreachable!("the plan was checked when it was made or opened"),
         }
@@ -186,7 +219,7 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
     const TWICE: bool = true;
 
     fn layout() -> Layout {
-        layout::<Words>("latest channel 1").with(T::LAYOUT)
+        layout::<Words>("latest channel 2").with(T::LAYOUT)
     }
 
     fn element() -> &'static str {
@@ -198,7 +231,8 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
 
     fn capacity() -> u64 {
         match T::SIZE {
-            Some(_) => BUFFERS,
+            // As if none were asked for: what is usual.
+            Some(_) => Shape::of::<T>(0).map_or(FEWEST, |shape| shape.count),
             None => 64 << 10,
         }
     }
@@ -215,12 +249,19 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         if T::ALIGN > page() {
             return Err(refuse("a value in a channel is aligned to at most a page"));
         }
-        let least = if T::SIZE.is_some() { 2 } else { 8 };
+        let least = match T::SIZE {
+            Some(_) if capacity > MOST => {
+                let why = "a channel of the latest value has 4 to 64 buffers";
+                return Err(refuse(why).with_hint("ask for a capacity of 64 at most, or for none"));
+            }
+            Some(_) => FEWEST,
+            None => 8,
+        };
         let planned = capacity
             .max(least)
             .checked_next_power_of_two()
-            .and_then(|capacity| Some((capacity, buffers::<T>(capacity)?)))
-            .map(|(capacity, (count, stride))| (capacity, count * stride))
+            .and_then(|capacity| Some((capacity, Shape::of::<T>(capacity)?)))
+            .map(|(capacity, shape)| (capacity, shape.count * shape.stride))
             .filter(|(_, ring)| *ring <= 1 << 46);
         let Some((capacity, ring)) = planned else {
             return Err(refuse("no memory is as large as its capacity"));
@@ -250,6 +291,12 @@ impl<T: Element + ?Sized> Sender<T> {
         self.side.version()
     }
 
+    /// How many buffers it has; of byte messages, how long the longest can be.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.side.region().plan().capacity
+    }
+
     /// How many receivers live.
     #[must_use]
     pub fn receivers(&self) -> usize {
@@ -267,6 +314,18 @@ impl<T: Element + ?Sized> Sender<T> {
 }
 
 impl<T: Element + ?Sized> Receiver<T> {
+    /// How many buffers it has; of byte messages, how long the longest can be.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.side.region().plan().capacity
+    }
+
+    /// How many values came and went, since the first that was sent, without this receiver having seen them.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.side.lost()
+    }
+
     /// How many newer values than the last that it received were sent; only the newest of them can still be had.
     #[must_use]
     #[doc(alias = "len")]

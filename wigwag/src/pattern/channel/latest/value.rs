@@ -12,25 +12,34 @@ use crate::wait::{Deadline, Wait};
 
 impl<T: Plain> Sender<T> {
     /// Makes this the newest value. Never waits.
+    ///
+    /// # Errors
+    /// `Corrupt` when somebody took its memory away.
     #[inline(always)]
-    pub fn send(&mut self, value: T) {
-        let buffer = self.side.begin();
+    pub fn send(&mut self, value: T) -> Result<()> {
+        let buffer = self.side.begin()?;
         // SAFETY: a buffer has room for a `T`; who looks at it meanwhile does so by such copies, and discards them.
         unsafe { copy(buffer, (&raw const value).cast(), size_of::<T>()) };
         self.side.publish();
+        Ok(())
     }
 
     /// A place for the next value, to be filled and sent; it holds anything before. Never waits.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
     #[inline(always)]
-    pub fn loan(&mut self) -> Loan<'_, T> {
+    pub fn loan(&mut self) -> Result<Loan<'_, T>> {
+        let begun = self.side.begin()?;
         let place = match self.side.wary {
             true => self.scratch.values(1),
-            false => self.side.begin().cast(),
+            false => begun.cast(),
         };
-        Loan {
+        Ok(Loan {
             sender: self,
             place,
-        }
+            begun,
+        })
     }
 }
 
@@ -40,6 +49,8 @@ impl<T: Plain> Sender<T> {
 pub struct Loan<'a, T: Plain> {
     sender: &'a mut Sender<T>,
     place: *mut T,
+    /// The buffer.
+    begun: *mut u8,
 }
 
 impl<T: Plain> Loan<'_, T> {
@@ -49,7 +60,7 @@ impl<T: Plain> Loan<'_, T> {
         let side = &mut self.sender.side;
         if side.wary {
             // SAFETY: as for sending by value.
-            unsafe { copy(side.begin(), self.place.cast(), size_of::<T>()) };
+            unsafe { copy(self.begun, self.place.cast(), size_of::<T>()) };
         }
         side.publish();
     }
@@ -78,7 +89,8 @@ impl<T: Plain> Receiver<T> {
     /// The newest value, seen before or not; `None` when nothing was ever sent. Never waits, and needs no living sender.
     ///
     /// # Errors
-    /// `WouldBlock` when ten thousand copies in a row were overtaken; `Corrupt`.
+    /// `WouldBlock` when more receivers than it has buffers, less two, are overtaken at once and this one ten thousand times
+    /// in a row; `Corrupt`.
     #[inline(always)]
     pub fn latest(&mut self) -> Result<Option<Received<'_, T>>> {
         Ok(self.copy()?.map(|copied| self.received(copied)))
@@ -118,10 +130,10 @@ impl<T: Plain> Receiver<T> {
     /// The same if there is one.
     ///
     /// # Errors
-    /// As for [`latest`](Self::latest).
+    /// `Disconnected` when there is none and the sender has left or was killed; `WouldBlock` and `Corrupt` as for [`latest`](Self::latest).
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        if !self.side.has_newer() {
+        if !self.side.may_have_newer()? {
             return Ok(None);
         }
         self.latest()
@@ -142,7 +154,7 @@ impl<T: Plain> Receiver<T> {
         }
         match self.copy()? {
             Some(copied) => Ok(self.received(copied)),
-            None => Err(self.side.emptied()),
+            None => Err(self.side.impossible()),
         }
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Cursor {
     slots: u64,
     shift: u32,
     owner: Owner,
+    /// Whether it only looks: what it finds it leaves to others.
+    guest: bool,
 }
 
 /// What came of an attempt.
@@ -74,6 +76,15 @@ impl Cursor {
             slots,
             shift: slots.trailing_zeros(),
             owner,
+            guest: false,
+        }
+    }
+
+    /// One of the same owner that only looks: what it says to have claimed is still there for others.
+    pub(super) fn guest(&self) -> Self {
+        Cursor {
+            guest: true,
+            ..self.at_head()
         }
     }
 
@@ -84,7 +95,10 @@ impl Cursor {
 
     /// One of the same owner that begins at the head.
     pub(super) fn at_head(&self) -> Self {
-        Cursor::new(self.slots, self.owner)
+        Cursor {
+            guest: self.guest,
+            ..Cursor::new(self.slots, self.owner)
+        }
     }
 
     /// The slot of a position.
@@ -119,6 +133,10 @@ impl Cursor {
             let word = Word(slot.load(Ordering::Relaxed));
             match word.ahead_of(round) {
                 0 if word.state() == State::Free => {
+                    if self.guest {
+                        self.next = at;
+                        return Attempt::Claimed(at);
+                    }
                     let ours = Word::claimed(round, self.owner);
                     let order = if mutated("many-claim") {
                         Ordering::Relaxed
@@ -163,6 +181,10 @@ impl Cursor {
             match word.ahead_of(round) {
                 0 => match word.state() {
                     State::Full => {
+                        if self.guest {
+                            self.next = at;
+                            return Attempt::Claimed(at);
+                        }
                         let ours = Word::held(round, self.owner);
                         let order = if mutated("many-take") {
                             Ordering::Relaxed
@@ -173,7 +195,7 @@ impl Cursor {
                             slot.compare_exchange(word.0, ours.0, order, Ordering::Relaxed);
                         if claimed.is_ok() {
                             self.next = at.wrapping_add(1);
-                            if !self.behind {
+                            if !self.behind || words.head.0.load(Ordering::Relaxed) < self.next {
                                 words.head.0.store(self.next, Ordering::Relaxed);
                             }
                             return Attempt::Claimed(at);

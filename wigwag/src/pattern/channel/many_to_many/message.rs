@@ -1,35 +1,31 @@
-//! Message: byte messages, each in a slot of its own, up to a sixteenth of the channel's capacity.
+//! Message: byte messages of any length up to the ring's, each in one piece because the ring is mapped twice in a row.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Full, Receiver, Sender};
+use super::records::Place;
+use super::{Receiver, Sender};
 use crate::error::{Kind, Result};
 use crate::sys::copy::copy;
 use crate::wait::{Deadline, Wait};
 
-/// How many messages there is room for.
-pub(super) const SLOTS: u64 = 16;
-/// The word of the slot, and the length of the message.
-pub(super) const BEFORE: usize = 16;
-
 /// The longest message of a channel with this capacity.
 pub(super) fn longest(capacity: u64) -> usize {
-    ((capacity / SLOTS) as usize).saturating_sub(BEFORE)
+    usize::try_from(capacity).unwrap_or(usize::MAX)
 }
 
 impl Sender<[u8]> {
-    /// The longest message that fits.
+    /// The longest message that fits: as long as the channel has capacity.
     #[must_use]
     pub fn longest(&self) -> usize {
         longest(self.capacity())
     }
 
-    /// Sends one message; waits for room, unless the channel was made otherwise ([`Full`]).
+    /// Sends one message; waits for room, unless the channel was made otherwise ([`Full`](super::super::Full)).
     ///
     /// # Errors
-    /// `TooBig` for one longer than [`longest`](Self::longest); `Disconnected` when it is full and all receivers have left or were
-    /// killed; `WouldBlock` when it is full and was made to fail.
+    /// `TooBig` for one longer than [`longest`](Self::longest); `Disconnected` when there is no room and all receivers have left or were
+    /// killed; `WouldBlock` when there is none and it was made to fail; `Corrupt`.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         self.send_until(message, Deadline::Never)
@@ -43,84 +39,184 @@ impl Sender<[u8]> {
         self.send_until(message, Wait::For(limit).into())
     }
 
-    /// Sends one message if there is room, and says whether.
+    /// Sends one message if there is room, and says whether. A channel that overwrites the oldest makes room.
     ///
     /// # Errors
-    /// `TooBig`.
+    /// `TooBig`; `Disconnected` when there is no room and all receivers have left or were killed; `Corrupt`.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
-        self.fits(message.len())?;
-        let Some(position) = self.side.try_claim() else {
-            if self.side.full() == Full::DropNewest {
-                self.side.lose();
-            }
+        self.wants(message.len())?;
+        let Some(place) = self.side.try_room()? else {
             return Ok(false);
         };
-        self.put(position, message);
+        self.put(place, message);
         Ok(true)
+    }
+
+    /// A place for a message of `len` bytes, to be filled and sent; they are anything before. Waits for room like
+    /// [`send`](Self::send). Messages are received in the order of their places: one that is filled slowly holds up those behind it.
+    ///
+    /// # Errors
+    /// As there; a channel that drops the newest counts it as dropped and says `WouldBlock`.
+    pub fn loan(&mut self, len: usize) -> Result<MessageLoan<'_>> {
+        self.wants(len)?;
+        match self.side.room(Deadline::Never)? {
+            Some(place) => Ok(self.lend(place)),
+            None => Err(self.side.in_vain(Deadline::Now)),
+        }
+    }
+
+    /// The same if there is room.
+    ///
+    /// # Errors
+    /// As for [`try_send`](Self::try_send).
+    pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
+        self.wants(len)?;
+        let place = self.side.may_lend()?;
+        Ok(place.map(|place| self.lend(place)))
     }
 
     #[inline]
     fn send_until(&mut self, message: &[u8], deadline: Deadline) -> Result<()> {
-        self.fits(message.len())?;
-        if let Some(position) = self.side.room(deadline)? {
-            self.put(position, message);
+        self.wants(message.len())?;
+        if let Some(place) = self.side.room(deadline)? {
+            self.put(place, message);
         }
         Ok(())
     }
 
-    fn fits(&self, len: usize) -> Result<()> {
-        if len <= self.longest() {
-            return Ok(());
+    #[inline]
+    pub(super) fn wants(&mut self, len: usize) -> Result<()> {
+        if len > self.longest() {
+            return Err(self.too_big(len));
         }
+        self.side.want(len);
+        Ok(())
+    }
+
+    #[cold]
+    fn too_big(&self, len: usize) -> crate::Error {
         let why = format!("{len} bytes do not fit, at most {} do", self.longest());
-        Err(self
-            .side
+        self.side
             .error(Kind::TooBig, why)
-            .with_hint("make the channel with more capacity: a message has at most a sixteenth"))
+            .with_hint("make the channel with more capacity")
     }
 
     #[inline]
-    fn put(&mut self, position: u64, message: &[u8]) {
-        let place = self.side.place(position);
-        // SAFETY: a slot that this end has claimed, at least as long as the message, as was checked; `message` is no part of it.
-        // The length lies in the eight bytes before; volatile, because a peer may break the rules.
+    fn put(&mut self, place: Place, message: &[u8]) {
+        self.fill(place, message);
+        self.side.done(place);
+    }
+
+    /// Writes a message into a claimed record.
+    #[inline]
+    pub(super) fn fill(&mut self, place: Place, message: &[u8]) {
+        let bytes = self.side.bytes(place);
+        // SAFETY: a record that this end has claimed for as many bytes; nobody looks into it before it is full, and a
+        // peer that does gets, or leaves, wrong bytes. `message` is no part of it.
         unsafe {
-            place
-                .sub(8)
-                .cast::<u64>()
-                .write_volatile(message.len() as u64);
             if self.side.wary {
-                copy(place, message.as_ptr(), message.len());
+                copy(bytes, message.as_ptr(), message.len());
             } else {
-                place.copy_from_nonoverlapping(message.as_ptr(), message.len());
+                bytes.copy_from_nonoverlapping(message.as_ptr(), message.len());
             }
         }
-        self.side.done(position);
+    }
+
+    fn lend(&mut self, place: Place) -> MessageLoan<'_> {
+        self.side.hold(place);
+        let bytes = match self.side.wary {
+            true => self.scratch.bytes(place.len),
+            false => self.side.bytes(place),
+        };
+        MessageLoan {
+            sender: self,
+            bytes,
+            len: place.len,
+            place,
+        }
+    }
+}
+
+/// A place for one message in the ring, not yet sent; given up when dropped.
+#[must_use = "a loan that is not sent is given up"]
+#[derive(Debug)]
+pub struct MessageLoan<'a> {
+    sender: &'a mut Sender<[u8]>,
+    bytes: *mut u8,
+    len: usize,
+    place: Place,
+}
+
+impl MessageLoan<'_> {
+    /// Sends what was filled in.
+    pub fn send(self) {
+        let side = &mut self.sender.side;
+        if side.wary {
+            // SAFETY: as for sending by value.
+            unsafe { copy(side.bytes(self.place), self.bytes, self.len) };
+        }
+        // What drop does afterwards finds nothing held.
+        side.done(self.place.with_len(self.len));
+    }
+
+    /// Makes it shorter: the length may turn out while it is filled.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
+
+impl Drop for MessageLoan<'_> {
+    fn drop(&mut self) {
+        if self.sender.side.holds() {
+            self.sender.side.give_up();
+        }
+    }
+}
+
+impl Deref for MessageLoan<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: a record that this end has claimed, or private memory.
+        unsafe { std::slice::from_raw_parts(self.bytes, self.len) }
+    }
+}
+
+impl DerefMut for MessageLoan<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and exclusively borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.bytes, self.len) }
     }
 }
 
 impl Receiver<[u8]> {
+    /// The longest message that can come.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        longest(self.capacity())
+    }
+
     /// Receives the oldest message that no other receiver has, in place; waits for it.
     ///
     /// # Errors
     /// `Disconnected` when it is empty and all senders have left or were killed; `Corrupt`.
     #[inline]
     pub fn recv(&mut self) -> Result<Message<'_>> {
-        let position = self.side.claim(Deadline::Never)?;
-        self.take(position)
+        let place = self.side.claim(Deadline::Never)?;
+        Ok(self.take(place))
     }
 
     /// Receives one message if there is one.
     ///
     /// # Errors
-    /// `Corrupt`. Senders that are gone are told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and all senders have left or were killed; `Corrupt`.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Message<'_>>> {
-        match self.side.try_claim() {
-            Some(position) => self.take(position).map(Some),
-            None => Ok(None),
-        }
+        let place = self.side.may_claim()?;
+        Ok(place.map(|place| self.take(place)))
     }
 
     /// Receives one message, waiting no longer than `limit`.
@@ -128,37 +224,32 @@ impl Receiver<[u8]> {
     /// # Errors
     /// As for [`recv`](Self::recv), and `TimedOut`.
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Message<'_>> {
-        let position = self.side.claim(Wait::For(limit).into())?;
-        self.take(position)
+        let place = self.side.claim(Wait::For(limit).into())?;
+        Ok(self.take(place))
     }
 
     #[inline]
-    fn take(&mut self, position: u64) -> Result<Message<'_>> {
-        let mut bytes = self.side.place(position).cast_const();
-        // SAFETY: the eight bytes before those of the message; a peer may write meanwhile, so it is one volatile copy.
-        let len = unsafe { bytes.sub(8).cast::<u64>().read_volatile() };
-        let longest = longest(self.capacity());
-        let Some(len) = usize::try_from(len).ok().filter(|len| *len <= longest) else {
-            // It is not worth keeping.
-            self.side.done(position);
-            let why = format!("a message claims {len} bytes, a slot has {longest}");
-            return Err(self.side.error(Kind::Corrupt, why));
-        };
-        self.side.hold(position);
-        if self.side.wary {
-            let room = self.scratch.len().max(len.div_ceil(8));
-            self.scratch.resize(room, 0);
-            let private = self.scratch.as_mut_ptr().cast::<u8>();
-            // SAFETY: inside the slot, and private memory.
-            unsafe { copy(private, bytes, len) };
-            bytes = private;
-        }
-        Ok(Message {
+    fn take(&mut self, place: Place) -> Message<'_> {
+        self.side.hold(place);
+        let bytes = self.look_into(place);
+        Message {
             receiver: self,
             bytes,
-            len,
-            position,
-        })
+            place,
+        }
+    }
+
+    /// Where the bytes of a record that is held can be looked at.
+    #[inline]
+    pub(super) fn look_into(&mut self, place: Place) -> *const u8 {
+        let bytes = self.side.bytes(place).cast_const();
+        if !self.side.wary {
+            return bytes;
+        }
+        let private = self.scratch.bytes(place.len);
+        // SAFETY: a record of so many bytes, as was checked when it was claimed, and private memory.
+        unsafe { copy(private, bytes, place.len) };
+        private
     }
 }
 
@@ -167,8 +258,7 @@ impl Receiver<[u8]> {
 pub struct Message<'a> {
     receiver: &'a mut Receiver<[u8]>,
     bytes: *const u8,
-    len: usize,
-    position: u64,
+    place: Place,
 }
 
 impl Deref for Message<'_> {
@@ -176,14 +266,14 @@ impl Deref for Message<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: a full slot that this end holds, or private memory.
-        unsafe { std::slice::from_raw_parts(self.bytes, self.len) }
+        // SAFETY: a full record that this end holds, or private memory.
+        unsafe { std::slice::from_raw_parts(self.bytes, self.place.len) }
     }
 }
 
 impl Drop for Message<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.receiver.side.done(self.position);
+        self.receiver.side.done(self.place);
     }
 }

@@ -18,28 +18,58 @@
 //! **What is lost or doubled by a kill.** Sender: what it had not yet sent; its place is skipped. Receiver: nothing; the
 //! value that it held goes to another, as the next one, so one that was read but not given back is seen twice.
 //!
+//! **To poll** ([`Pollable`](super::Pollable)): a receiver is readable when it could take a value, also one that comes back from another that was killed;
+//! a sender when it could take a place. Another may be faster: then the attempt finds nothing. A sender that polls with a message that finds no
+//! room does not stand in the line.
+//!
 //! **Full**: all four policies. One that overwrites drops the oldest value that no receiver holds, and counts it
 //! ([`Receiver::lost`]).
 //!
-//! Byte messages have a slot each of a sixteenth of the capacity.
+//! Byte messages have any length up to the capacity, which counts their bytes, each rounded up to 64. A sender whose message finds no room
+//! waits in a line: others whose messages are shorter do not take it away. (One that only tries does not wait, and may
+//! try for ever among others.)
+//!
+//! **Batches** are no units: their values go one by one to whoever receives next, and a receiver's batch is what it came to first. A
+//! receiver that is killed with a batch leaves all of it to others.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+mod batch;
 mod bytes;
 #[cfg(not(loom))]
 mod claim;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod claim;
+mod listening;
 mod message;
+mod messages;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod model;
+mod poll;
+mod queue;
+mod record;
+#[cfg(not(loom))]
+mod records;
+#[cfg(loom)]
+#[allow(missing_docs)]
+pub mod records;
+mod ring;
 mod side;
+mod undertaker;
 mod value;
 mod word;
 
+pub use self::batch::{Batch, LoanMany};
 use self::claim::Words;
-pub use self::message::Message;
+pub use self::message::{Message, MessageLoan};
+pub use self::messages::Messages;
+pub(super) use self::queue::Queue;
+pub(super) use self::records::Records;
+pub(super) use self::ring::Ring;
 use self::side::Side;
 pub use self::value::{Loan, Received};
 use super::FACILITY;
@@ -48,6 +78,7 @@ use super::ends::Role;
 use super::full::Full;
 use super::options::{Options, sealed};
 use super::region::{Plan, Region};
+use super::scratch::Scratch;
 use super::waiting::Waiting;
 use crate::error::{Kind, Result};
 use crate::memory::mapping::page;
@@ -64,18 +95,18 @@ pub struct Channel<T: Element + ?Sized> {
 /// An end that sends.
 #[derive(Debug)]
 pub struct Sender<T: Element + ?Sized> {
-    side: Side,
+    side: Side<T::Queue>,
     /// What is being filled where peers are not trusted.
-    scratch: Vec<u64>,
+    scratch: Scratch,
     of: PhantomData<fn(&T)>,
 }
 
 /// An end that receives.
 #[derive(Debug)]
 pub struct Receiver<T: Element + ?Sized> {
-    side: Side,
+    side: Side<T::Queue>,
     /// What is being looked at where peers are not trusted.
-    scratch: Vec<u64>,
+    scratch: Scratch,
     of: PhantomData<fn() -> Box<T>>,
 }
 
@@ -88,23 +119,21 @@ pub fn pair<T: Element + ?Sized>(capacity: u64) -> Result<(Sender<T>, Receiver<T
     Ok((channel.sender()?, channel.receiver()?))
 }
 
-/// Bytes of a slot, and where in it the value begins.
-fn slot<T: Element + ?Sized>(capacity: u64) -> Option<(usize, usize)> {
-    match T::SIZE {
-        Some(size) => {
-            let align = T::ALIGN.max(8);
-            let bytes = align.checked_add(size)?.checked_next_multiple_of(align)?;
-            Some((bytes, align))
-        }
-        None => Some(((capacity / message::SLOTS) as usize, message::BEFORE)),
-    }
+/// Bytes of a slot, and where in it the value begins; messages lie in a row, and have their words elsewhere.
+fn slot<T: Element + ?Sized>() -> Option<(usize, usize)> {
+    let Some(size) = T::SIZE else {
+        return Some((1, 0));
+    };
+    let align = T::ALIGN.max(8);
+    let bytes = align.checked_add(size)?.checked_next_multiple_of(align)?;
+    Some((bytes, align))
 }
 
-/// How many slots a channel of this capacity has.
-fn slots<T: Element + ?Sized>(capacity: u64) -> u64 {
+/// Bytes of the control words, and the most that it can hold.
+fn control<T: Element + ?Sized>(capacity: u64) -> Option<usize> {
     match T::SIZE {
-        Some(_) => capacity,
-        None => message::SLOTS,
+        Some(_) => Some(size_of::<Words>()),
+        None => records::control(capacity),
     }
 }
 
@@ -116,7 +145,7 @@ impl<T: Element + ?Sized> Channel<T> {
     pub fn sender(&self) -> Result<Sender<T>> {
         Ok(Sender {
             side: self.side(Role::Sender)?,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             of: PhantomData,
         })
     }
@@ -128,18 +157,17 @@ impl<T: Element + ?Sized> Channel<T> {
     pub fn receiver(&self) -> Result<Receiver<T>> {
         Ok(Receiver {
             side: self.side(Role::Receiver)?,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             of: PhantomData,
         })
     }
 
-    fn side(&self, role: Role) -> Result<Side> {
-        let capacity = self.capacity();
-        let slot = slot::<T>(capacity).ok_or_else(|| {
+    fn side(&self, role: Role) -> Result<Side<T::Queue>> {
+        let slot = slot::<T>().ok_or_else(|| {
             let why = "its values are too large";
             self.region.error(Kind::BadInput, "attach to", why)
         })?;
-        Side::take(&self.region, role, self.waiting, slot, slots::<T>(capacity))
+        Side::take(&self.region, role, self.waiting, slot)
     }
 
     /// How many values, or bytes of messages, it holds.
@@ -183,10 +211,15 @@ impl<T: Element + ?Sized> AsFd for Channel<T> {
 impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
     const NAME: &'static str = "many-to-many";
     const SEATS: u32 = 32;
-    const TWICE: bool = false;
+    const TWICE: bool = T::SIZE.is_none();
 
     fn layout() -> Layout {
-        layout::<Words>("many-to-many channel 1").with(T::LAYOUT)
+        let words = match T::SIZE {
+            Some(_) => layout::<Words>("many-to-many channel 1"),
+            None => layout::<records::Front>("many-to-many channel 2"),
+        };
+        let offset = slot::<T>().map_or(0, |(_, offset)| offset);
+        words.field("value", offset, T::LAYOUT)
     }
 
     fn element() -> &'static str {
@@ -208,15 +241,22 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         if !(2..=word::SEATS).contains(&seats) {
             return Err(refuse("a many-to-many channel has 2 to 60 seats"));
         }
-        let least = if T::SIZE.is_some() { 1 } else { page() as u64 };
+        let (least, most, too_much) = match T::SIZE {
+            Some(_) => (1, 1 << 40, "no memory is as large as its capacity"),
+            None => {
+                let why = "a many-to-many channel of messages has at most 4 GiB";
+                (page() as u64, record::MOST, why)
+            }
+        };
         let capacity = capacity
             .max(least)
             .checked_next_power_of_two()
-            .filter(|capacity| *capacity <= 1 << 40)
-            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
-        let ring = slot::<T>(capacity)
-            .and_then(|(bytes, _)| slots::<T>(capacity).checked_mul(bytes as u64))
+            .filter(|capacity| *capacity <= most)
+            .ok_or_else(|| refuse(too_much))?;
+        let (ring, control) = slot::<T>()
+            .and_then(|(bytes, _)| capacity.checked_mul(bytes as u64))
             .filter(|bytes| *bytes <= 1 << 46)
+            .zip(control::<T>(capacity))
             .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
         if T::ALIGN > page() {
             return Err(refuse("a value in a channel is aligned to at most a page"));
@@ -225,7 +265,7 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
             capacity,
             full,
             seats,
-            control: size_of::<Words>(),
+            control,
             ring,
         })
     }
@@ -248,7 +288,7 @@ macro_rules! both {
                 self.side.region().plan().capacity
             }
 
-            /// About how many values are in it now.
+            /// About how many values, or bytes of messages, each rounded up to 64, are in it now.
             #[must_use]
             #[doc(alias = "len")]
             pub fn level(&self) -> u64 {

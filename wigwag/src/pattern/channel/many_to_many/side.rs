@@ -1,4 +1,4 @@
-//! Side: one end of a channel, which is its cursor, its seat, and how it waits for those at the other side.
+//! Side: one end of a channel, which is its seat, how it claims places, and how it waits for those at the other side.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -9,17 +9,21 @@ use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
-use super::claim::{Attempt, Cursor, Slots, Words, undo};
-use super::word::{Owner, Word};
+use super::claim::Words;
+use super::listening::Listening;
+use super::queue::{Broken, Queue};
+use super::undertaker::Undertaker;
+use super::word::Owner;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
-use crate::sys::atomic::{AtomicU64, Ordering, relax};
+use crate::sys::atomic::{Ordering, relax};
 use crate::sys::futex::{self, Sleep};
-use crate::sys::keeper::State;
-use crate::wait::{Deadline, Wait};
+use crate::sys::keeper::{Alive, State};
+use crate::wait::Deadline;
 
-/// How long one sleeps who has to look around by itself: for a dead one at its own side, whom nobody rings.
-const ROUND: Duration = Duration::from_millis(100);
+/// How long one sleeps at most: of those who sleep for one that is killed the kernel wakes one, who tells the others unless he is killed too.
+const ROUND: Duration = Duration::from_millis(500);
 /// The same while a process is dying, of which something may still run.
 const DYING: Duration = Duration::from_millis(1);
 
@@ -30,101 +34,74 @@ const TURNS: u32 = 8;
 /// After so many a spinning waiter looks at the clock and at its peers.
 const SPINS: u32 = 1000;
 
-/// The slots of a ring.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ring {
-    first: NonNull<u8>,
-    stride: usize,
-}
-
-impl Slots for Ring {
-    #[inline(always)]
-    fn word(&self, index: u64) -> &AtomicU64 {
-        // SAFETY: a slot begins with its word, aligned; the index is less than the number of slots that were mapped.
-        unsafe {
-            self.first
-                .byte_add(index as usize * self.stride)
-                .cast()
-                .as_ref()
-        }
-    }
-}
-
 /// One end.
 #[derive(Debug)]
-pub(super) struct Side {
-    cursor: Cursor,
-    ring: Ring,
-    /// From the word of a slot to its value.
-    offset: usize,
+pub(super) struct Side<Q: Queue> {
+    queue: Q,
+    /// The bytes of what it wants to send, where that differs.
+    want: usize,
     words: NonNull<Words>,
     end: NonNull<End>,
     ringer: Ringer,
     /// Whether values are copied in private before anybody looks at them.
     pub(super) wary: bool,
-    /// A position that is ours as long as a guard lives; one that was forgotten is given up with the next call.
-    held: Option<u64>,
+    /// A place that is ours as long as a guard lives; one that was forgotten is given up with the next call.
+    held: Option<Q::Place>,
+    /// More places of the same guard.
+    more: Vec<Q::Place>,
     role: Role,
     waiting: Waiting,
-    /// Which sitter of each seat was dead when its claims were undone.
-    buried: Vec<Option<u32>>,
+    undertaker: Undertaker,
+    // Goes before the seat, whose memory it is in.
+    _grave: Option<Alive>,
     seat: Seat,
 }
 
 // SAFETY: the pointers lead to atomics and to the ring of a region that the seat keeps mapped; the side is used by one
 // thread at a time.
-unsafe impl Send for Side {}
+unsafe impl<Q: Queue> Send for Side<Q> {}
 // SAFETY: `&Side` gives nothing but counts, read from atomics.
-unsafe impl Sync for Side {}
+unsafe impl<Q: Queue> Sync for Side<Q> {}
 
-/// Undoes what dead sitters of a seat had claimed. `is_dead` is asked after a claim was seen.
-fn bury(ring: &Ring, region: &Region, seat: usize, is_dead: impl Fn() -> bool, slots: u64) {
-    let words: &Words = region.control();
-    for index in 0..slots {
-        let word = Word(ring.word(index).load(Ordering::Acquire));
-        if word.undone().is_some() && word.seat() == seat && is_dead() {
-            undo(ring, words, index, word);
-        }
-    }
-    // Who was killed when a value was full again, and this not yet counted, is made up for.
-    words.returned.0.fetch_add(1, Ordering::AcqRel);
-}
-
-impl Side {
-    /// Takes a seat. A slot has `stride` bytes, its value begins at `offset`.
+impl<Q: Queue> Side<Q> {
+    /// Takes a seat. A slot of a value has so many bytes, of which so many are before the value.
     pub(super) fn take(
         region: &Arc<Region>,
         role: Role,
         waiting: Waiting,
-        (stride, offset): (usize, usize),
-        slots: u64,
-    ) -> Result<Side> {
-        let first = region.ring();
-        let ring = Ring { first, stride };
+        slot: (usize, usize),
+    ) -> Result<Self> {
         let seats = region.ends().len();
         let words: &Words = region.control();
         let clear = |index: usize, _: &End| {
-            bury(&ring, region, index, || true, slots);
+            Q::of(region, Owner::new(index, 0), slot).bury(index, || true);
             Ok(())
         };
-        let settle = |_: usize, _: &End| {
-            words.met.0.fetch_or(1 << role as u32, Ordering::SeqCst);
+        let mut grave = None;
+        // Before others see the end, or they would not know whom to listen to.
+        let settle = |_: usize, end: &End| {
+            // SAFETY: the region stays mapped as long as the seat, which is dropped after this; the seat is ours alone.
+            let dug = unsafe { Alive::at(&end.grave) };
+            grave = Some(dug.map_err(|cause| region.failed("attach to", cause))?);
             Ok(())
         };
         let seat = Seat::take(region, role, 0..seats, clear, settle)?;
+        // Not before others see the end, or they would take one that is just coming for one that has left.
+        words.met.0.fetch_or(1 << role as u32, Ordering::SeqCst);
         let generation = seat.end().generation.load(Ordering::Acquire);
         Ok(Side {
-            cursor: Cursor::new(slots, Owner::new(seat.index(), generation)),
-            ring,
-            offset,
+            queue: Q::of(region, Owner::new(seat.index(), generation), slot),
+            want: 0,
             words: NonNull::from(words),
             end: NonNull::from(seat.end()),
             ringer: Ringer::default(),
             wary: region.trust() == Trust::Nobody,
             held: None,
+            more: Vec::new(),
             role,
             waiting,
-            buried: vec![None; seats],
+            undertaker: Undertaker::new(seats, seat.index()),
+            _grave: grave,
             seat,
         })
     }
@@ -135,107 +112,262 @@ impl Side {
         unsafe { self.words.as_ref() }
     }
 
-    /// Tries to claim what this side needs: a free slot to send, a full one to receive.
+    /// From now on it wants to send so many bytes.
     #[inline(always)]
-    fn attempt(&mut self) -> Attempt {
-        // SAFETY: as above; the borrow must not be of all of `self`.
-        let words = unsafe { self.words.as_ref() };
-        match self.role {
-            Role::Sender => self.cursor.claim_free(&self.ring, words),
-            Role::Receiver => self.cursor.claim_full(&self.ring, words),
-        }
+    pub(super) fn want(&mut self, len: usize) {
+        self.want = len;
     }
 
-    /// A slot, if there is one at once.
+    /// Tries to claim what this side needs: a free place to send, a full one to receive.
     #[inline(always)]
-    pub(super) fn try_claim(&mut self) -> Option<u64> {
+    fn attempt(&mut self) -> Result<Option<Q::Place>> {
+        let attempt = match self.role {
+            Role::Sender => self.queue.claim_free(self.want),
+            Role::Receiver => self.queue.claim_full(),
+        };
+        attempt.map_err(|Broken| self.broken())
+    }
+
+    /// A place, if there is one at once.
+    #[inline(always)]
+    pub(super) fn try_claim(&mut self) -> Result<Option<Q::Place>> {
         if self.held.is_some() {
             self.give_up();
         }
-        match self.attempt() {
-            Attempt::Claimed(position) => Some(position),
-            Attempt::Blocked(..) => None,
+        self.attempt()
+    }
+
+    /// The same for one who will not wait: it is an error when there is none and nobody who could change that.
+    #[inline(always)]
+    pub(super) fn may_claim(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => self.look_around(),
         }
     }
 
-    /// A slot; waits for it.
-    #[inline(always)]
-    pub(super) fn claim(&mut self, deadline: Deadline) -> Result<u64> {
-        match self.try_claim() {
-            Some(position) => Ok(position),
-            None => self.wait(deadline),
+    /// Another attempt, after what the dead had claimed is undone.
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Result<Option<Q::Place>> {
+        let region = self.seat.region().clone();
+        let dying = self.undertaker.undertake(&self.queue, &region);
+        // Who overwrites waits at most for other senders.
+        let alone = !dying && !self.overwrites() && is_alone(&region, self.role);
+        region.is_there("use")?;
+        // What they did before they went.
+        match self.attempt()? {
+            None if alone => Err(self.disconnected()),
+            claimed => Ok(claimed),
         }
     }
 
-    /// A slot to send, as the channel was made; `None` when the value is dropped.
+    /// A place to send without waiting, as the channel was made.
     #[inline(always)]
-    pub(super) fn room(&mut self, deadline: Deadline) -> Result<Option<u64>> {
-        match self.try_claim() {
-            Some(position) => Ok(Some(position)),
-            None => self.no_room(deadline),
+    pub(super) fn try_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => self.try_no_room(),
+        }
+    }
+
+    /// The same to be filled first: what is not there yet is not dropped either.
+    #[inline(always)]
+    pub(super) fn may_lend(&mut self) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::OverwriteOldest => self.try_room(),
+            _ => self.may_claim(),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn no_room(&mut self, deadline: Deadline) -> Result<Option<u64>> {
+    fn try_no_room(&mut self) -> Result<Option<Q::Place>> {
         match self.full() {
-            Full::Wait => self.wait(deadline).map(Some),
+            Full::Wait | Full::Fail => {}
+            Full::DropNewest => {
+                self.lose();
+                return Ok(None);
+            }
+            Full::OverwriteOldest => {
+                let claimed = self.in_line(|side| side.retry())?;
+                if claimed.is_some() {
+                    return Ok(claimed);
+                }
+            }
+        }
+        self.look_around()
+    }
+
+    /// A place; waits for it.
+    #[inline(always)]
+    pub(super) fn claim(&mut self, deadline: Deadline) -> Result<Q::Place> {
+        match self.try_claim()? {
+            Some(place) => Ok(place),
+            None => self.claim_late(deadline),
+        }
+    }
+
+    /// A place to send, as the channel was made; `None` when the value is dropped.
+    #[inline(always)]
+    pub(super) fn room(&mut self, deadline: Deadline) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => self.no_room(deadline),
+        }
+    }
+
+    /// The same for one of several: before it waits, those before it are told of.
+    #[inline(always)]
+    pub(super) fn next_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.try_claim()? {
+            Some(place) => Ok(Some(place)),
+            None => {
+                self.ring();
+                self.no_room(Deadline::Never)
+            }
+        }
+    }
+
+    /// The same for one of several that are not waited for.
+    #[inline(always)]
+    pub(super) fn try_next_room(&mut self) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::OverwriteOldest => self.try_room(),
+            _ => self.try_claim(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_room(&mut self, deadline: Deadline) -> Result<Option<Q::Place>> {
+        match self.full() {
+            Full::Wait | Full::OverwriteOldest => self.claim_late(deadline).map(Some),
             Full::Fail => Err(self.in_vain(Deadline::Now)),
             Full::DropNewest => {
                 self.lose();
                 Ok(None)
             }
-            Full::OverwriteOldest => loop {
-                if let Some(position) = self.try_claim() {
-                    return Ok(Some(position));
-                }
-                if !self.drop_oldest() {
-                    // All are held by receivers, or being written.
-                    return self.wait(deadline).map(Some);
-                }
-            },
         }
     }
 
-    /// Whether a guard has a slot.
+    /// A place after the first attempt was in vain.
+    #[cold]
+    #[inline(never)]
+    fn claim_late(&mut self, deadline: Deadline) -> Result<Q::Place> {
+        self.in_line(|side| match side.retry()? {
+            Some(place) => Ok(place),
+            None => side.wait(deadline),
+        })
+    }
+
+    /// Does something during which a sender takes a place in the line.
+    fn in_line<P>(&mut self, run: impl FnOnce(&mut Self) -> Result<P>) -> Result<P> {
+        self.queue.stand_in_line();
+        let outcome = run(self);
+        if self.queue.leave_line() {
+            // Those of the same side stood behind us, and do not listen to us.
+            self.region().roster().stir();
+        }
+        outcome
+    }
+
+    /// Tries to claim what this side needs, and drops what is oldest for it where that is the rule.
+    fn retry(&mut self) -> Result<Option<Q::Place>> {
+        loop {
+            let attempt = self.attempt()?;
+            if attempt.is_some() || !self.overwrites() {
+                return Ok(attempt);
+            }
+            let Some(oldest) = self.queue.claim_oldest().map_err(|Broken| self.broken())? else {
+                return Ok(None);
+            };
+            self.queue.free(oldest);
+            self.lose();
+        }
+    }
+
+    fn overwrites(&self) -> bool {
+        self.role == Role::Sender && self.full() == Full::OverwriteOldest
+    }
+
+    /// Whether a guard has a place.
     #[inline(always)]
     pub(super) fn holds(&self) -> bool {
         self.held.is_some()
     }
 
-    /// That a guard has the slot, until it is sent or received.
+    /// That a guard has the place, until it is sent or received.
     #[inline(always)]
-    pub(super) fn hold(&mut self, position: u64) {
-        self.held = Some(position);
+    pub(super) fn hold(&mut self, place: Q::Place) {
+        self.held = Some(place);
     }
 
-    /// Where the value of a claimed slot lies.
-    #[inline(always)]
-    pub(super) fn place(&self, position: u64) -> *mut u8 {
-        let index = self.cursor.index(position) as usize;
-        // SAFETY: inside the slot.
-        unsafe {
-            self.ring
-                .first
-                .byte_add(index * self.ring.stride + self.offset)
-                .as_ptr()
+    /// Another place for the guard that has one, if there is one at once.
+    pub(super) fn hold_another(&mut self) -> Result<Option<Q::Place>> {
+        let place = self.attempt()?;
+        self.more.extend(place);
+        Ok(place)
+    }
+
+    /// All places of the guard, in the order in which it came to them.
+    pub(super) fn held(&self) -> impl Iterator<Item = Q::Place> {
+        self.held.into_iter().chain(self.more.iter().copied())
+    }
+
+    /// How many these are.
+    pub(super) fn count_held(&self) -> usize {
+        usize::from(self.held.is_some()) + self.more.len()
+    }
+
+    /// Done with the first `count` places of the guard: sent, or received; gives up the others.
+    pub(super) fn done_with(&mut self, count: usize) {
+        let mut more = std::mem::take(&mut self.more);
+        let places = self.held.take().into_iter().chain(more.drain(..));
+        let mut given_up = false;
+        for (number, place) in places.enumerate() {
+            given_up |= number >= count;
+            match (self.role, number < count) {
+                (Role::Sender, true) => self.queue.publish(place),
+                (Role::Receiver, true) | (Role::Sender, false) => self.queue.free(place),
+                (Role::Receiver, false) => self.queue.put_back(place),
+            }
+        }
+        // Its memory serves the next.
+        self.more = more;
+        self.ring();
+        if given_up {
+            // Those of the same side may wait for it too, who do not listen to us.
+            self.region().roster().stir();
         }
     }
 
-    /// Done with a claimed slot: sent, or received.
+    /// Where the bytes of a claimed place lie.
     #[inline(always)]
-    pub(super) fn done(&mut self, position: u64) {
+    pub(super) fn bytes(&self, place: Q::Place) -> *mut u8 {
+        self.queue.bytes(place)
+    }
+
+    /// Done with a claimed place: sent, or received.
+    #[inline(always)]
+    pub(super) fn done(&mut self, place: Q::Place) {
         self.held = None;
         match self.role {
-            Role::Sender => self.cursor.publish(&self.ring, position),
-            Role::Receiver => self.cursor.free(&self.ring, position),
+            Role::Sender => self.queue.publish(place),
+            Role::Receiver => self.queue.free(place),
         }
         self.ring();
     }
 
+    /// A claimed place is full; nobody is told yet.
     #[inline(always)]
-    fn ring(&mut self) {
+    pub(super) fn publish(&mut self, place: Q::Place) {
+        self.queue.publish(place);
+    }
+
+    /// Tells those who wait.
+    #[inline(always)]
+    pub(super) fn ring(&mut self) {
         // SAFETY: the seat lies in the region, which it keeps mapped.
         self.ringer.ring(unsafe { self.end.as_ref() });
     }
@@ -244,170 +376,110 @@ impl Side {
     #[cold]
     #[inline(never)]
     pub(super) fn give_up(&mut self) {
-        let Some(position) = self.held.take() else {
-            return;
-        };
-        match self.role {
-            Role::Sender => self.cursor.free(&self.ring, position),
-            Role::Receiver => self.cursor.put_back(&self.ring, self.words(), position),
-        }
-        self.ring();
-        // Those of the same side may wait for it too, who do not listen to us.
-        self.region().roster().stir();
-    }
-
-    /// Drops the oldest value, for a sender that overwrites; whether there was one.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        let words = self.words();
-        let mut cursor = self.cursor.at_head();
-        match cursor.claim_full(&self.ring, words) {
-            Attempt::Claimed(position) => {
-                cursor.free(&self.ring, position);
-                self.lose();
-                true
-            }
-            Attempt::Blocked(..) => false,
+        if self.held.is_some() {
+            self.done_with(0);
         }
     }
 
-    /// Waits until a slot is claimed. At the deadline it is `WouldBlock` or `TimedOut`.
+    /// Waits until a place is claimed. At the deadline it is `WouldBlock` or `TimedOut`.
     #[cold]
     #[inline(never)]
-    fn wait(&mut self, deadline: Deadline) -> Result<u64> {
+    fn wait(&mut self, deadline: Deadline) -> Result<Q::Place> {
         self.seat.check_owner()?;
         let region = self.seat.region().clone();
-        let other = match self.role {
-            Role::Sender => Role::Receiver,
-            Role::Receiver => Role::Sender,
-        };
+        let other = self.role.other();
         loop {
-            if let Some(position) = self.look() {
-                return Ok(position);
+            if let Some(place) = self.look()? {
+                return Ok(place);
             }
             if deadline.passed() {
                 return Err(self.in_vain(deadline));
             }
             let joins = region.roster().joins.load(Ordering::SeqCst);
-            let dying = self.undertake(&region);
-            let mut listen = Vec::with_capacity(2 * region.ends().len());
-            let mut sure = true;
-            let peers = region.ends().iter().filter(|end| end.role() == Some(other));
-            let mut alone = true;
-            for end in peers {
-                if self.waiting == Waiting::Spin {
-                    alone &= end.life.state() != State::Alive;
-                    continue;
+            let met = has_met(&region, other);
+            let mut listening = Listening::with_capacity(2 * region.ends().len());
+            // Who overwrites also waits for what other senders are writing.
+            let overwrites = self.overwrites();
+            let peers = region.ends().iter().enumerate().filter(|(index, end)| {
+                end.role() == Some(other)
+                    || overwrites && end.role().is_some() && *index != self.seat.index()
+            });
+            for (_, end) in peers {
+                match self.waiting {
+                    Waiting::Spin => listening.alone &= end.life.state() != State::Alive,
+                    _ => listening.to(end),
                 }
-                // Others may sleep on the same word: the number of rings tells what its mark does not.
-                let rings = end.rings.load(Ordering::SeqCst);
-                let (state, mark, certain) = bell::mark(&end.life);
-                if state == State::Alive {
-                    alone = false;
-                    sure &= certain;
-                    listen.extend([end.life.watched(mark), (&end.rings, rings)]);
-                } else {
-                    // The kernel woke one; the others are to know too.
-                    end.life.pass_on();
-                }
+            }
+            if !overwrites && self.waiting != Waiting::Spin {
+                let neighbours = others(&region, self.role, self.seat.index());
+                neighbours.for_each(|end| listening.for_death_of(end));
             }
             // The last look: for what came before the marks, or before a death.
-            if let Attempt::Claimed(position) = self.attempt() {
-                return Ok(position);
+            let dying = self.undertaker.undertake(&self.queue, &region);
+            if let Some(place) = self.retry()? {
+                return Ok(place);
             }
-            let met = self.words().met.0.load(Ordering::SeqCst) & 1 << other as u32 != 0;
-            if alone && met && !dying {
+            if listening.alone && met && !dying {
                 return Err(self.disconnected());
             }
             if self.waiting == Waiting::Spin {
                 continue;
             }
-            listen.push((&region.roster().joins, joins));
+            listening.words.push((&region.roster().joins, joins));
             let most = if dying {
                 DYING
-            } else if !sure || region.count(self.role) > 1 {
+            } else if !listening.sure {
+                bell::NAP
+            } else if others(&region, self.role, self.seat.index())
+                .next()
+                .is_some()
+            {
                 ROUND
             } else {
                 Duration::MAX
             };
-            let until = match deadline.remaining() {
-                left if left.is_none_or(|left| left > most) && most < Duration::MAX => {
-                    Wait::For(most).into()
-                }
-                _ => deadline,
-            };
-            if futex::wait_any(&listen, until) == Sleep::Gone {
-                return Err(self.disconnected());
+            match futex::wait_any(&listening.words, deadline, most) {
+                Sleep::Gone => return Err(self.disconnected()),
+                Sleep::Interrupted => return Err(self.in_vain(deadline)),
+                _ => {}
             }
             // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
             for end in region.ends() {
-                if end.life.state() == State::Killed {
-                    end.life.pass_on();
+                for word in [&end.life, &end.grave] {
+                    if word.state() == State::Killed {
+                        word.pass_on();
+                    }
                 }
             }
         }
     }
 
     /// Looks as long as that seems worth while.
-    fn look(&mut self) -> Option<u64> {
-        let waiting = self.waiting;
-        let mut claimed = || match self.attempt() {
-            Attempt::Claimed(position) => Some(position),
-            Attempt::Blocked(..) => None,
-        };
-        match waiting {
-            Waiting::Block => claimed(),
-            Waiting::Spin => (0..SPINS).find_map(|_| {
-                relax();
-                claimed()
-            }),
+    fn look(&mut self) -> Result<Option<Q::Place>> {
+        match self.waiting {
+            Waiting::Block => self.retry(),
+            Waiting::Spin => self.look_often(SPINS),
             Waiting::Adaptive => {
                 for _ in 0..TURNS {
-                    for _ in 0..LOOKS {
-                        relax();
-                        if let Some(position) = claimed() {
-                            return Some(position);
-                        }
+                    if let Some(place) = self.look_often(LOOKS)? {
+                        return Ok(Some(place));
                     }
                     // Whoever could change something may be waiting for this core.
                     std::thread::yield_now();
                 }
-                claimed()
+                self.retry()
             }
         }
     }
 
-    /// Undoes the claims of the dead. Whether somebody is dying, of whom something may still run.
-    fn undertake(&mut self, region: &Region) -> bool {
-        let slots = self.cursor.slots();
-        let mut dying = false;
-        let mut undone = false;
-        for (index, end) in region.ends().iter().enumerate() {
-            let generation = end.generation.load(Ordering::Acquire);
-            if index == self.seat.index()
-                || end.life.state() != State::Killed
-                || self.buried[index] == Some(generation)
-            {
-                continue;
+    fn look_often(&mut self, looks: u32) -> Result<Option<Q::Place>> {
+        for _ in 0..looks {
+            relax();
+            if let Some(place) = self.retry()? {
+                return Ok(Some(place));
             }
-            if !end.is_abandoned() {
-                // Taken over meanwhile, or not dead yet.
-                dying |= end.life.state() == State::Killed;
-                continue;
-            }
-            let holder = end.holder.load(Ordering::Acquire);
-            bury(&self.ring, region, index, || end.is_abandoned(), slots);
-            if end.holder.load(Ordering::Acquire) == holder {
-                self.buried[index] = Some(generation);
-            } else {
-                // A successor clears up, and may be killed before it has.
-                dying = true;
-            }
-            undone = true;
         }
-        if undone {
-            region.roster().stir();
-        }
-        dying
+        Ok(None)
     }
 
     /// The channel.
@@ -425,24 +497,44 @@ impl Side {
         self.words().lost.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Its ring, as another thread may look at it.
+    pub(super) fn guest(&self) -> Q {
+        self.queue.guest()
+    }
+
+    /// One who undoes for another thread what the dead had claimed.
+    pub(super) fn undertaker(&self) -> Undertaker {
+        Undertaker::new(self.region().ends().len(), self.seat.index())
+    }
+
+    /// Which seat it has.
+    pub(super) fn seat(&self) -> usize {
+        self.seat.index()
+    }
+
+    /// Which side it is.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The bytes of what it wanted to send last.
+    pub(super) fn wanted(&self) -> u64 {
+        self.want as u64
+    }
+
     /// How many values were dropped so far.
     pub(super) fn lost(&self) -> u64 {
         self.words().lost.0.load(Ordering::Relaxed)
     }
 
-    /// About how many values are in it.
+    /// About how many values, or bytes, are in it.
     pub(super) fn level(&self) -> u64 {
-        let head = self.words().head.0.load(Ordering::Relaxed);
-        let tail = self.words().tail.0.load(Ordering::Relaxed);
-        tail.saturating_sub(head).min(self.cursor.slots())
+        self.queue.level()
     }
 
     /// Whether somebody lives at the other side.
     pub(super) fn is_connected(&self) -> bool {
-        let other = match self.role {
-            Role::Sender => Role::Receiver,
-            Role::Receiver => Role::Sender,
-        };
+        let other = self.role.other();
         self.region().count(other) > 0
     }
 
@@ -456,8 +548,16 @@ impl Side {
     }
 
     #[cold]
+    fn broken(&self) -> Error {
+        let why = "its words lead nowhere: some process has overwritten them";
+        self.error(Kind::Corrupt, why)
+            .with_hint("remove it and make it anew")
+    }
+
+    #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         let (what, kind) = match (self.role, deadline) {
+            _ if interrupt::ended() => (ENDED, Kind::Interrupted),
             (Role::Sender, Deadline::Now) => ("it is full", Kind::WouldBlock),
             (Role::Receiver, Deadline::Now) => ("it is empty", Kind::WouldBlock),
             (Role::Sender, _) => ("it stayed full until the time was over", Kind::TimedOut),
@@ -476,7 +576,28 @@ impl Side {
     }
 }
 
-impl Drop for Side {
+/// The seats of the others at its own side.
+pub(super) fn others(region: &Region, role: Role, own: usize) -> impl Iterator<Item = &End> {
+    let seats = region.ends().iter().enumerate();
+    seats
+        .filter(move |(index, end)| *index != own && end.role() == Some(role))
+        .map(|(_, end)| end)
+}
+
+/// Whether there has been somebody at the other side, and nobody is.
+pub(super) fn is_alone(region: &Region, role: Role) -> bool {
+    let other = role.other();
+    let lives = |end: &End| end.role() == Some(other) && end.life.state() == State::Alive;
+    has_met(region, other) && !region.ends().iter().any(lives)
+}
+
+/// Whether there has been somebody in this role. To be asked before who lives is: one that is just coming is seen first.
+fn has_met(region: &Region, role: Role) -> bool {
+    let met = &region.control::<Words>().met.0;
+    met.load(Ordering::SeqCst) & 1 << role as u32 != 0
+}
+
+impl<Q: Queue> Drop for Side<Q> {
     fn drop(&mut self) {
         if self.seat.check_owner().is_ok() {
             self.give_up();

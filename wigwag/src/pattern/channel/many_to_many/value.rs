@@ -3,30 +3,20 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Full, Receiver, Sender};
+use super::{Receiver, Sender};
 use crate::error::Result;
 use crate::shared::Plain;
 use crate::sys::copy::copy;
 use crate::wait::{Deadline, Wait};
 
-/// Private room for one value.
-fn scratch<T: Plain>(room: &mut Vec<u64>) -> *mut T {
-    // More than the alignment of a u64 is made up for by leaving bytes out.
-    let bytes = size_of::<T>() + align_of::<T>();
-    room.resize(room.len().max(bytes.div_ceil(8)), 0);
-    let start = room.as_mut_ptr().cast::<u8>();
-    // SAFETY: at most the alignment, for which there is room.
-    unsafe { start.add(start.align_offset(align_of::<T>())).cast() }
-}
-
 impl<T: Plain> Sender<T> {
-    /// Sends one value; waits for room, unless the channel was made otherwise ([`Full`]).
+    /// Sends one value; waits for room, unless the channel was made otherwise ([`Full`](super::super::Full)).
     ///
     /// # Errors
     /// `Disconnected` when it is full and all receivers have left or were killed; `WouldBlock` when it is full and was made to fail.
     #[inline(always)]
     pub fn send(&mut self, value: T) -> Result<()> {
-        match self.side.try_claim() {
+        match self.side.try_claim()? {
             Some(position) => self.put(position, &value),
             None => {
                 if let Some(position) = self.side.room(Deadline::Never)? {
@@ -37,16 +27,13 @@ impl<T: Plain> Sender<T> {
         Ok(())
     }
 
-    /// Sends one value if there is room, and says whether.
+    /// Sends one value if there is room, and says whether. A channel that overwrites the oldest makes room.
     ///
     /// # Errors
-    /// None today.
+    /// `Disconnected` when it is full and all receivers have left or were killed.
     #[inline(always)]
     pub fn try_send(&mut self, value: T) -> Result<bool> {
-        let Some(position) = self.side.try_claim() else {
-            if self.side.full() == Full::DropNewest {
-                self.side.lose();
-            }
+        let Some(position) = self.side.try_room()? else {
             return Ok(false);
         };
         self.put(position, &value);
@@ -80,16 +67,23 @@ impl<T: Plain> Sender<T> {
     /// The same if there is room.
     ///
     /// # Errors
-    /// None today.
+    /// As for [`try_send`](Self::try_send).
     #[inline(always)]
     pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
-        let position = self.side.try_claim();
+        let position = self.side.may_lend()?;
         Ok(position.map(|position| self.lend(position)))
     }
 
     #[inline(always)]
     fn put(&mut self, position: u64, value: &T) {
-        let place = self.side.place(position);
+        self.fill(position, value);
+        self.side.done(position);
+    }
+
+    /// Writes a value into a claimed slot.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, position: u64, value: &T) {
+        let place = self.side.bytes(position);
         if self.side.wary {
             // SAFETY: a slot that nobody else may use; a peer that does gets, or leaves, wrong bytes.
             unsafe { copy(place, std::ptr::from_ref(value).cast(), size_of::<T>()) };
@@ -97,16 +91,15 @@ impl<T: Plain> Sender<T> {
             // SAFETY: a slot that this end has claimed; nobody looks into it before it is full.
             unsafe { place.cast::<T>().write(*value) };
         }
-        self.side.done(position);
     }
 
     #[inline(always)]
     fn lend(&mut self, position: u64) -> Loan<'_, T> {
         self.side.hold(position);
         let place = if self.side.wary {
-            scratch(&mut self.scratch)
+            self.scratch.values(1)
         } else {
-            self.side.place(position).cast()
+            self.side.bytes(position).cast()
         };
         Loan {
             sender: self,
@@ -132,7 +125,7 @@ impl<T: Plain> Loan<'_, T> {
         let side = &mut self.sender.side;
         if side.wary {
             // SAFETY: as for sending by value.
-            unsafe { copy(side.place(self.position), self.place.cast(), size_of::<T>()) };
+            unsafe { copy(side.bytes(self.position), self.place.cast(), size_of::<T>()) };
         }
         // What drop does afterwards finds nothing held.
         side.done(self.position);
@@ -180,10 +173,10 @@ impl<T: Plain> Receiver<T> {
     /// Receives one value if there is one.
     ///
     /// # Errors
-    /// None today. Senders that are gone are told by the forms that wait, and by [`is_connected`](Self::is_connected).
+    /// `Disconnected` when it is empty and all senders have left or were killed.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Option<Received<'_, T>>> {
-        let position = self.side.try_claim();
+        let position = self.side.may_claim()?;
         Ok(position.map(|position| self.take(position)))
     }
 
@@ -199,9 +192,9 @@ impl<T: Plain> Receiver<T> {
     #[inline(always)]
     fn take(&mut self, position: u64) -> Received<'_, T> {
         self.side.hold(position);
-        let mut place: *mut T = self.side.place(position).cast();
+        let mut place: *mut T = self.side.bytes(position).cast();
         if self.side.wary {
-            let private: *mut T = scratch(&mut self.scratch);
+            let private: *mut T = self.scratch.values(1);
             // SAFETY: a slot of the ring, and private memory; whatever the bytes are, they are a value.
             unsafe { copy(private.cast(), place.cast(), size_of::<T>()) };
             place = private;

@@ -32,7 +32,9 @@ pub(super) const SEATS: u32 = 60;
 
 const SEAT: u32 = 2;
 const SITTER: u32 = 10;
-const ROUND: u32 = 18;
+/// How many bits the state and the owner take, in every kind of word.
+pub(super) const OWNER_BITS: u32 = 18;
+const ROUND: u32 = OWNER_BITS;
 /// A round is counted modulo this, for ever.
 const ROUNDS: u64 = 1 << (64 - ROUND);
 
@@ -42,11 +44,22 @@ pub(super) struct Word(pub(super) u64);
 
 /// Who claims: a seat and which of its sitters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owner(u64);
+pub struct Owner(u64);
 
 impl Owner {
     pub(super) fn new(seat: usize, generation: u32) -> Self {
         Owner(((seat as u64) & 0xff) << SEAT | u64::from(generation & 0xff) << SITTER)
+    }
+
+    /// Where they stand in a word.
+    #[inline(always)]
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The seat that a word names.
+    pub(super) fn seat(word: u64) -> usize {
+        (word >> SEAT & 0xff) as usize
     }
 }
 
@@ -83,7 +96,7 @@ impl Word {
 
     /// The seat of who claimed or holds it.
     pub(super) fn seat(self) -> usize {
-        (self.0 >> SEAT & 0xff) as usize
+        Owner::seat(self.0)
     }
 
     /// By how many rounds the slot is ahead of this one.

@@ -40,7 +40,7 @@ impl Sends for Sender<[u8]> {
 }
 
 impl Receives for Receiver<[u8]> {
-    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<()> {
+    fn take_into(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> Result<u64> {
         match wait {
             Wait::Forever => fill(buffer, &self.recv()?),
             Wait::For(limit) => fill(buffer, &self.recv_timeout(limit)?),
@@ -56,6 +56,10 @@ impl Receives for Receiver<[u8]> {
                 }
             }
         }
-        Ok(())
+        Ok(0)
+    }
+
+    fn lost(&self) -> u64 {
+        Receiver::lost(self)
     }
 }

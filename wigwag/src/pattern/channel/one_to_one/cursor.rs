@@ -170,6 +170,8 @@ pub mod model {
     use super::super::super::ends::CAREFUL;
     use super::super::super::waiting::Waiting;
     use super::*;
+    use crate::sys::atomic::AtomicU32;
+    use crate::sys::futex;
     use crate::sys::keeper::Alive;
 
     /// A channel of numbers.
@@ -219,7 +221,65 @@ pub mod model {
         }
     }
 
+    /// What the C header sees of a model, for `tests/loom_c_channel.rs`.
+    impl Model {
+        /// The life word of an end.
+        pub fn life(&self, role: usize) -> &AtomicU32 {
+            self.ends[role].life.word()
+        }
+
+        /// Whether its owner must be careful.
+        pub fn careful(&self, role: usize) -> &AtomicU32 {
+            &self.ends[role].life.careful
+        }
+
+        /// How often its owner rang.
+        pub fn rings(&self, role: usize) -> &AtomicU32 {
+            &self.ends[role].rings
+        }
+
+        /// The position of its owner.
+        pub fn position(&self, role: usize) -> &AtomicU64 {
+            let lines = [&self.words.tail, &self.words.head];
+            &lines[role].position
+        }
+
+        /// Writes the value at a position.
+        pub fn write(&self, position: u64, value: u64) {
+            let slot = &self.ring[position as usize & (self.ring.len() - 1)];
+            // SAFETY: the slot is free, which is what is modelled.
+            slot.with_mut(|slot| unsafe { *slot = value });
+        }
+
+        /// Reads the value at a position.
+        pub fn read(&self, position: u64) -> u64 {
+            let slot = &self.ring[position as usize & (self.ring.len() - 1)];
+            // SAFETY: the slot is full, which is what is modelled.
+            slot.with(|slot| unsafe { *slot })
+        }
+    }
+
+    /// Sleeps while a word is as expected.
+    pub fn sleep(word: &AtomicU32, expected: u32) {
+        futex::wait(word, expected, Deadline::Never);
+    }
+
+    /// Wakes all who sleep.
+    pub fn wake(word: &AtomicU32) {
+        futex::wake(word, u32::MAX);
+    }
+
+    /// Takes the mark of who sleeps away and wakes all, as one.
+    pub fn clear_and_wake(word: &AtomicU32) {
+        futex::clear_and_wake(word, 1 << 31);
+    }
+
     impl Side {
+        /// The channel of which it is an end.
+        pub fn model(&self) -> &Arc<Model> {
+            &self.model
+        }
+
         /// The same where somebody has slept: it is careful; and `weary`, when it has looked in vain for long.
         pub fn careful(mut self, weary: bool) -> Self {
             let end = &self.model.ends[self.cursor.role() as usize];

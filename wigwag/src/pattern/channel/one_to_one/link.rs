@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::super::bell::{Waiter, Wake};
 use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
-use super::super::poll::Watch;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::cursor::{Cursor, Impossible, Line, Words};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
 use crate::sys::atomic::Ordering;
 use crate::sys::keeper::State;
@@ -121,8 +121,9 @@ impl Side {
         if self.known() >= count || self.look(count)? {
             return Ok(true);
         }
+        self.region().is_there("use")?;
         let (_, peer) = seats(self.cursor.role());
-        if !is_gone(self.region(), peer) {
+        if !self.region().ends()[peer].is_left() {
             return Ok(false);
         }
         // What it did before it went.
@@ -190,24 +191,9 @@ impl Side {
         self.waiter.join_many();
     }
 
-    /// For whom it waits and for what.
-    pub(super) fn watch(&self) -> Watch {
-        let (peers, ready): (_, fn(&Region, u64) -> bool) = match self.cursor.role() {
-            Role::Sender => (Role::Receiver, |region, wanted| {
-                let (tail, head) = region.control::<Words>().positions();
-                let room = region.plan().capacity.wrapping_sub(tail.wrapping_sub(head));
-                room >= wanted || is_gone(region, RECEIVER)
-            }),
-            Role::Receiver => (Role::Sender, |region, _| {
-                let (tail, head) = region.control::<Words>().positions();
-                tail != head || is_gone(region, SENDER)
-            }),
-        };
-        Watch {
-            region: self.region().clone(),
-            peers,
-            ready,
-        }
+    /// Which side it is.
+    pub(super) fn role(&self) -> Role {
+        self.cursor.role()
     }
 
     /// What becomes of a value without room.
@@ -253,6 +239,7 @@ impl Side {
     #[cold]
     pub(super) fn in_vain(&self, deadline: Deadline) -> Error {
         let (what, kind) = match (self.cursor.role(), deadline) {
+            _ if interrupt::ended() => (ENDED, Kind::Interrupted),
             (Role::Sender, Deadline::Now) => ("it is full", Kind::WouldBlock),
             (Role::Receiver, Deadline::Now) => ("it is empty", Kind::WouldBlock),
             (Role::Sender, _) => ("it stayed full until the time was over", Kind::TimedOut),
@@ -269,13 +256,6 @@ impl Side {
         };
         self.error(Kind::Disconnected, why)
     }
-}
-
-/// Whether somebody was in a seat and nobody is.
-#[inline]
-fn is_gone(region: &Region, seat: usize) -> bool {
-    let end = &region.ends()[seat];
-    end.life.state() != State::Alive && end.generation.load(Ordering::Acquire) != 0
 }
 
 /// Its own seat and the other's.

@@ -116,7 +116,7 @@ impl Sender<[u8]> {
     /// `TooBig`; `Disconnected` when there is no room and the receiver has left or was killed; `Corrupt`.
     #[inline(always)]
     pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
-        if self.side.known() < record(len) && !self.try_room(len)? {
+        if self.side.known() < record(len) && !self.may_have_room(len)? {
             return Ok(None);
         }
         Ok(Some(self.lend(len)))
@@ -136,6 +136,33 @@ impl Sender<[u8]> {
                 self.flush(&mut filled);
                 if !self.room(message.len(), Deadline::Never)? {
                     continue;
+                }
+            }
+            self.fill(filled, message);
+            filled += record(message.len());
+            sent += 1;
+        }
+        self.flush(&mut filled);
+        Ok(sent)
+    }
+
+    /// Sends as many, from the first on, as there is room for, and says how many.
+    ///
+    /// # Errors
+    /// As for [`try_send`](Self::try_send); those before it have been sent.
+    pub fn try_send_many<M: AsRef<[u8]>>(&mut self, messages: &[M]) -> Result<usize> {
+        let (mut sent, mut filled) = (0, 0);
+        for message in messages {
+            let message = message.as_ref();
+            if self.side.known() < filled + record(message.len()) {
+                self.flush(&mut filled);
+                let gone = |error: &crate::Error| error.kind() == Kind::Disconnected && sent > 0;
+                match self.may_have_room(message.len()) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // Those that went are told first.
+                    Err(error) if gone(&error) => break,
+                    Err(error) => return Err(error),
                 }
             }
             self.fill(filled, message);
@@ -170,12 +197,19 @@ impl Sender<[u8]> {
         }
     }
 
+    /// Room without waiting; nothing is dropped for want of it.
+    #[inline(never)]
+    fn may_have_room(&mut self, len: usize) -> Result<bool> {
+        self.fits(len)?;
+        self.side.may_have(record(len))
+    }
+
     #[inline(never)]
     fn try_room(&mut self, len: usize) -> Result<bool> {
-        self.fits(len)?;
         if self.side.full() != Full::DropNewest {
-            return self.side.may_have(record(len));
+            return self.may_have_room(len);
         }
+        self.fits(len)?;
         let has = self.side.has(record(len))?;
         if !has {
             self.side.lose();
@@ -288,6 +322,12 @@ impl DerefMut for MessageLoan<'_> {
 }
 
 impl Receiver<[u8]> {
+    /// The longest message that can come.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        longest(self.side.capacity())
+    }
+
     /// Receives one message, in place; waits for it.
     ///
     /// # Errors
@@ -331,6 +371,20 @@ impl Receiver<[u8]> {
         if !self.side.has(self.side.capacity())? && self.side.known() == 0 {
             self.side.wait(1, Deadline::Never)?;
         }
+        Ok(self.take_many())
+    }
+
+    /// The same if there is one at least.
+    ///
+    /// # Errors
+    /// As for [`try_recv`](Self::try_recv).
+    pub fn try_recv_many(&mut self) -> Result<Option<Messages<'_>>> {
+        // Not only what is known from earlier.
+        let all = self.side.has(self.side.capacity())?;
+        Ok((all || self.side.may_have(1)?).then(|| self.take_many()))
+    }
+
+    fn take_many(&mut self) -> Messages<'_> {
         let bytes = self.side.known();
         let mut start = place(&self.side, self.side.position()).cast_const();
         if self.side.wary {
@@ -339,12 +393,12 @@ impl Receiver<[u8]> {
             unsafe { copy(private, start, bytes as usize) };
             start = private;
         }
-        Ok(Messages {
+        Messages {
             receiver: self,
             start,
             bytes,
             done: 0,
-        })
+        }
     }
 
     #[inline(always)]

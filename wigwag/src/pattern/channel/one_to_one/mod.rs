@@ -17,6 +17,8 @@
 //! goes to the next receiver, so one that was read but not given back is seen twice.
 //! A channel outlives its ends: what was sent and not received waits for the next receiver.
 //!
+//! **To poll**: the receiver is readable when something is there, the sender when there is as much room as its last attempt wanted.
+//!
 //! **Full**: [`Wait`](Full::Wait), [`Fail`](Full::Fail) and [`DropNewest`](Full::DropNewest). Overwriting needs a receiver
 //! that copies before it believes: that is a flavour of its own.
 
@@ -32,6 +34,7 @@ mod cursor;
 pub mod cursor;
 mod link;
 mod message;
+mod poll;
 mod value;
 
 use self::cursor::Words;
@@ -44,7 +47,6 @@ use super::element::Element;
 use super::ends::Role;
 use super::full::Full;
 use super::options::{Options, sealed};
-use super::poll::{Watch, sealed::Waitable};
 use super::region::{Plan, Region};
 use super::waiting::Waiting;
 use crate::error::{Kind, Result};
@@ -257,20 +259,6 @@ macro_rules! both {
 
             /// Leaves the channel, as dropping does.
             pub fn close(self) {}
-        }
-
-        impl<T: Element + ?Sized> Waitable for $end<T> {
-            fn watch(&self) -> Watch {
-                self.side.watch()
-            }
-
-            fn among_many(&mut self) {
-                self.side.among_many();
-            }
-
-            fn wanted(&self) -> u64 {
-                self.side.wanted()
-            }
         }
     )* };
 }

@@ -110,9 +110,11 @@ impl<T: Plain> Sender<T> {
     /// Sends as many as there is room for, and says how many.
     ///
     /// # Errors
-    /// `Corrupt`.
+    /// `Disconnected` when there is room for none and the receiver has left or was killed; `Corrupt`.
     pub fn try_send_many(&mut self, values: &[T]) -> Result<usize> {
-        let _ = self.side.has(values.len() as u64)?;
+        if !self.side.has(values.len() as u64)? && !values.is_empty() && !self.side.may_have(1)? {
+            return Ok(0);
+        }
         let first = self.put_many(values);
         // The rest may lie at the start of the ring.
         Ok(first + self.put_many(&values[first..]))
@@ -339,6 +341,20 @@ impl<T: Plain> Receiver<T> {
         if !self.side.has(self.side.capacity())? && self.side.known() == 0 {
             self.side.wait(1, Deadline::Never)?;
         }
+        Ok(self.take_many())
+    }
+
+    /// The same if there is one at least.
+    ///
+    /// # Errors
+    /// As for [`try_recv`](Self::try_recv).
+    pub fn try_recv_many(&mut self) -> Result<Option<Batch<'_, T>>> {
+        // Not only what is known from earlier.
+        let all = self.side.has(self.side.capacity())?;
+        Ok((all || self.side.may_have(1)?).then(|| self.take_many()))
+    }
+
+    fn take_many(&mut self) -> Batch<'_, T> {
         let (mut place, row) = slot::<T>(&self.side, self.side.position());
         let count = row.min(self.side.known()) as usize;
         if self.side.wary {
@@ -347,11 +363,11 @@ impl<T: Plain> Receiver<T> {
             unsafe { copy(private.cast(), place.cast(), count * size_of::<T>()) };
             place = private;
         }
-        Ok(Batch {
+        Batch {
             receiver: self,
             place,
             count,
-        })
+        }
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ use wigwag_mailbox::{Side, Word};
 use super::super::FACILITY;
 use super::Bell;
 use crate::error::{Kind, Result};
+use crate::interrupt::ENDED;
 use crate::sys::futex::{self, Sleep};
 use crate::wait::Wait;
 
@@ -26,6 +27,7 @@ impl Bell for Futex {
     fn wait(&self, _: Side, flag: &Word, seen: u32, limit: Option<Duration>) -> Result<()> {
         match futex::wait(flag, seen, Wait::from(limit).into()) {
             Sleep::Woken | Sleep::Changed | Sleep::TimedOut => Ok(()),
+            Sleep::Interrupted => Err(FACILITY.error(Kind::Interrupted, "wait at", "", ENDED)),
             Sleep::Gone => {
                 let why = "its memory is gone";
                 Err(FACILITY.error(Kind::Corrupt, "wait at", "", why))

@@ -204,11 +204,7 @@ impl Link for ChannelLink {
         let words: Vec<_> = marked.iter().map(Marked::word).collect();
         let sure = marked.iter().all(|marked| marked.sure);
         let most = if sure { LONGEST } else { NAP };
-        let until = match deadline.remaining() {
-            Some(left) if left <= most => deadline,
-            _ => Wait::For(most).into(),
-        };
-        let slept = futex::wait_any(&words, until);
+        let slept = futex::wait_any(&words, deadline, most);
         if slept == futex::Sleep::TimedOut && marked.iter().any(Marked::is_gone) {
             return self.found(comes, room).ok_or(End::Gone);
         }

@@ -300,11 +300,7 @@ impl Channels {
         words.truncate(futex::MOST_WORDS);
         let sure = all && marked.iter().all(|marked| marked.sure);
         let most = if sure { LONGEST } else { NAP };
-        let until = match deadline.remaining() {
-            Some(left) if left <= most => deadline,
-            _ => Wait::For(most).into(),
-        };
-        if futex::wait_any(&words, until) == futex::Sleep::TimedOut {
+        if futex::wait_any(&words, deadline, most) == futex::Sleep::TimedOut {
             let gone = |member: &Member| Peer::sender(&member.requests).is_gone();
             let gone: Vec<u64> = self
                 .clients

@@ -5,8 +5,8 @@
 
 /// How a program talks to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Abi {
-    /// The machine's own, 64-bit.
+pub(crate) enum Abi {
+    /// The machine's own, 64-bit; also where this program has 32 bits itself.
     Native,
     /// A 32-bit program on a 64-bit machine (i386).
     Compat,
@@ -14,7 +14,7 @@ pub(super) enum Abi {
 
 /// A system call that can wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Sys {
+pub(crate) enum Sys {
     Read,
     Write,
     Accept,
@@ -67,15 +67,15 @@ pub(super) enum Sys {
 
 impl Abi {
     /// Size of a pointer, and of `long`.
-    pub(super) fn word(self) -> usize {
+    pub(crate) fn word(self) -> usize {
         match self {
-            Abi::Native => size_of::<usize>(),
+            Abi::Native => 8,
             Abi::Compat => 4,
         }
     }
 
     /// What the number means.
-    pub(super) fn call(self, number: i64) -> Sys {
+    pub(crate) fn call(self, number: i64) -> Sys {
         match self {
             Abi::Native => native(number),
             Abi::Compat => i386(number),
@@ -83,7 +83,7 @@ impl Abi {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 fn native(number: i64) -> Sys {
     match number {
         0 | 17 | 19 | 295 | 327 => Sys::Read,
@@ -134,7 +134,7 @@ fn native(number: i64) -> Sys {
 }
 
 /// The numbers that all newer 64-bit architectures share.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
 fn native(number: i64) -> Sys {
     match number {
         63 | 65 | 67 | 69 | 286 => Sys::Read,
