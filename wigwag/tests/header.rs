@@ -311,7 +311,10 @@ fn watched_between_rust_and(toolchain: Toolchain) {
     drop(pair);
     assert_eq!(user.answer(), "ok");
     user.gets("lock", &errno(libc::EDEADLK));
-    assert!(table.pair.try_lock().unwrap().is_none());
+    // An emulator makes up the start time that its program reads of itself, so who asks after that one may find another.
+    if toolchain.through.is_empty() {
+        assert!(table.pair.try_lock().unwrap().is_none());
+    }
     user.gets("tear", "ok");
     // The C program dies with it, and a Rust one is told.
     drop(user);

@@ -227,11 +227,7 @@ impl<T> SpinLock<T> {
         if word == UNUSABLE || Holder::in_word(word).is_none_or(Holder::thread_is_alive) {
             return false;
         }
-        if mutated("spin-inherit") {
-            self.word.store(me.word(), Ordering::SeqCst);
-            return true;
-        }
-        self.take(word, me)
+        !mutated("spin-inherit") && self.take(word, me)
     }
 }
 

@@ -169,7 +169,8 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// Locks it beside other readers, waiting as long as it takes.
     ///
     /// # Errors
-    /// `Deadlock` when this thread writes; `Corrupt` when a writer died and who was told did not repair.
+    /// `Deadlock` when this thread writes; `Corrupt` when the memory is gone. A death is no error: the next one is told, and
+    /// if that one does not repair, the one after it.
     #[doc(alias = "pthread_rwlock_rdlock")]
     #[inline]
     pub fn read(&self) -> Result<Read<'_, T, READERS>> {
@@ -449,7 +450,6 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
                 && Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive())
             {
                 if mutated("rwlock-bury") {
-                    slot.0.store(FREE, Ordering::SeqCst);
                     continue;
                 }
                 let _ = slot
