@@ -9,7 +9,7 @@
 //! belongs to it, or between a wake-up and its use, delays a waiter by one nap: 10 ms at
 //! first, longer the longer it waits, never more than [`LONGEST_NAP`]. Who looks from outside tells the two apart: a nap is
 //! a `FUTEX_WAIT` with a relative time-out, the last sleep before the caller's deadline a `FUTEX_WAIT_BITSET` with an absolute one.
-//! Who only ever tries, and never waits, looks around too, [now and then](may_look_around).
+//! Who only ever tries, and never waits, looks around too, now and then (`may_look_around`).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
