@@ -14,7 +14,7 @@ use crate::report::Report;
 /// it, its peers, its age. Exit code 1 when there is none.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to show: mq:/jobs, channel:/camera, pipe:[1234], 4711
+    /// What to show: mq:/jobs, channel:/camera, a pipe by its number, 4711
     #[arg(value_name = "ADDRESS|PID")]
     target: String,
 
