@@ -153,7 +153,8 @@ impl Scene {
         let stride = if full {
             length / LONG
         } else {
-            length / self.sample
+            // Of most operations that is every tenth to thousandth instruction, others in each run.
+            length / (self.sample / 3).max(8)
         };
         let stride = stride.max(1);
         for point in (offset % stride..length).step_by(stride) {

@@ -105,8 +105,8 @@ impl Victim {
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             libc::ptrace(libc::PTRACE_GETSIGINFO, self.tid, 0, &raw mut info);
-            // A step says TRAP_TRACE, the breakpoint of x86 SI_KERNEL, raise() SI_TKILL.
-            info.si_code != 2
+            // The breakpoint of x86 says SI_KERNEL, raise() SI_TKILL; a step TRAP_TRACE, and TRAP_BRKPT over a system call.
+            matches!(info.si_code, 0x80 | libc::SI_TKILL)
         }
     }
 
