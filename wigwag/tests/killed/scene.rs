@@ -154,7 +154,7 @@ impl Scene {
             length / LONG
         } else {
             // Of most operations that is every tenth to thousandth instruction, others in each run.
-            length / (self.sample / 3).max(8)
+            length / (self.sample / 5).max(6)
         };
         let stride = stride.max(1);
         for point in (offset % stride..length).step_by(stride) {
