@@ -442,7 +442,7 @@ fn an_inherited_pipe_is_opened_by_its_number() {
         for (address, says) in [
             ("pipe:?fd=0", "this is the end to write to"),
             ("pipe:?fd=999", "no descriptor of this number"),
-            ("pipe:?fd=three", "invalid digit"),
+            ("pipe:?fd=three", "a whole number from 0"),
             ("pipe:", "pipe:?fd=3"),
         ] {
             let error = stream(address, Way::In).err().expect(address);
