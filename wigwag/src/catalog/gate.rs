@@ -1,6 +1,8 @@
 //! Gate: entries of the facilities that say who may go on.
 
-use super::options::{CREATE, EXCLUSIVE, PROJECT, TEMPORARY};
+use super::options::{
+    BINARY, CREATE, EXCLUSIVE, FILE_MODE, INHERITED, MODE, PROJECT, RANGE, SYSV_MODE, TEMPORARY,
+};
 use super::{Entry, Open, opt};
 use crate::{gate, memory};
 
@@ -8,12 +10,8 @@ pub(super) const POSIX: Entry = Entry {
     facility: &gate::posix::FACILITY,
     options: &[
         opt("value", "PERMITS", "how many permits a new one has (1)"),
-        opt("binary", "", "never let the count exceed 1"),
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a new one, whatever the umask (0600)",
-        ),
+        BINARY,
+        MODE,
         EXCLUSIVE,
         TEMPORARY,
     ],
@@ -37,7 +35,7 @@ pub(super) const UNNAMED: Entry = Entry {
             "where it lies there, a multiple of 8 (0)",
         ),
         opt("value", "PERMITS", "make it anew with so many permits"),
-        opt("binary", "", "never let the count exceed 1"),
+        BINARY,
     ],
     open: Some(Open::Gate(memory::semaphore::open)),
     create: None,
@@ -64,7 +62,7 @@ pub(super) const SYSV: Entry = Entry {
             "",
             "whether the kernel gives permits back when the process ends (yes)",
         ),
-        opt("mode", "OCTAL", "who else may use a new one (0600)"),
+        SYSV_MODE,
         PROJECT,
         EXCLUSIVE,
         TEMPORARY,
@@ -147,14 +145,7 @@ pub(super) const SPIN: Entry = Entry {
 
 pub(super) const FLOCK: Entry = Entry {
     facility: &gate::file_lock::FLOCK,
-    options: &[
-        CREATE,
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a file that is made, whatever the umask (0666 less the umask)",
-        ),
-    ],
+    options: &[CREATE, FILE_MODE],
     open: Some(Open::Gate(gate::address::open_flock)),
     create: None,
     unlink: None,
@@ -163,15 +154,7 @@ pub(super) const FLOCK: Entry = Entry {
 
 pub(super) const RECORD: Entry = Entry {
     facility: &gate::file_lock::RECORD,
-    options: &[
-        opt("range", "START..END", "which bytes are locked (all)"),
-        CREATE,
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a file that is made, whatever the umask (0666 less the umask)",
-        ),
-    ],
+    options: &[RANGE, CREATE, FILE_MODE],
     open: Some(Open::Gate(gate::address::open_record)),
     create: None,
     unlink: None,
@@ -180,15 +163,7 @@ pub(super) const RECORD: Entry = Entry {
 
 pub(super) const OFD: Entry = Entry {
     facility: &gate::file_lock::OFD,
-    options: &[
-        opt("range", "START..END", "which bytes are locked (all)"),
-        CREATE,
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a file that is made, whatever the umask (0666 less the umask)",
-        ),
-    ],
+    options: &[RANGE, CREATE, FILE_MODE],
     open: Some(Open::Gate(gate::address::open_ofd)),
     create: None,
     unlink: None,
@@ -198,7 +173,7 @@ pub(super) const OFD: Entry = Entry {
 pub(super) const EVENT: Entry = Entry {
     facility: &gate::event::FACILITY,
     options: &[
-        opt("fd", "NUMBER", "take an inherited descriptor"),
+        INHERITED,
         opt("value", "COUNT", "the count a new one begins with (0)"),
         opt("semaphore", "", "take one at a time instead of all"),
     ],

@@ -1,21 +1,12 @@
 //! Memory: entries of the facilities that share a region.
 
-use super::options::{EXCLUSIVE, HUGE, PROJECT, SIZE, TEMPORARY};
+use super::options::{EXCLUSIVE, HUGE, INHERITED, MODE, PROJECT, SIZE, SYSV_MODE, TEMPORARY};
 use super::{Entry, Open, opt};
 use crate::memory;
 
 pub(super) const POSIX: Entry = Entry {
     facility: &memory::posix::FACILITY,
-    options: &[
-        SIZE,
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a new one, whatever the umask (0600)",
-        ),
-        EXCLUSIVE,
-        TEMPORARY,
-    ],
+    options: &[SIZE, MODE, EXCLUSIVE, TEMPORARY],
     open: Some(Open::Region(memory::address::open_posix)),
     create: Some(memory::address::create_posix),
     unlink: Some(memory::posix::SharedMemory::unlink_named),
@@ -24,14 +15,7 @@ pub(super) const POSIX: Entry = Entry {
 
 pub(super) const SYSV: Entry = Entry {
     facility: &memory::sysv::FACILITY,
-    options: &[
-        SIZE,
-        opt("mode", "OCTAL", "who else may use a new one (0600)"),
-        HUGE,
-        PROJECT,
-        EXCLUSIVE,
-        TEMPORARY,
-    ],
+    options: &[SIZE, SYSV_MODE, HUGE, PROJECT, EXCLUSIVE, TEMPORARY],
     open: Some(Open::Region(memory::address::open_sysv)),
     create: Some(memory::address::create_sysv),
     unlink: Some(memory::address::unlink_sysv),
@@ -42,11 +26,7 @@ pub(super) const FILE: Entry = Entry {
     facility: &memory::file::FACILITY,
     options: &[
         SIZE,
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a new one, whatever the umask (0600)",
-        ),
+        MODE,
         EXCLUSIVE,
         TEMPORARY,
         opt(
@@ -64,7 +44,7 @@ pub(super) const FILE: Entry = Entry {
 pub(super) const MEMFD: Entry = Entry {
     facility: &memory::memfd::FACILITY,
     options: &[
-        opt("fd", "NUMBER", "take an inherited descriptor"),
+        INHERITED,
         opt("size", "BYTES", "how large a new one is"),
         HUGE,
         opt(

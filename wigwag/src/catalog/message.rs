@@ -1,6 +1,6 @@
 //! Message: entries of the facilities that carry messages, signals among them.
 
-use super::options::{EXCLUSIVE, PROJECT, TEMPORARY};
+use super::options::{EXCLUSIVE, PROJECT, TAKE_OVER, TEMPORARY};
 use super::{Entry, Open, opt};
 use crate::{message, signal};
 
@@ -61,11 +61,7 @@ pub(super) const SYSV: Entry = Entry {
 pub(super) const DATAGRAM: Entry = Entry {
     facility: &message::datagram::FACILITY,
     options: &[
-        opt(
-            "take-over",
-            "",
-            "replace the path of a process that is gone",
-        ),
+        TAKE_OVER,
         opt(
             "mode",
             "OCTAL",
@@ -81,11 +77,7 @@ pub(super) const DATAGRAM: Entry = Entry {
 pub(super) const SEQPACKET: Entry = Entry {
     facility: &message::seqpacket::FACILITY,
     options: &[
-        opt(
-            "take-over",
-            "",
-            "replace the path of a process that is gone",
-        ),
+        TAKE_OVER,
         opt(
             "mode",
             "OCTAL",

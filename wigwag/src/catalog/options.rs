@@ -32,3 +32,32 @@ pub(super) const CREATE: OptionFact = opt(
     "",
     "whether the file is made if there is none (yes)",
 );
+pub(super) const PIPE_CAPACITY: OptionFact = opt(
+    "capacity",
+    "BYTES",
+    "makes room for at least so many bytes; 65536 by default",
+);
+pub(super) const BACKLOG: OptionFact = opt(
+    "backlog",
+    "CONNECTIONS",
+    "how many may wait to be accepted; net.core.somaxconn by default",
+);
+pub(super) const TAKE_OVER: OptionFact = opt(
+    "take-over",
+    "",
+    "replace the path of a process that is gone",
+);
+pub(super) const MODE: OptionFact = opt(
+    "mode",
+    "OCTAL",
+    "who else may use a new one, whatever the umask (0600)",
+);
+pub(super) const SYSV_MODE: OptionFact = opt("mode", "OCTAL", "who else may use a new one (0600)");
+pub(super) const INHERITED: OptionFact = opt("fd", "NUMBER", "take an inherited descriptor");
+pub(super) const BINARY: OptionFact = opt("binary", "", "never let the count exceed 1");
+pub(super) const FILE_MODE: OptionFact = opt(
+    "mode",
+    "OCTAL",
+    "who else may use a file that is made, whatever the umask (0666 less the umask)",
+);
+pub(super) const RANGE: OptionFact = opt("range", "START..END", "which bytes are locked (all)");

@@ -1,6 +1,6 @@
 //! Pattern: entries of what is built from the others.
 
-use super::options::{EXCLUSIVE, TEMPORARY};
+use super::options::{BACKLOG, EXCLUSIVE, MODE, TEMPORARY};
 use super::{Entry, Open, OptionFact, opt};
 use crate::pattern::{channel, mailbox, rpc};
 use crate::stream;
@@ -73,11 +73,7 @@ pub(super) const MAILBOX: Entry = Entry {
     facility: &mailbox::FACILITY,
     options: &[
         opt("max_len", "BYTES", "how long a letter may be (3968)"),
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a new one, whatever the umask (0600)",
-        ),
+        MODE,
         EXCLUSIVE,
         TEMPORARY,
     ],
@@ -99,11 +95,7 @@ pub(super) const RPC_UNIX: Entry = Entry {
             "OCTAL",
             "who may connect: those with write permission (0777 less the umask)",
         ),
-        opt(
-            "backlog",
-            "CONNECTIONS",
-            "how many may wait to be accepted; net.core.somaxconn by default",
-        ),
+        BACKLOG,
     ],
     open: Some(Open::Calls),
     create: None,
@@ -113,17 +105,7 @@ pub(super) const RPC_UNIX: Entry = Entry {
 
 pub(super) const RPC_TCP: Entry = Entry {
     facility: &rpc::TCP,
-    options: &[
-        MAX_REQUEST,
-        MAX_ANSWER,
-        CLIENTS,
-        WAITING,
-        opt(
-            "backlog",
-            "CONNECTIONS",
-            "how many may wait to be accepted; net.core.somaxconn by default",
-        ),
-    ],
+    options: &[MAX_REQUEST, MAX_ANSWER, CLIENTS, WAITING, BACKLOG],
     open: Some(Open::Calls),
     create: None,
     unlink: None,

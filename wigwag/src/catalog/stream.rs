@@ -1,5 +1,6 @@
 //! Stream: entries of the facilities that carry bytes in order.
 
+use super::options::{BACKLOG, PIPE_CAPACITY};
 use super::{Entry, Open, opt};
 use crate::stream;
 
@@ -11,11 +12,7 @@ pub(super) const PIPE: Entry = Entry {
             "NUMBER",
             "the descriptor that was inherited; required",
         ),
-        opt(
-            "capacity",
-            "BYTES",
-            "makes room for at least so many bytes; 65536 by default",
-        ),
+        PIPE_CAPACITY,
     ],
     open: Some(Open::Stream(stream::pipe::open)),
     create: None,
@@ -32,11 +29,7 @@ pub(super) const FIFO: Entry = Entry {
             "",
             "removes the name when both ends have it open",
         ),
-        opt(
-            "capacity",
-            "BYTES",
-            "makes room for at least so many bytes; 65536 by default",
-        ),
+        PIPE_CAPACITY,
     ],
     open: Some(Open::Stream(stream::fifo::open)),
     create: Some(stream::fifo::create),
@@ -52,11 +45,7 @@ pub(super) const UNIX: Entry = Entry {
             "OCTAL",
             "permissions of the path; 0777 less the umask by default",
         ),
-        opt(
-            "backlog",
-            "CONNECTIONS",
-            "how many may wait to be accepted; net.core.somaxconn by default",
-        ),
+        BACKLOG,
         opt("take-over", "", "replaces a path whose process is gone"),
     ],
     open: Some(Open::Stream(stream::unix::open)),
@@ -67,14 +56,7 @@ pub(super) const UNIX: Entry = Entry {
 
 pub(super) const TCP: Entry = Entry {
     facility: &stream::tcp::FACILITY,
-    options: &[
-        opt("nodelay", "", "sends small writes at once"),
-        opt(
-            "backlog",
-            "CONNECTIONS",
-            "how many may wait to be accepted; net.core.somaxconn by default",
-        ),
-    ],
+    options: &[opt("nodelay", "", "sends small writes at once"), BACKLOG],
     open: Some(Open::Stream(stream::tcp::open)),
     create: None,
     unlink: None,
