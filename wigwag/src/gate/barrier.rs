@@ -303,12 +303,8 @@ impl<const N: usize> Participant<'_, N> {
 
     fn wait_until(&self, deadline: Deadline) -> Result<Passed> {
         let Barrier { state, moved } = self.barrier;
-        let state = state.lock_with(deadline.wait());
-        let state = state.map_err(|error| match error.kind() {
-            Kind::TimedOut | Kind::WouldBlock => timed_out(),
-            _ => error,
-        });
-        let mut state: Guard<'_, State<N>> = state?.or_repair(|_| ());
+        let state = state.lock_until(deadline, timed_out)?;
+        let mut state: Guard<'_, State<N>> = state.or_repair(|_| ());
         let round = state.round();
         state.seats[self.number].arrived = round;
         let mut watch = Watch::until(deadline);

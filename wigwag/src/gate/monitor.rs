@@ -278,12 +278,7 @@ impl<'a, T> Inside<'a, T> {
             }
             changed.doze(ticket, &mut watch);
             // Who does not get back in before the time is over is out already.
-            let back = mutex.lock_with(deadline.wait());
-            let back = back.map_err(|error| match error.kind() {
-                Kind::TimedOut | Kind::WouldBlock => timed_out(),
-                _ => error,
-            });
-            match back? {
+            match mutex.lock_until(deadline, timed_out)? {
                 Lock::Clean(guard) => self.guard = Some(guard),
                 Lock::Orphaned(orphan) => {
                     return Ok(Entry::Orphaned(Orphan {

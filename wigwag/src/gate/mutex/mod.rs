@@ -36,13 +36,13 @@ pub(in crate::gate) mod raw;
 
 pub use self::raw::Cause;
 use self::raw::{Raw, Taken};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
 #[cfg(not(loom))]
 use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::atomic::const_unless_loom;
 use crate::sys::robust;
-use crate::wait::Wait;
+use crate::wait::{Deadline, Wait};
 
 /// The facts.
 pub const FACILITY: Facility = Facility {
@@ -157,6 +157,19 @@ impl<T> Mutex<T> {
     #[inline]
     pub fn lock_timeout(&self, limit: Duration) -> Result<Lock<'_, T>> {
         self.lock_with(Wait::For(limit))
+    }
+
+    /// Locks it for a gate that is made of it, until then; when that is over, it is that gate which says so.
+    pub(super) fn lock_until(
+        &self,
+        deadline: Deadline,
+        late: fn() -> Error,
+    ) -> Result<Lock<'_, T>> {
+        self.lock_with(deadline.wait())
+            .map_err(|error| match error.kind() {
+                Kind::TimedOut | Kind::WouldBlock => late(),
+                _ => error,
+            })
     }
 
     /// Locks it, waiting as long as told.
