@@ -188,10 +188,9 @@ pub(crate) fn at<C: Content>(
     loop {
         let (file, new) = match at.open(path, make) {
             Ok(opened) => opened,
-            // Removed by somebody between the attempt to make it and the attempt to open it.
-            Err(Errno::NOENT) if make => continue,
-            Err(errno) => {
-                return Err(at.failed(if make { "create" } else { "open" }, errno));
+            Err(Missed::Gone) if make => continue,
+            Err(missed) => {
+                return Err(at.failed(if make { "create" } else { "open" }, missed.errno()));
             }
         };
         let (header, len) = at.header(&file)?;
@@ -242,6 +241,22 @@ impl Drop for Unfinished<'_> {
     }
 }
 
+/// Why an attempt at a file gave none.
+enum Missed {
+    /// There is none to open; after an attempt to make it: somebody removed it in between.
+    Gone,
+    Refused(Errno),
+}
+
+impl Missed {
+    fn errno(self) -> Errno {
+        match self {
+            Missed::Gone => Errno::NOENT,
+            Missed::Refused(errno) => errno,
+        }
+    }
+}
+
 /// One attempt at one file.
 pub(crate) struct At<'a> {
     options: &'a Options,
@@ -251,16 +266,21 @@ pub(crate) struct At<'a> {
 
 impl At<'_> {
     /// The file and whether it is new.
-    fn open(&self, path: &Path, make: bool) -> Result<(OwnedFd, bool), Errno> {
+    fn open(&self, path: &Path, make: bool) -> Result<(OwnedFd, bool), Missed> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         if make {
             let mode = Mode::from_raw_mode(self.options.mode);
             match rustix::fs::openat(CWD, path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
                 Err(Errno::EXIST) => {}
-                made => return made.map(|file| (file, true)),
+                // Of an attempt to make one this says that the directory is not there: nothing to try again.
+                made => return made.map(|file| (file, true)).map_err(Missed::Refused),
             }
         }
-        rustix::fs::openat(CWD, path, flags, Mode::empty()).map(|file| (file, false))
+        match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+            Ok(file) => Ok((file, false)),
+            Err(Errno::NOENT) => Err(Missed::Gone),
+            Err(errno) => Err(Missed::Refused(errno)),
+        }
     }
 
     /// Its first bytes, zeros where it has fewer, and its length.
@@ -356,6 +376,7 @@ impl At<'_> {
             "open",
             "it is not a segment: its first bytes are not those of one",
         )
+        .with_hint("choose another name, or remove it if nobody needs it")
     }
 
     fn unfinished(&self) -> Error {
