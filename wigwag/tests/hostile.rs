@@ -198,7 +198,7 @@ fn length() -> Duration {
 }
 
 /// The peer: it keeps no rule. Puts the first state back from time to time, so that there is something to spoil again, and at the end.
-fn scribble(name: &str, users: &[u32], mut random: Random) {
+fn scribble(name: &str, mut random: Random) {
     let path = format!("/dev/shm{name}");
     let mut open = std::fs::OpenOptions::new();
     let file = open.read(true).write(true).open(path).unwrap();
@@ -208,7 +208,9 @@ fn scribble(name: &str, users: &[u32], mut random: Random) {
         let end = (at + bytes.len()).min(first.len());
         file.write_all_at(&bytes[..end - at], at as u64).unwrap();
     };
-    process::say("scribbles");
+    process::say("knows it");
+    let users = process::hear();
+    let users: Vec<u32> = users.split(' ').map(|id| id.parse().unwrap()).collect();
     let start = Instant::now();
     while start.elapsed() < length() {
         let words = first.len() / 4;
@@ -355,10 +357,8 @@ fn survives<V: Victim>(test: &str) {
     });
     match process::part().as_deref() {
         Some("scribble") => {
-            let users = process::argument("USERS");
-            let users: Vec<_> = users.split(' ').map(|id| id.parse().unwrap()).collect();
             let seed = process::argument("SEED").parse().unwrap();
-            return scribble(&name, &users, Random(seed));
+            return scribble(&name, Random(seed));
         }
         Some(_) => return use_it::<V>(&name),
         None => {}
@@ -368,22 +368,22 @@ fn survives<V: Victim>(test: &str) {
         .temporary(true)
         .create(&name, V::new())
         .unwrap();
+    let seed = seed.to_string();
+    println!("WIGWAG_SEED={seed}");
     let play = |part, arguments: &[_]| process::play(test, part, arguments).start();
+    let mut peer = play("scribble", &[("OBJECT", &name), ("SEED", &seed)]);
+    peer.says("knows it");
     let mut users = [(); 2].map(|()| play("use", &[("OBJECT", &name)]));
     users.iter_mut().for_each(|user| user.says("uses"));
     let ids = users.each_ref().map(|user| user.pid().to_string());
-    let (ids, seed) = (ids.join(" "), seed.to_string());
-    println!("WIGWAG_SEED={seed}");
-    let arguments = [("OBJECT", &*name), ("USERS", &ids), ("SEED", &seed)];
-    let mut peer = process::play(test, "scribble", &arguments).start();
-    peer.says("scribbles");
+    peer.tell(&ids.join(" "));
     peer.says("leaves it as it was");
     for mut user in users {
         user.tell("enough");
         let done = user.line();
-        assert!(done.starts_with("done "), "the user says: {done}");
         println!("{done}");
         user.succeeds();
+        assert!(done.starts_with("done "), "the user says: {done}");
     }
 }
 
