@@ -304,9 +304,9 @@ impl Ends {
                 Err(error) if error.kind() == Kind::Disconnected && !*met => error,
                 outcome => return outcome,
             };
-            match region.roster().sleep(joins, deadline) {
+            match region.await_join(joins, deadline) {
                 Sleep::Woken | Sleep::Changed => {}
-                Sleep::Gone => return Err(alone),
+                Sleep::Gone => return region.is_there(action).and(Err(alone)),
                 Sleep::Interrupted => return Err(region.error(Kind::Interrupted, action, ENDED)),
                 Sleep::TimedOut => {
                     let kind = match deadline {

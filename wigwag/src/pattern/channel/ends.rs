@@ -20,7 +20,7 @@ use super::bell;
 use super::region::Region;
 use crate::error::{Kind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::futex;
+use crate::sys::futex::{self, Sleep};
 use crate::sys::holder::{Holder, MARKS};
 use crate::sys::keeper::{Alive, Life, State};
 use crate::sys::membarrier;
@@ -162,11 +162,6 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// Sleeps until somebody sits down after `seen` was read from `joins`.
-    pub(crate) fn sleep(&self, seen: u32, deadline: Deadline) -> futex::Sleep {
-        futex::wait(&self.joins, seen, deadline)
-    }
-
     fn joined(&self) {
         self.stir();
     }
@@ -320,6 +315,17 @@ impl Drop for Seat {
 }
 
 impl Region {
+    /// Sleeps until somebody sits down after `seen` was read from the roster's `joins`.
+    pub(crate) fn await_join(&self, seen: u32, deadline: Deadline) -> Sleep {
+        let joins = &self.roster().joins;
+        let slept = futex::wait_any(&[(joins, seen)], deadline, self.vigil());
+        match slept {
+            _ if self.is_there("use").is_err() => Sleep::Gone,
+            Sleep::TimedOut if !deadline.passed() => Sleep::Woken,
+            slept => slept,
+        }
+    }
+
     /// How many live in this role.
     pub(crate) fn count(&self, role: Role) -> usize {
         self.ends().iter().filter(|end| end.is(role)).count()

@@ -12,12 +12,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use rustix::fs::{SealFlags, fstat};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::FACILITY;
+use super::bell::ROUND;
 use super::ends::{End, Roster};
 use super::full::Full;
 use crate::error::{Error, Kind, Result};
@@ -403,6 +405,14 @@ impl Region {
     pub(crate) fn ring(&self) -> NonNull<u8> {
         // SAFETY: inside the mapping.
         unsafe { self.pages.base.add(self.ring) }
+    }
+
+    /// How long one may sleep over it without looking whether it is there: no word changes when somebody truncates it.
+    pub(crate) fn vigil(&self) -> Duration {
+        match self.watched {
+            Some(_) => ROUND,
+            None => Duration::MAX,
+        }
     }
 
     /// Whether all of it was there whenever it was touched: what somebody truncated away reads as zeros.

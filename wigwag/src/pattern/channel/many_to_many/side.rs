@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::bell::{self, Ringer};
+use super::super::bell::{self, ROUND, Ringer};
 use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
 use super::super::region::Region;
@@ -22,8 +22,6 @@ use crate::sys::futex::{self, Sleep};
 use crate::sys::keeper::{Alive, State};
 use crate::wait::Deadline;
 
-/// How long one sleeps at most: of those who sleep for one that is killed the kernel wakes one, who tells the others unless he is killed too.
-const ROUND: Duration = Duration::from_millis(500);
 /// The same while a process is dying, of which something may still run.
 const DYING: Duration = Duration::from_millis(1);
 
@@ -414,6 +412,7 @@ impl<Q: Queue> Side<Q> {
                 let neighbours = others(&region, self.role, self.seat.index());
                 neighbours.for_each(|end| listening.for_death_of(end));
             }
+            region.is_there("use")?;
             // The last look: for what came before the marks, or before a death.
             let dying = self.undertaker.undertake(&self.queue, &region);
             if let Some(place) = self.retry()? {
@@ -436,7 +435,7 @@ impl<Q: Queue> Side<Q> {
             {
                 ROUND
             } else {
-                Duration::MAX
+                region.vigil()
             };
             match futex::wait_any(&listening.words, deadline, most) {
                 Sleep::Gone => return Err(self.disconnected()),

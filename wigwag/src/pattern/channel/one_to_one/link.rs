@@ -68,7 +68,7 @@ impl Side {
             line: NonNull::from(line),
             end: NonNull::from(seat.end()),
             wary: region.trust() == Trust::Nobody,
-            waiter: Waiter::new(waiting),
+            waiter: Waiter::new(waiting).over(region),
             wanted: 1,
             seat,
         })
