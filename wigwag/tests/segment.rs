@@ -331,7 +331,7 @@ fn a_creator_that_makes_for_ever() {
 
 #[test]
 fn a_value_that_panics_leaves_no_name() {
-    for name in &names().0[..1] {
+    for name in &names().0 {
         let result = std::panic::catch_unwind(|| {
             Segment::<Count>::open_or_create(name, || panic!("on purpose"))
         });

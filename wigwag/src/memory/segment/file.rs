@@ -187,10 +187,14 @@ pub(crate) fn at<C: Content>(
     let since = Instant::now();
     loop {
         let (file, new) = match at.open(path, make) {
-            Ok(opened) => opened,
-            Err(Missed::Gone) if make => continue,
-            Err(missed) => {
-                return Err(at.failed(if make { "create" } else { "open" }, missed.errno()));
+            Ok(Some(opened)) => opened,
+            Ok(None) if since.elapsed() < PATIENCE => continue,
+            Ok(None) => {
+                let why = "others make and remove it again and again";
+                return Err(at.error(Kind::TimedOut, "create", why));
+            }
+            Err(errno) => {
+                return Err(at.failed(if make { "create" } else { "open" }, errno));
             }
         };
         let (header, len) = at.header(&file)?;
@@ -241,22 +245,6 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Why an attempt at a file gave none.
-enum Missed {
-    /// There is none to open; after an attempt to make it: somebody removed it in between.
-    Gone,
-    Refused(Errno),
-}
-
-impl Missed {
-    fn errno(self) -> Errno {
-        match self {
-            Missed::Gone => Errno::NOENT,
-            Missed::Refused(errno) => errno,
-        }
-    }
-}
-
 /// One attempt at one file.
 pub(crate) struct At<'a> {
     options: &'a Options,
@@ -265,21 +253,19 @@ pub(crate) struct At<'a> {
 }
 
 impl At<'_> {
-    /// The file and whether it is new.
-    fn open(&self, path: &Path, make: bool) -> Result<(OwnedFd, bool), Missed> {
+    /// The file and whether it is new; none if somebody removed it between the attempt to make it and the attempt to open it.
+    fn open(&self, path: &Path, make: bool) -> Result<Option<(OwnedFd, bool)>, Errno> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         if make {
             let mode = Mode::from_raw_mode(self.options.mode);
             match rustix::fs::openat(CWD, path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
                 Err(Errno::EXIST) => {}
-                // Of an attempt to make one this says that the directory is not there: nothing to try again.
-                made => return made.map(|file| (file, true)).map_err(Missed::Refused),
+                made => return made.map(|file| Some((file, true))),
             }
         }
         match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
-            Ok(file) => Ok((file, false)),
-            Err(Errno::NOENT) => Err(Missed::Gone),
-            Err(errno) => Err(Missed::Refused(errno)),
+            Err(Errno::NOENT) if make => Ok(None),
+            opened => opened.map(|file| Some((file, false))),
         }
     }
 
@@ -340,9 +326,10 @@ impl At<'_> {
         );
         let size = content.size();
         let header = Header::new(&content.sort(), size, death, trusting).map_err(|cause| {
+            let hint = header::hint_for_proc(&cause);
             self.facility
                 .failed("create", &self.label, cause)
-                .with_hint("mount /proc")
+                .with_hint(hint)
         })?;
         let size = (VALUE as u64).saturating_add(size);
         let len = mapping::mappable(size, self.facility, &self.label)?;

@@ -398,8 +398,9 @@ impl<T: Shared> Deref for Segment<T> {
 
 impl<T: Shared> Drop for Segment<T> {
     fn drop(&mut self) {
-        if self.in_use() {
-            // A guard was leaked: the kernel will look at its lock when the thread ends.
+        // What somebody truncated away cannot be asked.
+        if self.is_whole().is_err() || self.in_use() {
+            // A guard was leaked, perhaps: the kernel will look at its lock when the thread ends.
             self.pages.keep();
         }
         if self.temporary
