@@ -16,10 +16,9 @@ use wigwag::pattern::rpc::Client;
 /// An address of its own for each carrier.
 fn addresses(stem: &str) -> [String; 4] {
     let unique = format!("wigwag-{stem}-{}", std::process::id());
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     [
         format!("rpc+unix:@{unique}"),
-        format!("rpc+tcp:{}", free.local_addr().unwrap()),
+        format!("rpc+tcp:127.0.0.1:{}", process::port()),
         format!("rpc+mq:/{unique}"),
         format!("rpc+channel:/{unique}"),
     ]

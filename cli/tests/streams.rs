@@ -10,8 +10,7 @@ use process::{Directory, unique};
 use rustix::process::Signal;
 
 fn port() -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    free.local_addr().expect("its port").to_string()
+    format!("127.0.0.1:{}", process::port())
 }
 
 /// Sends as soon as somebody receives.

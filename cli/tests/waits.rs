@@ -61,10 +61,7 @@ impl Case {
         });
         let running = run.start();
         // Where the kernel has no time-out it looks again and again, so it is not seen to have come to rest.
-        let name = format!("/proc/{}/comm", running.pid());
-        eventually("it runs", || {
-            std::fs::read_to_string(&name).is_ok_and(|name| name == "wigwag\n")
-        });
+        eventually("it notes signals", || catches(running.pid(), Signal::TERM));
         std::thread::sleep(Duration::from_millis(100));
         (self, running)
     }
@@ -81,6 +78,16 @@ fn waiting(running: Running) -> Running {
     };
     eventually("it waits", slept);
     running
+}
+
+/// Whether it has a handler for a signal.
+fn catches(pid: i32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    line.is_some_and(|set| {
+        let set = u64::from_str_radix(set.trim(), 16).unwrap();
+        set & 1 << (signal.as_raw() - 1) != 0
+    })
 }
 
 /// How often its main thread has gone to sleep.

@@ -18,6 +18,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use wigwag::catalog;
@@ -62,7 +63,7 @@ pub fn remove(address: &Address, force: bool) -> Result<Removed> {
         catalog::resolve(address)?;
         return remove(&carrier, force);
     }
-    match find(address)? {
+    match find_unused(address, force)? {
         (_, Some(object)) => object.remove(force),
         // A FIFO that nobody has open, or the file of a socket that is gone, is only a name in the file system.
         (resolved, None) => unlink(resolved.entry.facility.id, &resolved.target.name, None)
@@ -83,10 +84,28 @@ pub fn removable(address: &Address, force: bool) -> Result<()> {
         catalog::resolve(address)?;
         return removable(&carrier, force);
     }
-    match find(address)? {
+    match find_unused(address, force)? {
         (_, Some(object)) => object.unused(force),
         (_, None) if Object::at_rest(address)?.is_some() => Ok(()),
         (_, None) => Err(failed(address, &rustix::io::Errno::NOENT.into())),
+    }
+}
+
+/// Looks at an object that is in use, before it is believed that it is.
+const LOOKS: u32 = 3;
+
+/// What [`find`] finds, looked at again when it is in use: another program that only looks, as this one does, may have had it open for
+/// an instant.
+fn find_unused(address: &Address, force: bool) -> Result<(catalog::Resolved, Option<Object>)> {
+    let mut looks = 1;
+    loop {
+        let found = find(address)?;
+        let in_use = matches!(&found.1, Some(object) if object.unused(force).is_err());
+        if !in_use || looks == LOOKS {
+            return Ok(found);
+        }
+        looks += 1;
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

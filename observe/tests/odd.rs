@@ -315,12 +315,54 @@ fn what_is_in_use_is_not_removed_without_force() {
     );
     let removed =
         remove(&format!("mq:/{name}").parse().expect("an address"), true).expect("by force");
-    assert_eq!(removed.users[0].pid, forced.pid());
+    let users: Vec<u32> = removed.users.iter().map(|user| user.pid).collect();
+    assert!(users.contains(&forced.pid()), "{users:?}");
+    assert!(!users.contains(&std::process::id()), "a look is no use");
     let pipe = of("pipe", forced.pid()).remove(0);
     assert_eq!(
         pipe.remove(true).expect_err("no name").kind(),
         wigwag::Kind::Unsupported
     );
+}
+
+#[test]
+fn looks_of_other_threads_are_no_users() {
+    let name = unique("looks");
+    let script = "import posix_ipc\nm = posix_ipc.SharedMemory('/' + sys.argv[1], posix_ipc.O_CREX, size=4096)\ns = posix_ipc.Semaphore('/' + sys.argv[1], posix_ipc.O_CREX)\nq = posix_ipc.MessageQueue('/' + sys.argv[1], posix_ipc.O_CREX)\nos.mkfifo(sys.argv[2])\nf = os.open(sys.argv[2], os.O_RDWR)\nstay()";
+    let directory = Directory::new();
+    let fifo = directory.file("fifo");
+    let mut peer = Peer::python(script, &[&name, &fifo]);
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let own = std::process::id();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    Snapshot::capture().expect("a snapshot");
+                }
+            });
+        }
+        let seen = std::panic::catch_unwind(|| {
+            for _ in 0..20 {
+                let facilities = ["shm", "sem", "mq", "fifo", "pidfd"];
+                let snapshot = Snapshot::builder()
+                    .facilities(facilities)
+                    .capture()
+                    .expect("a snapshot");
+                for object in snapshot.objects {
+                    let ours = object.holders.iter().any(|holder| holder.pid == own);
+                    assert!(!ours, "{object:#?}");
+                }
+            }
+        });
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        seen.expect("no look is a use");
+    });
+    peer.kill();
+    for scheme in ["shm", "sem", "mq"] {
+        let address = format!("{scheme}:/{name}").parse().expect("an address");
+        let _ = remove(&address, false).expect("nobody uses it");
+    }
 }
 
 #[test]

@@ -221,10 +221,27 @@ fn a_panic_with_the_lock_is_told_to_the_next() {
     assert!(!spin.lock().unwrap().is_orphaned());
     let lock = rwlock.read().unwrap();
     assert!(lock.is_orphaned());
-    drop(lock);
-    assert!(rwlock.write().unwrap().is_orphaned(), "nobody repaired it");
-    drop(rwlock.read().unwrap().or_repair(|_| ()));
+    drop(lock.or_repair(|_| ()));
     assert!(!rwlock.read().unwrap().is_orphaned());
+    let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _write = rwlock.write().unwrap();
+        panic!("on purpose");
+    }));
+    assert!(twice.is_err());
+    let mending = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        rwlock.write().unwrap().or_repair(|_| panic!("on purpose"));
+    }));
+    assert!(mending.is_err());
+    assert!(rwlock.read().unwrap().is_orphaned(), "nothing was decided");
+    // Who was told has dropped it unrepaired.
+    for error in [
+        rwlock.read().err(),
+        rwlock.try_read().err(),
+        rwlock.write_timeout(SHORT).err(),
+        rwlock.try_write().err(),
+    ] {
+        assert_eq!(error.unwrap().kind(), Kind::Corrupt);
+    }
 }
 
 #[test]
@@ -537,9 +554,6 @@ fn a_reader_and_a_writer_learn_that_a_writer_was_killed() {
     writer.kill();
     let lock = hall.rwlock.read_timeout(LONG).unwrap();
     assert!(lock.is_orphaned());
-    drop(lock);
-    let lock = hall.rwlock.write_timeout(LONG).unwrap();
-    assert!(lock.is_orphaned(), "nobody repaired it");
     assert_eq!(*lock.or_repair(|both| both[1] = both[0]), [1, 1]);
     assert!(!hall.rwlock.read_timeout(LONG).unwrap().is_orphaned());
     // Killed while it waits for a reader: it has changed nothing.

@@ -11,6 +11,7 @@ use super::channel::Channel;
 use super::segments::{self, Segment};
 use super::{Capture, Key};
 use crate::object::{Fill, Holder, Object, Role, Unit, Value};
+use crate::proc::brief::Brief;
 use crate::proc::{LockKind, Mapping, ProcFs, Scratch, memory};
 
 /// As many as the longest header has.
@@ -64,6 +65,7 @@ impl Known {
             | OFlags::NONBLOCK
             | OFlags::NOATIME
             | OFlags::CLOEXEC;
+        let _brief = Brief::begin();
         let file = openat(directory, name, flags, Mode::empty()).ok()?;
         let mut bytes = [0; BYTES];
         // One that is shorter than the header of a segment is none; the rest are zeros.

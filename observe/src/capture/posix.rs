@@ -4,6 +4,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
 
 use crate::object::{Fill, Object, Unit, Value};
+use crate::proc::brief::Brief;
 use crate::proc::mqueue::{self, Entry, Limits};
 use crate::proc::{FileFacts, Scratch, facts};
 use wigwag::facility::Persistence;
@@ -163,6 +164,7 @@ fn read_semaphore(
     scratch: &mut Scratch,
 ) -> std::io::Result<Option<(u32, u32)>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let _brief = Brief::begin();
     let file = openat(directory, name, flags, Mode::empty())?;
     let bytes = scratch.read_fd(file.as_fd())?;
     let Some((words, _)) = bytes.split_first_chunk::<8>() else {

@@ -240,7 +240,7 @@ impl Process {
     ///
     /// Two system calls a descriptor: the text of the link, and its permission bits, which are the open mode. The file is not touched.
     pub fn fds(&self, scratch: &mut Scratch) -> io::Result<Vec<Fd>> {
-        table(self.dir(), "fd", scratch)
+        self.table("fd", scratch)
     }
 
     /// The descriptors of one thread, which differ from the process's only after `unshare(CLONE_FILES)`.
@@ -249,7 +249,15 @@ impl Process {
         path.push("task/");
         path.push_number(tid);
         path.push("/fd");
-        table(self.dir(), path.as_str(), scratch)
+        self.table(path.as_str(), scratch)
+    }
+
+    /// Of this program itself: without what another thread has open only to look.
+    fn table(&self, directory: &str, scratch: &mut Scratch) -> io::Result<Vec<Fd>> {
+        if self.pid() == std::process::id() {
+            return super::brief::between(|| table(self.dir(), directory, scratch));
+        }
+        table(self.dir(), directory, scratch)
     }
 
     /// One descriptor.

@@ -34,6 +34,7 @@
 //! Nothing here follows a link in `/proc/PID/fd` with an open: that would add a reader or writer to a pipe.
 
 pub(crate) mod abi;
+pub(crate) mod brief;
 mod fd;
 mod fdinfo;
 mod file;

@@ -7,6 +7,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, fstatfs, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
+use super::brief::Brief;
 use super::fd::facts;
 use super::text::{Words, decimal, signed};
 use super::{FileFacts, Scratch};
@@ -113,6 +114,7 @@ pub fn entries(directory: &OwnedFd, scratch: &mut Scratch) -> io::Result<Vec<Ent
         let Ok(facts) = facts(directory.as_fd(), name) else {
             continue;
         };
+        let _brief = Brief::begin();
         let file = openat(
             directory,
             name,

@@ -5,16 +5,19 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::brief::Brief;
 use super::mqueue::{self, Limits};
 
 /// A process from which descriptors can be borrowed.
 #[derive(Debug)]
 pub struct Lender {
     pidfd: OwnedFd,
+    brief: Arc<Brief>,
 }
 
 impl Lender {
@@ -24,8 +27,10 @@ impl Lender {
     /// `ESRCH` when it has ended. The caller compares start times when the number may have been reused.
     pub fn open(pid: u32) -> io::Result<Self> {
         let pid = Pid::from_raw(pid.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
+        let brief = Arc::new(Brief::begin());
         Ok(Lender {
             pidfd: pidfd_open(pid, PidfdFlags::empty())?,
+            brief,
         })
     }
 
@@ -33,6 +38,7 @@ impl Lender {
     pub fn borrow(&self, fd: i32) -> io::Result<Borrowed> {
         Ok(Borrowed {
             fd: pidfd_getfd(&self.pidfd, fd, PidfdGetfdFlags::empty())?,
+            _brief: Arc::clone(&self.brief),
         })
     }
 }
@@ -41,6 +47,7 @@ impl Lender {
 #[derive(Debug)]
 pub struct Borrowed {
     fd: OwnedFd,
+    _brief: Arc<Brief>,
 }
 
 impl AsFd for Borrowed {

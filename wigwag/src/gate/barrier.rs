@@ -16,6 +16,7 @@
 //!
 //! `pthread_barrier_wait(3p)`.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -209,6 +210,7 @@ impl<const N: usize> Barrier<N> {
         Ok(Participant {
             barrier: self,
             number,
+            standing: Cell::new(None),
             not_send: PhantomData,
         })
     }
@@ -251,6 +253,8 @@ fn timed_out() -> Error {
 pub struct Participant<'a, const N: usize> {
     barrier: &'a Barrier<N>,
     number: usize,
+    /// The round for which it still stands as arrived, since its time was over while another had the lock inside.
+    standing: Cell<Option<u32>>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -287,13 +291,14 @@ impl<const N: usize> Participant<'_, N> {
     /// Arrives, and waits until all have.
     ///
     /// # Errors
-    /// Those of [`Mutex::lock`].
+    /// Those of [`Mutex::lock`]; `BadInput` in the child of a `fork`, for which nobody waits.
     #[doc(alias = "pthread_barrier_wait")]
     pub fn wait(&self) -> Result<Passed> {
         self.wait_until(Deadline::Never)
     }
 
-    /// The same for at most `limit` of monotonic time; then it has not arrived.
+    /// The same for at most `limit` of monotonic time; then it has not arrived. If another has the lock inside at that
+    /// very moment it stands as arrived until its next wait, which goes on with the same round.
     ///
     /// # Errors
     /// `TimedOut`; otherwise as for [`wait`](Self::wait).
@@ -302,11 +307,21 @@ impl<const N: usize> Participant<'_, N> {
     }
 
     fn wait_until(&self, deadline: Deadline) -> Result<Passed> {
-        let Barrier { state, moved } = self.barrier;
-        let state = state.lock_until(deadline, timed_out)?;
+        let Barrier {
+            state: mutex,
+            moved,
+        } = self.barrier;
+        let state = mutex.lock_until(deadline, timed_out)?;
         let mut state: Guard<'_, State<N>> = state.or_repair(|_| ());
-        let round = state.round();
-        state.seats[self.number].arrived = round;
+        let now = state.round();
+        let seat = &mut state.seats[self.number];
+        if seat.holder != Holder::thread().word() {
+            let cause = "the seat is of another thread";
+            return Err(Error::new(Kind::BadInput, "wait at", NOUN, "", cause)
+                .with_hint("join it in this process"));
+        }
+        let round = self.standing.take().unwrap_or(now);
+        seat.arrived = round;
         let mut watch = Watch::until(deadline);
         loop {
             if state.round() != round {
@@ -333,8 +348,13 @@ impl<const N: usize> Participant<'_, N> {
                 state.seats[self.number].arrived = round.wrapping_sub(1);
                 return Err(timed_out());
             }
-            let (lock, woken) = moved.sleep(state, &mut watch)?;
-            state = lock.or_repair(|_| ());
+            let ticket = moved.ticket();
+            drop(state);
+            let woken = moved.doze(ticket, &mut watch);
+            let lock = mutex.lock_until(deadline, timed_out);
+            state = lock
+                .inspect_err(|_| self.standing.set(Some(round)))?
+                .or_repair(|_| ());
             if woken == Woken::LookAround && state.round() == round {
                 state.bury();
             }

@@ -358,7 +358,12 @@ impl<T> DerefMut for Orphan<'_, T> {
 
 impl<T> Drop for Orphan<'_, T> {
     fn drop(&mut self) {
-        self.0.leave = UNUSABLE;
+        // Who panics while it repairs has not decided: the next one may try.
+        self.0.leave = if std::thread::panicking() {
+            ABANDONED
+        } else {
+            UNUSABLE
+        };
     }
 }
 

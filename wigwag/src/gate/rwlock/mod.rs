@@ -21,10 +21,12 @@
 //! | 0 open | any | readers come and go |
 //! | 1 closed | some taken | a writer waits for these readers, or died waiting; no new ones come in |
 //! | 2 inside | empty | a writer writes, or died doing it |
+//! | 3 unusable | empty | a writer died, and who was told did not repair it |
 //!
 //! Writers, and readers that find the door closed, take turns at a [`Mutex`] inside. A writer that dies leaves
 //! that mutex to the next of them; if the door then says 2 the value may be half changed, and who comes first, reader
-//! or writer, gets [`Read::Orphaned`] or [`Write::Orphaned`] and repairs. A reader's death changes nothing.
+//! or writer, gets [`Read::Orphaned`] or [`Write::Orphaned`] and repairs, or gives up and so makes the lock unusable for all.
+//! A reader's death changes nothing.
 //!
 //! A thread may read while it reads. Reading while it writes, or the other way about, is an error and not a hang.
 //!
@@ -59,6 +61,7 @@ const LEFT: u64 = 1 << 63;
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
 const INSIDE: u32 = 2;
+const UNUSABLE: u32 = 3;
 
 /// One reader, on a cache line of its own.
 #[repr(C, align(64))]
@@ -169,8 +172,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// Locks it beside other readers, waiting as long as it takes.
     ///
     /// # Errors
-    /// `Deadlock` when this thread writes; `Corrupt` when the memory is gone. A death is no error: the next one is told, and
-    /// if that one does not repair, the one after it.
+    /// `Deadlock` when this thread writes; `Corrupt` when a writer died and who was told gave up, or the memory is gone.
     #[doc(alias = "pthread_rwlock_rdlock")]
     #[inline]
     pub fn read(&self) -> Result<Read<'_, T, READERS>> {
@@ -327,7 +329,13 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         let turn = self.take_turn("read-lock", deadline)?;
         if !is_open() {
             return Ok(match self.close(turn, "read-lock", deadline)? {
-                Write::Clean(guard) => Read::Clean(guard.downgrade()),
+                Write::Clean(guard) => {
+                    // A reader that found the door closed may be in a slot for an instant, or be stopped or killed there.
+                    let found = || self.take_slot(me);
+                    let reads = self.await_readers("read-lock", deadline, found)?;
+                    drop(guard);
+                    Read::Clean(reads)
+                }
                 Write::Orphaned(orphan) => Read::Orphaned(orphan),
             });
         }
@@ -359,7 +367,12 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         deadline: Deadline,
     ) -> Result<Write<'a, T, READERS>> {
         // Whoever had the turn before opened the door again, or died.
-        let torn = self.door.load(Ordering::Acquire) == INSIDE;
+        let door = self.door.load(Ordering::Acquire);
+        if door == UNUSABLE {
+            let cause = "a writer died or panicked, and who was told did not repair what it guards";
+            return Err(Error::new(Kind::Corrupt, action, NOUN, "", cause));
+        }
+        let torn = door == INSIDE;
         if !torn {
             self.door.store(CLOSED, Ordering::SeqCst);
             model_fence();

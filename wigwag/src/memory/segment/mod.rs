@@ -60,7 +60,8 @@ pub enum Trust {
     /// On each other, as the threads of one program do: only death is survived, not lies.
     #[default]
     Peers,
-    /// On nobody: whatever a peer writes and whenever, the others get wrong data or errors and nothing worse.
+    /// On nobody: whatever a peer writes and whenever, the others get wrong data or errors and nothing worse. Nor does one end them that
+    /// truncates the file; see [`is_whole`](Segment::is_whole).
     Nobody,
 }
 
@@ -353,7 +354,29 @@ impl<T: Shared> Segment<T> {
         self.pages.object()
     }
 
-    fn new(options: &Options, pages: Pages, place: Option<Place>) -> Self {
+    /// Whether all of it is still there. Whoever may write a file, or POSIX shared memory, can truncate it; a sealed one (without a
+    /// name) and System V memory cannot be. With [`Trust::Nobody`] what is gone reads as zeros that only this process sees, so ask
+    /// before what was read is believed; with [`Trust::Peers`] the next access to it ends the process (SIGBUS).
+    ///
+    /// # Errors
+    /// `Corrupt` when somebody truncated it since it was opened. What `fstat(2)` says.
+    pub fn is_whole(&self) -> Result<()> {
+        match self.pages.truncated()? {
+            None => Ok(()),
+            Some(now) => {
+                let why = format!("somebody truncated it; it has {now} bytes now");
+                Err(self
+                    .pages
+                    .error(Kind::Corrupt, "use", why)
+                    .with_hint("remove it and create it again"))
+            }
+        }
+    }
+
+    fn new(options: &Options, mut pages: Pages, place: Option<Place>) -> Self {
+        if options.trust == Trust::Nobody {
+            pages.bear_truncation();
+        }
         Segment {
             pages,
             place,
