@@ -112,6 +112,10 @@ fn the_broadcast_channel_survives() {
 #[test]
 fn the_channel_of_the_latest_value_survives() {
     survives(broadcast::LATEST);
+    assert!(
+        broadcast::guests_were_killed(),
+        "no victim had got as far as to ask for a buffer"
+    );
 }
 
 #[test]
