@@ -134,13 +134,36 @@ fn the_newest_only() {
         receiver.recv_timeout(SHORT).unwrap_err().kind(),
         Kind::TimedOut
     );
+    assert_eq!((sender.level(), sender.lost()), (0, 0));
     sender.send(1).unwrap();
     let mut loan = sender.loan().unwrap();
     *loan = 2;
     loan.send();
+    assert_eq!((sender.level(), sender.lost()), (1, 0));
     assert_eq!((receiver.level(), receiver.lost()), (2, 0));
     assert_eq!(*receiver.recv().unwrap(), 2);
     assert_eq!((receiver.level(), receiver.lost()), (0, 1));
+    // As the others have it, though it is never full and of many the last is the newest.
+    assert!(sender.try_send(3).unwrap());
+    sender.send_timeout(4, SHORT).unwrap();
+    let mut loan = sender.try_loan().unwrap().unwrap();
+    *loan = 5;
+    loan.send();
+    assert_eq!(*receiver.recv_many().unwrap(), [5]);
+    assert!(receiver.try_recv_many().unwrap().is_none());
+    assert_eq!(sender.send_many(&[6, 7]).unwrap(), 2);
+    assert_eq!(sender.try_send_many(&[8, 9]).unwrap(), 2);
+    let mut loan = sender.loan_many(3).unwrap();
+    assert_eq!(loan.len(), 1);
+    loan[0] = 2;
+    loan.send(3);
+    sender.loan_many(1).unwrap().send(0);
+    assert_eq!(
+        sender.loan_many(0).map(drop).unwrap_err().kind(),
+        Kind::BadInput
+    );
+    let batch = receiver.try_recv_many().unwrap().unwrap();
+    assert_eq!((&*batch, batch.missed()), (&[2][..], 4));
     assert!(sender.is_connected() && receiver.is_connected());
     sender.close();
     assert_eq!(receiver.recv().unwrap_err().kind(), Kind::Disconnected);
@@ -157,4 +180,19 @@ fn the_newest_only() {
     loan.truncate(2);
     loan.send();
     assert_eq!(&*receiver.recv().unwrap(), [2, 2]);
+    assert!(sender.try_send(b"three").unwrap());
+    sender.send_timeout(b"four", SHORT).unwrap();
+    drop(sender.try_loan(7).unwrap().unwrap());
+    assert_eq!(sender.send_many(&["five", "six"]).unwrap(), 2);
+    assert_eq!(sender.try_send_many(&["seven"]).unwrap(), 1);
+    let mut batch = receiver.try_recv_many().unwrap().unwrap();
+    assert_eq!(batch.missed(), 4);
+    assert_eq!(batch.next().unwrap(), Some(&b"seven"[..]));
+    assert_eq!(batch.next().unwrap(), None);
+    drop(batch);
+    sender.send(b"eight").unwrap();
+    assert_eq!(
+        receiver.recv_many().unwrap().next().unwrap(),
+        Some(&b"eight"[..])
+    );
 }

@@ -13,6 +13,7 @@ mod killed {
     pub mod channel;
     pub mod gates;
     pub mod glibc;
+    pub mod hall;
     pub mod mailbox;
     pub mod many;
     pub mod many_messages;
@@ -112,6 +113,10 @@ fn the_broadcast_channel_survives() {
 #[test]
 fn the_channel_of_the_latest_value_survives() {
     survives(broadcast::LATEST);
+    assert!(
+        broadcast::guests_were_killed(),
+        "no victim had got as far as to ask for a buffer"
+    );
 }
 
 #[test]

@@ -363,6 +363,7 @@ impl At<'_> {
             "open",
             "it is not a segment: its first bytes are not those of one",
         )
+        .with_hint("choose another name, or remove it if nobody needs it")
     }
 
     fn unfinished(&self) -> Error {

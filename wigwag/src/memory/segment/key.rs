@@ -55,6 +55,7 @@ pub(super) fn at<T: Shared>(
             Kind::Corrupt,
             "it is not a segment: its first bytes are not those of one",
         )
+        .with_hint("choose another key, or remove it if nobody needs it")
     };
     let since = Instant::now();
     'found: loop {

@@ -26,8 +26,8 @@
 //!
 //! What waits goes on until it can, or says why it never will; `try_` never waits, and says `false`, `None` or how many. What differs:
 //!
-//! - [`latest`] is never full, and of many at once only the last would be seen: so its sender has `send` and `loan` only, and no
-//!   `level` or `lost`. Its receiver has `latest()` besides, for what was seen before, and no `recv_many`.
+//! - [`latest`] is never full, so `try_send` always says `true` and no time is ever over; and of many only the last is the newest, so
+//!   `loan_many` lends one and `recv_many` gives one. Its receiver has `latest()` besides, for what was seen before.
 //! - There is no `loan_many` of byte messages: how long each is must be known before the next can lie behind it.
 //! - `receiver_with_last` is of [`broadcast`] only: elsewhere what was received is gone, or only the newest is there.
 //! - What is received says how much was `missed()` before it in [`broadcast`] and [`latest`]; in the others nobody is overtaken alone.
@@ -36,7 +36,7 @@
 //! - [`many_to_many`]: what is lent holds up those behind it, as is said there.
 //!
 //! **To wait for several at once**, any end of any flavour becomes a descriptor ([`Pollable`]), readable when an attempt is worth while, for
-//! [`select`], `poll(2)` and `epoll(7)`; under tokio (`features = ["tokio"]`) a receiver in an `Async` is a `Stream` and a sender a `Sink`. What does
+//! [`select`], `poll(2)` and `epoll(7)`; under tokio (`features = ["tokio"]`) a receiver in an `Async` is a `Stream` and a sender a `Sink`, of values or of `Vec<u8>`. What does
 //! not wait (`try_recv`, `try_send`) says `Disconnected` as what waits does, when there is nothing and nobody is left who could change that.
 //!
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel

@@ -83,7 +83,7 @@ impl<T: Element + ?Sized> Waitable for Receiver<T> {
 }
 
 impl<T: Element + ?Sized> Waitable for Sender<T> {
-    type Unsent = ();
+    type Unsent = Option<T::Owned>;
 
     fn region(&self) -> &Arc<Region> {
         self.side.region()

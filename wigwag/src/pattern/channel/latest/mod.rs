@@ -36,6 +36,7 @@ use std::sync::Arc;
 mod board;
 mod bytes;
 mod guests;
+mod many;
 mod message;
 mod poll;
 mod value;
@@ -46,6 +47,7 @@ mod version;
 pub mod version;
 
 use self::board::{Reading, Writing};
+pub use self::many::{Batch, LoanMany, Messages};
 pub use self::message::{Message, MessageLoan};
 pub use self::value::{Loan, Received};
 use self::version::{MOST, Newest};
@@ -289,6 +291,19 @@ impl<T: Element + ?Sized> Sender<T> {
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.side.version()
+    }
+
+    /// How many values are in it: the newest, or none.
+    #[must_use]
+    #[doc(alias = "len")]
+    pub fn level(&self) -> u64 {
+        self.sent().min(1)
+    }
+
+    /// How many values were dropped for want of room: none, ever.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        0
     }
 
     /// How many buffers it has; of byte messages, how long the longest can be.

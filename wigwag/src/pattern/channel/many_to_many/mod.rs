@@ -19,15 +19,14 @@
 //! value that it held goes to another, as the next one, so one that was read but not given back is seen twice.
 //!
 //! **To poll** ([`Pollable`](super::Pollable)): a receiver is readable when it could take a value, also one that comes back from another that was killed;
-//! a sender when it could take a place. Another may be faster: then the attempt finds nothing. A sender that polls with a message that finds no
-//! room does not stand in the line.
+//! a sender when it could take a place. Another may be faster: then the attempt finds nothing.
 //!
 //! **Full**: all four policies. One that overwrites drops the oldest value that no receiver holds, and counts it
 //! ([`Receiver::lost`]).
 //!
 //! Byte messages have any length up to the capacity, which counts their bytes, each rounded up to 64. A sender whose message finds no room
-//! waits in a line: others whose messages are shorter do not take it away. (One that only tries does not wait, and may
-//! try for ever among others.)
+//! waits in a line: others whose messages are shorter do not take it away. One that only tries has no place there, as it might never come
+//! back, and may try for ever among others; a task under tokio has one until its message is sent or its future dropped.
 //!
 //! **Batches** are no units: their values go one by one to whoever receives next, and a receiver's batch is what it came to first. A
 //! receiver that is killed with a batch leaves all of it to others.

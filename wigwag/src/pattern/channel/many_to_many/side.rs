@@ -263,11 +263,29 @@ impl<Q: Queue> Side<Q> {
     fn in_line<P>(&mut self, run: impl FnOnce(&mut Self) -> Result<P>) -> Result<P> {
         self.queue.stand_in_line();
         let outcome = run(self);
+        self.leave_line();
+        outcome
+    }
+
+    /// A place to send without waiting; if there is none, a place in the line, which is kept for the next attempt.
+    pub(super) fn claim_in_line(&mut self) -> Result<Option<Q::Place>> {
+        if self.overwrites() {
+            return self.try_room();
+        }
+        self.queue.stand_in_line();
+        let claimed = self.may_claim();
+        if !matches!(claimed, Ok(None)) {
+            self.leave_line();
+        }
+        claimed
+    }
+
+    /// It does not want to send any more.
+    pub(super) fn leave_line(&mut self) {
         if self.queue.leave_line() {
             // Those of the same side stood behind us, and do not listen to us.
             self.region().roster().stir();
         }
-        outcome
     }
 
     /// Tries to claim what this side needs, and drops what is oldest for it where that is the rule.
@@ -599,6 +617,7 @@ fn has_met(region: &Region, role: Role) -> bool {
 impl<Q: Queue> Drop for Side<Q> {
     fn drop(&mut self) {
         if self.seat.check_owner().is_ok() {
+            self.leave_line();
             self.give_up();
         }
     }

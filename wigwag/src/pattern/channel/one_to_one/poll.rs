@@ -41,7 +41,7 @@ impl Sight for Seen {
 macro_rules! waitable {
     ($($end:ident)*) => { $(
         impl<T: Element + ?Sized> Waitable for $end<T> {
-            type Unsent = ();
+            type Unsent = Option<T::Owned>;
 
             fn region(&self) -> &Arc<Region> {
                 self.side.region()
