@@ -35,8 +35,33 @@
 //! comes instead of it is a new receiver, which sees what is sent from then on (or the last n). So to each receiver that lives
 //! a value is delivered exactly once while nothing overtakes it.
 //!
-//! **Why one sender.** A value has one place in the order that all receivers see. Several processes that take turns guard the
-//! [`Sender`] as they would any single thing; or each has a channel, and the receiver listens to all.
+//! **Why one sender.** A value has one place in the order that all receivers see, and here its sender decides it by a plain store, while
+//! receivers sleep on one word, which the kernel changes when the sender is killed. Several senders would need a turn that outlives the death
+//! of who has it, taken and given back with each value, and each receiver would have to listen to each of them: all would pay for what
+//! few need. So several who publish have a channel each, which keeps one's values in order and holds up nobody, and who receives
+//! [selects](super::select) among them:
+//!
+//! ```
+//! use wigwag::Wait;
+//! use wigwag::pattern::channel::{Pollable, broadcast, select};
+//!
+//! let (mut north, receiver) = broadcast::pair::<u64>(16)?; // each with a name, in a process of its own
+//! let (mut south, other) = broadcast::pair::<u64>(16)?;
+//! let mut receivers = [Pollable::new(receiver)?, Pollable::new(other)?];
+//! south.send(7)?;
+//! north.send(1)?;
+//! let mut sum = 0;
+//! while sum < 8 {
+//!     let [first, second] = &receivers;
+//!     let next = select(&[first, second], Wait::Forever)?;
+//!     let value = receivers[next].attempt(|end| Ok(end.try_recv()?.map(|value| *value)))?;
+//!     sum += value.unwrap_or(0);
+//! }
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
+//! Where there must be one order for all, the values go through a [`many_to_many`](super::many_to_many) channel to one who broadcasts them; or the
+//! processes take turns at being the sender: the next may be it as soon as the one before leaves or is killed.
 
 use std::marker::PhantomData;
 
@@ -46,6 +71,7 @@ mod course;
 #[allow(missing_docs)]
 pub mod course;
 mod message;
+mod message_loan;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod model;
@@ -56,7 +82,8 @@ mod subscribed;
 mod value;
 
 use self::course::Front;
-pub use self::message::{Message, MessageLoan, Messages};
+pub use self::message::{Message, Messages};
+pub use self::message_loan::MessageLoan;
 use self::publishing::Publishing;
 use self::record::{Header, Ring};
 use self::subscribed::Subscribed;
