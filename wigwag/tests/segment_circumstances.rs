@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use process::{PATIENCE, play};
-use wigwag::gate::{Mutex, Semaphore};
+use wigwag::gate::{Mutex, Semaphore, posix, sysv};
 use wigwag::memory::Segment;
 use wigwag::memory::segment::Options;
 use wigwag::{Error, Kind};
@@ -261,6 +261,41 @@ fn a_trusted_peer_that_truncates_a_segment_ends_who_uses_it_and_hangs_nobody() {
     let error = Segment::<Table>::open(&name).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt, "{error}");
     assert!(error.to_string().contains("truncated"), "{error}");
+}
+
+#[test]
+fn the_child_of_a_fork_removes_no_name_and_gives_no_permit_back() {
+    const TEST: &str = "the_child_of_a_fork_removes_no_name_and_gives_no_permit_back";
+    if process::part().is_none() {
+        return play(TEST, "alone", &[]).start().succeeds();
+    }
+    let name = format!("/{}", process::unique("forked"));
+    let mut here = Some(Options::new().temporary(true).create(&name, table()));
+    let named = posix::Options::new().temporary(true).create(&name, 1);
+    let named = named.unwrap();
+    let mut place = Some(named.acquire().unwrap());
+    let set = sysv::Options::new()
+        .temporary(true)
+        .undo(false)
+        .create(wigwag::Key::Private, &[1])
+        .unwrap();
+    let mut count = Some(set.acquire(0).unwrap());
+    // SAFETY: glibc makes its allocator usable in the child, which ends without returning.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop((here.take(), place.take(), count.take()));
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: the status is not asked for.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    assert!(Segment::<Table>::open(&name).is_ok(), "the name is there");
+    assert_eq!(named.value(), 0);
+    assert!(set.try_acquire(0).unwrap().is_none());
+    drop((here, place, count));
+    assert!(Segment::<Table>::open(&name).is_err());
+    assert!(named.try_acquire().unwrap().is_some());
+    assert!(set.try_acquire(0).unwrap().is_some());
 }
 
 #[test]
