@@ -311,12 +311,15 @@ impl Ends {
         let region = self.channel.region();
         loop {
             let joins = region.roster().joins.load(Ordering::SeqCst);
-            // Who came and went between two looks has been here, too.
-            let came = region.roster().came(other).load(Ordering::SeqCst) != before;
-            *met |= came || region.count(other) > 0;
+            *met |= region.count(other) > 0;
             let alone = match attempt(deadline.wait()) {
                 Err(error) if error.kind() == Kind::Disconnected && !*met => error,
-                outcome => return outcome,
+                outcome => {
+                    // Who came, did something and went between two looks has been met, too.
+                    let came = || region.roster().came(other).load(Ordering::SeqCst);
+                    *met |= outcome.is_ok() && came() != before;
+                    return outcome;
+                }
             };
             match region.await_join(joins, deadline) {
                 Sleep::Woken | Sleep::Changed => {}
