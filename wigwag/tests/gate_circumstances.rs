@@ -18,8 +18,6 @@ use wigwag::Kind;
 use wigwag::memory::Segment;
 use wigwag::shared::Death;
 
-const A_WHILE: Duration = hall::A_WHILE;
-
 #[test]
 fn a_holder_that_is_stopped_is_waited_for_in_vain_and_is_not_dead() {
     if process::part().is_some() {
