@@ -34,9 +34,9 @@ pub struct Pair {
 static PAIRS: [&Pair; 2] = [&mutex::PAIR, &rwlock::PAIR];
 
 /// So many are held for each that counts, at most.
-const ATTEMPTS: u32 = 4;
-/// In one that counts, each was on its core all the time but for this part of it.
-const AWAY: f64 = 0.01;
+const ATTEMPTS: u32 = 8;
+/// In one that counts, each was on its core all the time but for this part of it: a wake-up takes some, but no time slice fits in.
+const AWAY: f64 = 0.05;
 
 wigwag::shared! {
     /// What starts a contest.
@@ -186,7 +186,7 @@ pub fn contests(
     let [core, partners] = Place::TwoCores.cores()?;
     let mut partner = Partner::start("contest", partners, name)?;
     run_on(&[core])?;
-    let counting = (effort.rounds / 6).max(5) as usize;
+    let counting = (effort.rounds / 3).max(5) as usize;
     let mut held = Vec::new();
     let mut undisturbed = 0;
     for turn in 0..ATTEMPTS * counting as u32 {

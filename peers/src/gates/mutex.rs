@@ -26,8 +26,8 @@ pub static PAIR: Pair = Pair {
             Ok(hand_overs)
         },
     ],
-    // Many sleeps and wake-ups, so that fairness means something.
-    time: Duration::from_millis(20),
+    // A thousand hand-overs and more, so that fairness means something, and not much more than a time slice.
+    time: Duration::from_millis(5),
 };
 
 /// What an owner's death may take to reach the next owner.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::super::side::Side;
 use super::ends::Role as Part;
-use super::options::{Flavour, Options};
+use super::flavour::{Flavour, sealed};
+use super::options::Options;
 use super::region::Region;
 use super::{FACILITY, broadcast, latest, many_to_many, one_to_one};
 use crate::error::{Kind, Result};
@@ -76,7 +77,7 @@ const FLAVOURS: &[Named] = &[
 
 const fn named<C: Flavour + Bytes + 'static>() -> Named {
     Named {
-        name: C::NAME,
+        name: <C::Form as sealed::Form>::NAME,
         make: make::<C>,
     }
 }

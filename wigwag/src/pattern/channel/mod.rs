@@ -45,8 +45,10 @@
 pub(crate) mod address;
 pub(crate) mod bell;
 pub mod broadcast;
+mod bytes;
 mod element;
 mod ends;
+mod flavour;
 mod full;
 pub mod latest;
 pub mod many_to_many;
@@ -63,9 +65,9 @@ mod select;
 mod waiting;
 
 pub use self::element::Element;
+pub use self::flavour::{Channel, Flavour, Form};
 pub use self::full::Full;
-use self::options::sealed;
-pub use self::options::{Flavour, Options};
+pub use self::options::Options;
 pub use self::poll::{Outcome, Pollable, Waitable};
 pub use self::select::select;
 pub use self::waiting::Waiting;
@@ -106,10 +108,10 @@ pub const FACILITY: Facility = Facility {
 /// The flavours by the names that they have in an address (`channel:/camera?flavour=latest`), and what each promises
 /// unless another policy is chosen for one that is full.
 pub const FLAVOURS: [(&str, Guarantees); 4] = [
-    (name::<one_to_one::Channel<[u8]>>(), FACILITY.guarantees),
-    (name::<many_to_many::Channel<[u8]>>(), FACILITY.guarantees),
+    (name::<one_to_one::OneToOne>(), FACILITY.guarantees),
+    (name::<many_to_many::ManyToMany>(), FACILITY.guarantees),
     (
-        name::<broadcast::Channel<[u8]>>(),
+        name::<broadcast::Broadcast>(),
         Guarantees {
             // To those who are there; what a receiver has not given back when it is killed goes to nobody else.
             delivery: Delivery::AtMostOnce,
@@ -119,7 +121,7 @@ pub const FLAVOURS: [(&str, Guarantees); 4] = [
         },
     ),
     (
-        name::<latest::Channel<[u8]>>(),
+        name::<latest::Latest>(),
         Guarantees {
             delivery: Delivery::BestEffort,
             fan_out: FanOut::All,
@@ -130,6 +132,6 @@ pub const FLAVOURS: [(&str, Guarantees); 4] = [
     ),
 ];
 
-const fn name<C: sealed::Flavour>() -> &'static str {
-    C::NAME
+const fn name<F: flavour::sealed::Form>() -> &'static str {
+    F::NAME
 }

@@ -19,6 +19,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::FACILITY;
+use super::flavour::sealed::Form as _;
+use super::flavour::{Flavour, element};
 use super::full::Full;
 use super::region::{How, Kin, Plan, Region};
 use super::waiting::Waiting;
@@ -40,40 +42,6 @@ pub struct Options {
     trust: Trust,
     waiting: Waiting,
 }
-
-/// A flavour of channel with what goes through it; its methods give the ends.
-pub trait Flavour: Sized + sealed::Flavour {}
-
-pub(crate) mod sealed {
-    use super::{Arc, Full, Plan, Region, Result, Waiting};
-
-    /// What the options must know of a flavour.
-    pub trait Flavour: Sized {
-        /// `one-to-one`.
-        const NAME: &'static str;
-        /// Of a channel for which none was asked.
-        const SEATS: u32;
-        /// Whether its ring is mapped twice in a row.
-        const TWICE: bool;
-
-        /// Hash of the flavour's control words and its elements.
-        fn layout() -> crate::shared::Layout;
-
-        /// What goes through it, in words.
-        fn element() -> &'static str;
-
-        /// The capacity of a channel for which none was asked.
-        fn capacity() -> u64;
-
-        /// The memory for at least this capacity; the same again for the capacity of its result.
-        fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan>;
-
-        /// Of its memory.
-        fn of(region: Arc<Region>, waiting: Waiting) -> Self;
-    }
-}
-
-impl<C: sealed::Flavour> Flavour for C {}
 
 impl Options {
     /// The defaults: 1,024 values or 64 KiB of messages, the sender waits when it is full, for this user only, left behind.
@@ -179,12 +147,15 @@ impl Options {
     }
 
     fn plan<C: Flavour>(&self) -> Result<Plan> {
-        let capacity = self.capacity.unwrap_or_else(C::capacity);
+        let capacity = self
+            .capacity
+            .unwrap_or_else(C::Form::capacity::<C::Element>);
         if capacity == 0 {
             let why = "a channel holds at least one value";
             return Err(FACILITY.error(Kind::BadInput, "create", "", why));
         }
-        C::plan(capacity, self.full, self.seats.unwrap_or(C::SEATS))
+        let seats = self.seats.unwrap_or(C::Form::SEATS);
+        C::Form::plan::<C::Element>(capacity, self.full, seats)
     }
 
     fn with<C: Flavour, R>(&self, run: impl FnOnce(&How<'_>, &Kin<'_>) -> Result<R>) -> Result<R> {
@@ -200,10 +171,10 @@ impl Options {
             trust: self.trust,
         };
         let kin = Kin {
-            layout: C::layout().hash(),
-            name: &format!("{} channel of {}", C::NAME, C::element()),
-            twice: C::TWICE,
-            plan: &C::plan,
+            layout: C::Form::layout::<C::Element>().hash(),
+            name: &format!("{} channel of {}", C::Form::NAME, element::<C::Element>()),
+            twice: C::Form::is_twice::<C::Element>(),
+            plan: &C::Form::plan::<C::Element>,
         };
         run(&how, &kin)
     }

@@ -259,6 +259,11 @@ impl Publishing {
         lost.load(Ordering::Relaxed)
     }
 
+    /// Whether any receiver lives.
+    pub(super) fn is_connected(&self) -> bool {
+        self.region().count(Role::Receiver) > 0
+    }
+
     /// How far the slowest is behind.
     pub(super) fn level(&self) -> u64 {
         let ends = self.seat.region().ends().iter();
