@@ -229,7 +229,7 @@ fn a_panic_with_the_lock_is_told_to_the_next() {
     }));
     assert!(twice.is_err());
     let mending = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        rwlock.write().unwrap().or_repair(|_| panic!("on purpose"));
+        drop(rwlock.write().unwrap().or_repair(|_| panic!("on purpose")));
     }));
     assert!(mending.is_err());
     assert!(rwlock.read().unwrap().is_orphaned(), "nothing was decided");

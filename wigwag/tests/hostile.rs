@@ -47,13 +47,16 @@ const LATE: Duration = Duration::from_secs(20);
 /// As long as an opening may wait for a creator that a peer pretends to be.
 const OPENING: Duration = Duration::from_secs(12);
 
+/// One way to use a gate once, and its name.
+type Use<V> = (&'static str, fn(&V) -> Result<()>);
+
 /// What one of these segments is and how each of its gates is used once.
 trait Victim: Shared + Sized {
     const TRUST: Trust;
 
     fn new() -> Self;
     fn count(&self) -> &AtomicU64;
-    fn uses() -> &'static [(&'static str, fn(&Self) -> Result<()>)];
+    fn uses() -> &'static [Use<Self>];
 
     fn options() -> Options {
         Options::new().trust(Self::TRUST)
@@ -77,7 +80,7 @@ impl Victim for Wary {
         &self.count
     }
 
-    fn uses() -> &'static [(&'static str, fn(&Self) -> Result<()>)] {
+    fn uses() -> &'static [Use<Self>] {
         &[
             ("mutex", |table| {
                 let (guard, _) = table.mutex.lock_timeout(LIMIT)?;
@@ -142,7 +145,7 @@ impl Victim for Plainly {
         &self.count
     }
 
-    fn uses() -> &'static [(&'static str, fn(&Self) -> Result<()>)] {
+    fn uses() -> &'static [Use<Self>] {
         &[
             ("spin lock", |table| {
                 let mut value = table.spin.lock_timeout(LIMIT)?.or_repair(|_| ());

@@ -13,6 +13,7 @@ mod killed {
     pub mod channel;
     pub mod gates;
     pub mod glibc;
+    pub mod hall;
     pub mod mailbox;
     pub mod many;
     pub mod many_messages;

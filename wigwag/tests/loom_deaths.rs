@@ -6,6 +6,7 @@
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 use wigwag::gate::{
     self, Barrier, Monitor, Mutex, OnceCell, RobustSemaphore, RwLock, SpinLock, TicketLock,
@@ -102,14 +103,24 @@ fn a_permit_of_the_dead_goes_to_one_survivor_at_a_time() {
 fn a_spin_lock_goes_to_one_survivor_at_a_time() {
     survived(
         1,
-        || SpinLock::new(Number::new()),
-        |lock| {
+        || (SpinLock::new(Number::new()), AtomicU32::new(0)),
+        |(lock, _)| {
             let guard = lock.lock().expect("lock").or_repair(|_| ());
             guard.add();
             std::mem::forget(guard);
         },
-        |lock| lock.lock().expect("lock").or_repair(|_| ()).add(),
-        |lock| lock.lock().expect("lock").or_repair(|_| ()).is(3),
+        |(lock, told)| {
+            let lock = lock.lock().expect("lock");
+            told.fetch_add(u32::from(lock.is_orphaned()), Ordering::Relaxed);
+            lock.or_repair(|_| ()).add();
+        },
+        |(lock, told)| {
+            let lock = lock.lock().expect("lock");
+            // Who takes it over from the dead after another has, or from nobody, would be a second one.
+            let last = u32::from(lock.is_orphaned());
+            assert_eq!(told.load(Ordering::Relaxed) + last, 1, "one is told");
+            lock.or_repair(|_| ()).is(3);
+        },
     );
 }
 
@@ -155,6 +166,36 @@ fn a_writer_goes_on_without_a_dead_reader_and_beside_no_living_one() {
         // SAFETY: the lock is held; loom checks that nobody writes.
         shared.1.0.with(|number| assert!(unsafe { *number } < 2));
         drop(read);
+        writer.join().expect("the writer");
+        victim.join().expect("the victim");
+    });
+}
+
+#[test]
+fn a_slot_that_was_a_dead_readers_is_taken_from_no_living_one() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let shared = Arc::new((RwLock::<(), 2>::new(()), Number::new()));
+        // Who reads already needs no turn to read again: it buries a dead reader beside the writer that does.
+        let outer = shared.0.read().expect("lock").or_repair(|_| ());
+        let (first, second) = (shared.clone(), shared.clone());
+        let victim = thread::spawn(move || {
+            if let Some(read) = first.0.try_read().expect("lock") {
+                std::mem::forget(read.or_repair(|_| ()));
+            }
+            gate::die();
+        });
+        let writer = thread::spawn(move || {
+            let write = second.0.write().expect("lock").or_repair(|_| ());
+            second.1.add();
+            drop(write);
+        });
+        let inner = shared.0.read().expect("lock").or_repair(|_| ());
+        drop(outer);
+        // SAFETY: the lock is held; loom checks that nobody writes.
+        shared.1.0.with(|number| assert!(unsafe { *number } == 0));
+        drop(inner);
         writer.join().expect("the writer");
         victim.join().expect("the victim");
     });

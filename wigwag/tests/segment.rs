@@ -150,6 +150,24 @@ fn a_temporary_name_goes_with_its_handle() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_an_error_at_once() {
+    if process::part().is_none() {
+        let test = "a_directory_that_is_not_there_is_an_error_at_once";
+        return process::play(test, "attempts", &[]).start().succeeds();
+    }
+    let directory = process::Directory::new();
+    let path = directory.file("missing").join("segment");
+    refused(
+        Segment::create(&path, count(1)),
+        Kind::NotFound,
+        "cannot create",
+    );
+    let either = Segment::open_or_create(&path, || count(1));
+    refused(either, Kind::NotFound, "cannot create");
+    refused(Segment::<Count>::open(&path), Kind::NotFound, "cannot open");
+}
+
+#[test]
 fn what_is_no_segment_is_refused_and_left_alone() {
     let directory = process::Directory::new();
     let path = directory.file("garbage");
@@ -313,7 +331,7 @@ fn a_creator_that_makes_for_ever() {
 
 #[test]
 fn a_value_that_panics_leaves_no_name() {
-    for name in &names().0[..1] {
+    for name in &names().0 {
         let result = std::panic::catch_unwind(|| {
             Segment::<Count>::open_or_create(name, || panic!("on purpose"))
         });

@@ -144,6 +144,20 @@ impl<'m> Ask<'m> {
         }
     }
 
+    /// Whether it waits for whichever of several descriptors is ready first.
+    pub(super) fn polls(&self) -> bool {
+        matches!(
+            self.sys,
+            Sys::Poll
+                | Sys::Ppoll
+                | Sys::Select
+                | Sys::Pselect
+                | Sys::OldSelect
+                | Sys::EpollWait
+                | Sys::EpollPwait2
+        )
+    }
+
     /// Whether only threads of the same process can have to do with it.
     fn is_private(&self) -> bool {
         self.sys == Sys::Futex && futex::is_private(self)

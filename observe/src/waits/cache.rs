@@ -3,9 +3,12 @@
 use super::machine::Machine;
 use crate::proc::locks::Locks;
 use crate::proc::namespace::{self, Kind};
-use crate::proc::{FdInfo, FileFacts, FileId, InetSocket, UnixSocket, inet_diag, locks, unix_diag};
+use crate::proc::{
+    Device, FdInfo, FileFacts, FileId, InetSocket, UnixSocket, inet_diag, locks, unix_diag,
+};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::DirEntryExt as _;
 use std::rc::Rc;
 
 /// By process and descriptor; `None`: could not be read.
@@ -24,6 +27,7 @@ pub(super) struct Cache {
     pub(super) anything_frozen: OnceCell<bool>,
     pub(super) futexes: OnceCell<super::futex::Crowd>,
     pub(super) traces: RefCell<super::futex::Traces>,
+    memory: OnceCell<Option<(Device, HashSet<u64>)>>,
     pub(super) in_flight: OnceCell<Vec<(u64, u64)>>,
 }
 
@@ -131,6 +135,19 @@ impl Machine {
             }
             all
         })
+    }
+
+    /// Whether a file of `/dev/shm` may be opened by a name: one of there that is not listed has none any more.
+    pub(super) fn may_have_name(&self, file: FileId) -> bool {
+        let listed = self.cache.memory.get_or_init(|| {
+            let device = Device::from_stat(rustix::fs::stat("/dev/shm").ok()?.st_dev);
+            let entries = std::fs::read_dir("/dev/shm").ok()?;
+            let numbers = entries.map(|entry| entry.map(|entry| entry.ino()));
+            Some((device, numbers.collect::<Result<_, _>>().ok()?))
+        });
+        listed
+            .as_ref()
+            .is_none_or(|(device, numbers)| *device != file.device || numbers.contains(&file.ino))
     }
 
     /// The processes that have this file mapped as shared memory.

@@ -50,6 +50,16 @@ pub(super) fn moving(ask: &Ask<'_>) -> State {
             ]) {
                 return write.wait();
             }
+            // A file is served by its file system, and for a disk it would sleep uninterruptibly.
+            if (read.facility == "file") != (write.facility == "file") {
+                let other = if read.facility == "file" { write } else { read };
+                return kernel::served(ask).unwrap_or_else(|| other.wait());
+            }
+            // In a function that is known and not the pipe's.
+            let piped = |need: &Need| matches!(need.facility, "pipe" | "fifo");
+            if piped(&read) != piped(&write) && !matches!(&*wchan, "" | "0") {
+                return if piped(&read) { write } else { read }.wait();
+            }
             multiplex::any_of("splice", vec![read, write]).wait()
         }
         (Some(one), None) | (None, Some(one)) => one.wait(),

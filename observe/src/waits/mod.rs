@@ -240,8 +240,9 @@ fn confirm(machine: &Machine, graph: &mut WaitGraph, candidates: &[u32]) {
         let (Some(seen), Some(thread)) = (machine.processes.get(&pid), machine.thread(tid)) else {
             continue;
         };
-        let state = Ask::about(machine, seen, thread).state(graph);
-        let handlers = signal::own_handlers(machine.status(seen));
+        let ask = Ask::about(machine, seen, thread);
+        let handlers = signal::own_handlers(machine, seen, ask.polls());
+        let state = ask.state(graph);
         let agrees = match (&state, graph.thread(tid).and_then(Thread::wait)) {
             (State::Waiting(now), Some(before)) => now.agrees(before),
             (State::Live(_), _) => true,

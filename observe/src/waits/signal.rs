@@ -2,8 +2,8 @@
 
 use super::abi::Sys;
 use super::ask::{Ask, Need};
+use super::machine::{Machine, Seen};
 use crate::graph::State;
-use crate::proc::Status;
 
 /// Blocked in pause(2), sigsuspend(2) or sigwait(3).
 pub(super) fn waiting(ask: &Ask<'_>) -> State {
@@ -17,8 +17,9 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
 }
 
 /// Whether the process handles signals by which others might tell it something. Interrupt and window size are a person's,
-/// faults are the process's own, the first two real-time signals the C library's.
-pub(super) fn own_handlers(status: &Status) -> bool {
+/// faults are the process's own, the first two real-time signals the C library's. Every shell handles the end of its children, and
+/// that is no news for one that reads and has none; a `loop_` of events may have its pipe for nothing else.
+pub(super) fn own_handlers(machine: &Machine, seen: &Seen, loop_: bool) -> bool {
     let usual = [
         libc::SIGINT,
         libc::SIGWINCH,
@@ -33,8 +34,13 @@ pub(super) fn own_handlers(status: &Status) -> bool {
         33,
         34,
     ];
-    status
-        .caught
-        .iter()
-        .any(|signal| !usual.contains(&signal.cast_signed()))
+    let is_parent = || {
+        let mut all = machine.processes.values();
+        all.any(|other| other.stat.ppid == seen.pid)
+    };
+    let mut caught = machine.status(seen).caught.iter();
+    caught.any(|signal| match signal.cast_signed() {
+        libc::SIGCHLD => loop_ || is_parent(),
+        signal => !usual.contains(&signal),
+    })
 }

@@ -57,10 +57,13 @@ pub(super) fn need(
         // The receiver's queue may be full of what others sent; reading is still the receiver's.
         clause = clause.outside(Outside::Closed);
     }
+    // A pair that a program has for itself is there for its signal handlers to write to, as a pipe is.
+    let own = holders.iter().any(|holder| holder.pid == pid);
     uring::add_registered(machine, &format!("socket:[{peer}]"), &mut clause);
     add_own_end(machine, pid, ino, &mut clause);
     add_unseen_holders(machine, holders, &mut clause);
-    Some(Need::new(facility, resource, why, clause))
+    let need = Need::new(facility, resource, why, clause);
+    Some(if own { need.by_handler() } else { need })
 }
 
 /// Whoever has the waiter's own end could shut it down.

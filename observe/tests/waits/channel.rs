@@ -3,7 +3,7 @@
 use super::rust::{again, role, victim_of};
 use wigwag::pattern::channel::Options;
 use wigwag::pattern::channel::one_to_one::Channel;
-use wigwag_observe::graph::{Certainty, Finding, Thread, Verdict};
+use wigwag_observe::graph::{Certainty, Thread, Verdict};
 
 /// Two that take from each other and send nothing: each sleeps on the ends of the other and on who may come.
 fn many_ways(name: &str, case: &str) {
@@ -92,8 +92,7 @@ fn two_that_wait_for_room_wait_for_each_other() {
     let name = format!("/wigwag-waits-chan-{}", std::process::id());
     let victim =
         victim_of("channel::cases", "asks", &[("WIGWAG_CHANNEL", &name)]).settled(&["A", "B"]);
-    let graph = victim.look();
-    let findings = graph.findings();
+    let (graph, finding) = victim.found(&["A", "B"]);
     unlink(&name);
     for (who, other) in [("A", "B"), ("B", "A")] {
         let wait = graph
@@ -109,12 +108,8 @@ fn two_that_wait_for_room_wait_for_each_other() {
             .collect();
         assert!(wakers.contains(&victim.tid(other)), "{wakers:?}: {wait:?}");
     }
-    assert_eq!(findings.len(), 1, "{}", graph.to_json());
-    assert_eq!(findings[0].verdict, Verdict::Deadlock);
-    for who in ["A", "B"] {
-        assert!(findings[0].core.contains(&victim.tid(who)), "{findings:?}");
-    }
-    assert!(findings[0].facilities.contains(&"channel"));
+    assert_eq!(finding.verdict, Verdict::Deadlock);
+    assert!(finding.facilities.contains(&"channel"));
 }
 
 #[test]
@@ -122,16 +117,8 @@ fn two_that_take_from_each_other_among_many_wait_for_each_other() {
     let name = format!("/wigwag-waits-many-{}", std::process::id());
     let variables = [("WIGWAG_CHANNEL", name.as_str())];
     let victim = victim_of("channel::cases", "many", &variables).settled(&["A", "B"]);
-    let graph = victim.look();
+    let (graph, finding) = victim.found(&["A", "B"]);
     unlink(&name);
-    let both = |finding: &&Finding| {
-        ["A", "B"]
-            .iter()
-            .all(|who| finding.core.contains(&victim.tid(who)))
-    };
-    let findings = graph.findings();
-    let finding = findings.iter().find(both);
-    let finding = finding.unwrap_or_else(|| panic!("{}", graph.to_json()));
     assert_eq!(finding.verdict, Verdict::Deadlock, "{}", graph.to_json());
     // A stranger may come and send.
     assert_eq!(finding.certainty, Certainty::Likely, "{}", graph.to_json());

@@ -61,17 +61,10 @@ child.join()
     )
     .settled(&["A", "B"]);
     // The child's main thread joins its feeder thread, which writes the pipe that the parent would read.
-    let graph = victim.look();
-    let findings = graph.findings();
-    assert_eq!(findings.len(), 1, "{}", graph.to_json());
+    let (graph, finding) = victim.found(&["A", "B"]);
     assert_eq!(
-        (findings[0].verdict, findings[0].certainty),
+        (finding.verdict, finding.certainty),
         (Verdict::Deadlock, Certainty::Proven),
-        "{}",
-        graph.to_json()
-    );
-    assert!(
-        findings[0].core.contains(&victim.tid("A")) && findings[0].core.contains(&victim.tid("B")),
         "{}",
         graph.to_json()
     );

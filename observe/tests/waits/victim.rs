@@ -192,6 +192,29 @@ impl Victim {
         WaitGraph::capture(&options).expect("/proc")
     }
 
+    /// Looks until there is exactly one finding, with all these roles in its core: on a loaded machine, a look may fall on a moment in
+    /// which one of them is awake to look around.
+    pub fn found(&self, roles: &[&str]) -> (WaitGraph, Finding) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let graph = self.look();
+            if let [finding] = &graph.findings()[..]
+                && roles
+                    .iter()
+                    .all(|role| finding.core.contains(&self.tid(role)))
+            {
+                let finding = finding.clone();
+                return (graph, finding);
+            }
+            assert!(
+                Instant::now() < end,
+                "{}\n{:#?}",
+                graph.to_json(),
+                graph.threads()
+            );
+        }
+    }
+
     /// Requires exactly one finding, with this verdict, certainty, core and queue behind it.
     pub fn expect(
         &self,

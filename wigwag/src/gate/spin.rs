@@ -227,6 +227,10 @@ impl<T> SpinLock<T> {
         if word == UNUSABLE || Holder::in_word(word).is_none_or(Holder::thread_is_alive) {
             return false;
         }
+        if mutated("spin-inherit-store") {
+            self.word.store(me.word(), Ordering::SeqCst);
+            return true;
+        }
         !mutated("spin-inherit") && self.take(word, me)
     }
 }

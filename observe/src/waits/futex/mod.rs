@@ -285,8 +285,8 @@ fn place(
     let name = String::from_utf8_lossy(&mapping.name).into_owned();
     // The file of a System V segment shows as deleted, too, but its key lets strangers in.
     let named = !mapping.deleted || name.starts_with("/SYSV") && !name.starts_with("/SYSV00000000");
-    // sem_open makes its file under a passing name and renames it: deleted is only the name it had.
-    let named = named || name.starts_with("/dev/shm/sem.");
+    // sem_open makes its file under a passing name and renames it: deleted is perhaps only the name it had.
+    let named = named || name.starts_with("/dev/shm/sem.") && machine.may_have_name(mapping.file);
     (
         Place::Shared {
             file: mapping.file,

@@ -465,6 +465,10 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
                 if mutated("rwlock-bury") {
                     continue;
                 }
+                if mutated("rwlock-bury-store") {
+                    slot.0.store(FREE, Ordering::SeqCst);
+                    continue;
+                }
                 let _ = slot
                     .0
                     .compare_exchange(word, FREE, Ordering::SeqCst, Ordering::Relaxed);

@@ -187,9 +187,12 @@ pub(crate) fn at<C: Content>(
     let since = Instant::now();
     loop {
         let (file, new) = match at.open(path, make) {
-            Ok(opened) => opened,
-            // Removed by somebody between the attempt to make it and the attempt to open it.
-            Err(Errno::NOENT) if make => continue,
+            Ok(Some(opened)) => opened,
+            Ok(None) if since.elapsed() < PATIENCE => continue,
+            Ok(None) => {
+                let why = "others make and remove it again and again";
+                return Err(at.error(Kind::TimedOut, "create", why));
+            }
             Err(errno) => {
                 return Err(at.failed(if make { "create" } else { "open" }, errno));
             }
@@ -250,17 +253,20 @@ pub(crate) struct At<'a> {
 }
 
 impl At<'_> {
-    /// The file and whether it is new.
-    fn open(&self, path: &Path, make: bool) -> Result<(OwnedFd, bool), Errno> {
+    /// The file and whether it is new; none if somebody removed it between the attempt to make it and the attempt to open it.
+    fn open(&self, path: &Path, make: bool) -> Result<Option<(OwnedFd, bool)>, Errno> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         if make {
             let mode = Mode::from_raw_mode(self.options.mode);
             match rustix::fs::openat(CWD, path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
                 Err(Errno::EXIST) => {}
-                made => return made.map(|file| (file, true)),
+                made => return made.map(|file| Some((file, true))),
             }
         }
-        rustix::fs::openat(CWD, path, flags, Mode::empty()).map(|file| (file, false))
+        match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+            Err(Errno::NOENT) if make => Ok(None),
+            opened => opened.map(|file| Some((file, false))),
+        }
     }
 
     /// Its first bytes, zeros where it has fewer, and its length.
@@ -320,9 +326,10 @@ impl At<'_> {
         );
         let size = content.size();
         let header = Header::new(&content.sort(), size, death, trusting).map_err(|cause| {
+            let hint = header::hint_for_proc(&cause);
             self.facility
                 .failed("create", &self.label, cause)
-                .with_hint("mount /proc")
+                .with_hint(hint)
         })?;
         let size = (VALUE as u64).saturating_add(size);
         let len = mapping::mappable(size, self.facility, &self.label)?;
@@ -356,6 +363,7 @@ impl At<'_> {
             "open",
             "it is not a segment: its first bytes are not those of one",
         )
+        .with_hint("choose another name, or remove it if nobody needs it")
     }
 
     fn unfinished(&self) -> Error {

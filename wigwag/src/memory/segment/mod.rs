@@ -45,6 +45,7 @@ use self::pages::{New, Pages};
 pub use self::place::Place;
 use crate::error::{Error, Kind, Result};
 use crate::shared::{Death, Shared};
+use crate::sys::holder::Holder;
 use crate::sys::robust;
 
 /// How long the making of a value may take before those who wait for it give up.
@@ -98,7 +99,7 @@ impl Options {
         self
     }
 
-    /// Whether the name is removed when this handle is dropped. Not when the process is killed.
+    /// Whether the name is removed when this handle is dropped. Not when the process is killed, and not by the child of a `fork`.
     pub fn temporary(mut self, temporary: bool) -> Self {
         self.temporary = temporary;
         self
@@ -283,7 +284,8 @@ impl Options {
 pub struct Segment<T: Shared> {
     pages: Pages,
     place: Option<Place>,
-    temporary: bool,
+    /// The process that removes the name.
+    temporary: Option<Holder>,
     value: PhantomData<T>,
 }
 
@@ -380,7 +382,7 @@ impl<T: Shared> Segment<T> {
         Segment {
             pages,
             place,
-            temporary: options.temporary,
+            temporary: options.temporary.then(Holder::process),
             value: PhantomData,
         }
     }
@@ -398,11 +400,12 @@ impl<T: Shared> Deref for Segment<T> {
 
 impl<T: Shared> Drop for Segment<T> {
     fn drop(&mut self) {
-        if self.in_use() {
-            // A guard was leaked: the kernel will look at its lock when the thread ends.
+        // What somebody truncated away cannot be asked.
+        if self.is_whole().is_err() || self.in_use() {
+            // A guard was leaked, perhaps: the kernel will look at its lock when the thread ends.
             self.pages.keep();
         }
-        if self.temporary
+        if self.temporary == Some(Holder::process())
             && let Some(place) = &self.place
         {
             // Somebody may have removed it already.
