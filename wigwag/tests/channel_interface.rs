@@ -189,7 +189,6 @@ fn the_newest_only() {
     assert_eq!(batch.missed(), 4);
     assert_eq!(batch.next().unwrap(), Some(&b"seven"[..]));
     assert_eq!(batch.next().unwrap(), None);
-    drop(batch);
     sender.send(b"eight").unwrap();
     assert_eq!(
         receiver.recv_many().unwrap().next().unwrap(),
