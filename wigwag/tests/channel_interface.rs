@@ -79,6 +79,20 @@ fn one_by_one() {
     one_by_one!(one_to_one many_to_many broadcast);
 }
 
+#[test]
+fn more_than_the_machine_has_is_refused_before_the_kernel_kills_for_it() {
+    let options = Options::new().capacity(1 << 40);
+    let unnamed = options.anonymous::<one_to_one::Channel<[u8]>>();
+    let name = format!("/too-much-{}", std::process::id());
+    let named = options.create::<broadcast::Channel<[u8]>>(&name);
+    for refused in [unnamed.unwrap_err(), named.unwrap_err()] {
+        assert_eq!(refused.kind(), Kind::Limit, "{refused}");
+        assert!(refused.to_string().contains("memory"), "{refused}");
+    }
+    let left = Options::new().open::<broadcast::Channel<[u8]>>(&name);
+    assert_eq!(left.unwrap_err().kind(), Kind::NotFound);
+}
+
 macro_rules! in_batches {
     ($($flavour:ident)*) => { $({
         let (mut sender, mut receiver) = $flavour::pair::<u32>(8).unwrap();
