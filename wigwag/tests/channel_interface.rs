@@ -37,6 +37,9 @@ macro_rules! one_by_one {
         assert_eq!(receiver.recv().map(|value| *value).unwrap_err().kind(), Kind::Disconnected);
         let gone = receiver.try_recv().map(|value| value.map(|value| *value)).unwrap_err();
         assert_eq!(gone.kind(), Kind::Disconnected);
+        // Also where no time is left to wait.
+        let gone = receiver.recv_timeout(Duration::ZERO).map(|value| *value).unwrap_err();
+        assert_eq!(gone.kind(), Kind::Disconnected);
         assert!(!receiver.is_connected());
         receiver.close();
 
@@ -182,6 +185,8 @@ fn the_newest_only() {
     sender.close();
     assert_eq!(receiver.recv().unwrap_err().kind(), Kind::Disconnected);
     assert_eq!(receiver.try_recv().unwrap_err().kind(), Kind::Disconnected);
+    let gone = receiver.recv_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(gone.kind(), Kind::Disconnected);
     assert_eq!(receiver.latest().unwrap().as_deref(), Some(&2));
     receiver.close();
 
