@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Limit {
     /// Give up after so many seconds, a fraction is allowed, and exit 124
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = crate::arguments::seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = crate::arguments::seconds)]
     timeout: Option<Duration>,
 
     /// Do not wait at all: exit 1 when it would have to

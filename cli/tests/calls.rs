@@ -87,6 +87,23 @@ fn a_command_answers_and_its_failure_is_the_callers() {
 }
 
 #[test]
+fn who_waits_for_a_server_that_is_not_there_yet_is_answered() {
+    for address in addresses("wait") {
+        wigwag(["call", &address, "early"])
+            .ends()
+            .code(1)
+            .one_line(&["cannot connect"]);
+        wigwag(["call", "--wait", "--timeout", "0.1", &address, "early"])
+            .ends()
+            .code(124)
+            .one_line(&["cannot connect"]);
+        let early = wigwag(["call", "--wait", &address, "early"]).start();
+        let _server = serving(&address, &["--", "cat"]);
+        assert_eq!(early.ends().code(0).out, b"early\n");
+    }
+}
+
+#[test]
 fn echo_gives_back_every_byte() {
     for address in addresses("echo") {
         let _server = serving(&address, &["--echo"]);

@@ -7,12 +7,12 @@ mod process;
 use std::time::{Duration, Instant};
 
 use process::Child;
-use wigwag::Kind;
 use wigwag::gate::{
     Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock, TicketLock,
 };
 use wigwag::memory::Segment;
 use wigwag::memory::segment::Options;
+use wigwag::{Kind, Wait};
 
 wigwag::shared! {
     /// One of each.
@@ -632,6 +632,31 @@ fn a_change_in_a_monitor_wakes_who_waits_inside() {
     drop(entry.unwrap().or_repair(|_| ()));
     second.says("ok");
     assert_eq!(*hall.monitor.enter().unwrap().or_repair(|_| ()), [0, 61]);
+}
+
+#[test]
+fn one_deadline_holds_for_every_gate_and_who_is_not_to_wait_does_not() {
+    let (mutex, monitor, barrier) = (Mutex::new(0), Monitor::new(0), Barrier::<2>::new());
+    let (condvar, semaphore) = (Condvar::new(), Semaphore::new(0));
+    let seat = barrier.join().unwrap();
+    let start = Instant::now();
+    let until = || Wait::from(start + SHORT);
+    type Waits<'a> = (&'a dyn Fn() -> Wait, Kind);
+    let waits: [Waits<'_>; 2] = [(&until, Kind::TimedOut), (&|| Wait::Not, Kind::WouldBlock)];
+    for (wait, kind) in waits {
+        assert_eq!(semaphore.acquire_with(wait()).err().unwrap().kind(), kind);
+        assert_eq!(seat.wait_with(wait()).err().unwrap().kind(), kind);
+        let inside = monitor.enter_with(wait()).unwrap().or_repair(|_| ());
+        let late = inside.when_with(wait(), |_| false).err().unwrap();
+        assert_eq!(late.kind(), kind);
+        let guard = mutex.lock_with(wait()).unwrap().or_repair(|_| ());
+        let (lock, late) = condvar.wait_while_with(guard, wait(), |_| true).unwrap();
+        assert!(late);
+        let (_, late) = condvar.wait_with(lock.or_repair(|_| ()), wait()).unwrap();
+        assert!(late);
+    }
+    assert!(start.elapsed() >= SHORT);
+    assert!(start.elapsed() < LONG, "it is the deadline of all together");
 }
 
 #[test]

@@ -55,12 +55,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 
     /// Choose by type, where messages have one: this type; -N the lowest type up to N
-    #[arg(
-        short,
-        long = "type",
-        value_name = "TYPE",
-        allow_negative_numbers = true
-    )]
+    #[arg(short, long = "type", value_name = "TYPE")]
     kind: Option<i64>,
 
     /// Where in memory to begin, in bytes

@@ -47,12 +47,7 @@ pub(crate) struct Args {
     priority: Option<u32>,
 
     /// The type, where messages have one, from 1
-    #[arg(
-        short,
-        long = "type",
-        value_name = "TYPE",
-        allow_negative_numbers = true
-    )]
+    #[arg(short, long = "type", value_name = "TYPE")]
     kind: Option<i64>,
 
     /// Where in memory to begin, in bytes

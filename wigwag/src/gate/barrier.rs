@@ -306,6 +306,20 @@ impl<const N: usize> Participant<'_, N> {
         self.wait_until(Deadline::from(Wait::For(limit)))
     }
 
+    /// The same, waiting as long as told; with [`Wait::Not`] it passes if it is the last that was missing.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `TimedOut`; otherwise as for [`wait`](Self::wait).
+    pub fn wait_with(&self, wait: Wait) -> Result<Passed> {
+        self.wait_until(Deadline::from(wait))
+            .map_err(|error| match (wait, error.kind()) {
+                (Wait::Not, Kind::TimedOut) => {
+                    Error::new(Kind::WouldBlock, "wait at", NOUN, "", "others are missing")
+                }
+                _ => error,
+            })
+    }
+
     fn wait_until(&self, deadline: Deadline) -> Result<Passed> {
         let Barrier {
             state: mutex,

@@ -22,6 +22,7 @@ use crate::facility::Facility;
 use crate::memory::affordable;
 use crate::memory::mapping::{self, Access, Mapping, Size};
 use crate::memory::memfd;
+use crate::memory::object::free_space;
 use crate::name::Name;
 use crate::shared::{Death, Shared};
 use crate::sys::ofd;
@@ -187,7 +188,7 @@ pub(crate) fn at<C: Content>(
     };
     let since = Instant::now();
     loop {
-        let (file, new) = match at.open(path, make) {
+        let (file, new) = match at.open(path, verb) {
             Ok(Some(opened)) => opened,
             Ok(None) if since.elapsed() < PATIENCE => continue,
             Ok(None) => {
@@ -223,7 +224,12 @@ pub(crate) fn at<C: Content>(
             (_, false) => return Err(at.unfinished()),
             (_, true) => {
                 let unfinished = Unfinished(new.then_some(path));
-                let pages = at.make(file, content)?;
+                let pages = at
+                    .make(file, content)
+                    .map_err(|error| match error.raw_os_error() {
+                        Some(libc::ENOSPC) => error.with_detail(free_space(path)),
+                        _ => error,
+                    })?;
                 std::mem::forget(unfinished);
                 if let Some(file) = C::file(&pages) {
                     ofd::unlock(file, MAKER);
@@ -255,17 +261,25 @@ pub(crate) struct At<'a> {
 
 impl At<'_> {
     /// The file and whether it is new; none if somebody removed it between the attempt to make it and the attempt to open it.
-    fn open(&self, path: &Path, make: bool) -> Result<Option<(OwnedFd, bool)>, Errno> {
+    fn open(&self, path: &Path, verb: Verb) -> Result<Option<(OwnedFd, bool)>, Errno> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        if make {
-            let mode = Mode::from_raw_mode(self.options.mode);
+        if verb != Verb::Open {
+            let exact = self.options.mode.map(Mode::from_raw_mode);
+            let mode = exact.unwrap_or(Mode::RUSR | Mode::WUSR);
             match rustix::fs::openat(CWD, path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
                 Err(Errno::EXIST) => {}
-                made => return made.map(|file| Some((file, true))),
+                Err(errno) => return Err(errno),
+                Ok(file) => {
+                    // Less the umask until here, so never more than asked for.
+                    exact.map_or(Ok(()), |mode| rustix::fs::fchmod(&file, mode))?;
+                    return Ok(Some((file, true)));
+                }
             }
         }
         match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
-            Err(Errno::NOENT) if make => Ok(None),
+            Err(Errno::NOENT) if verb != Verb::Open => Ok(None),
+            // Of another user: who wants a new one need not know more.
+            Err(Errno::ACCESS) if verb == Verb::Create => Err(Errno::EXIST),
             opened => opened.map(|file| Some((file, false))),
         }
     }

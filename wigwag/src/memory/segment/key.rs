@@ -194,7 +194,9 @@ fn id(
             Err(Errno::NOENT) if make => {}
             found => return found.map(|id| (id, false)),
         }
-        let flags = libc::IPC_CREAT | libc::IPC_EXCL | (options.mode & 0o777).cast_signed();
+        let flags = libc::IPC_CREAT
+            | libc::IPC_EXCL
+            | (options.mode.unwrap_or(0o600) & 0o777).cast_signed();
         match shm::get(number, len, flags) {
             Err(Errno::EXIST) => {}
             made => return made.map(|id| (id, true)),

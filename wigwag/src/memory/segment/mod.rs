@@ -67,24 +67,13 @@ pub enum Trust {
 }
 
 /// How a segment is to be made or opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Options {
-    mode: u32,
+    mode: Option<u32>,
     temporary: bool,
     trust: Trust,
     death: Option<Death>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            mode: 0o600,
-            temporary: false,
-            trust: Trust::Peers,
-            death: None,
-        }
-    }
 }
 
 impl Options {
@@ -93,9 +82,9 @@ impl Options {
         Self::default()
     }
 
-    /// Who may open it, as in `chmod`; 0o600 unless told otherwise. The process's umask is taken off.
+    /// Who may open a new one: exactly this mode, whatever the umask. Otherwise 0600, less the umask.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.mode = Some(mode);
         self
     }
 

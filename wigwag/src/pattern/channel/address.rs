@@ -180,7 +180,8 @@ pub(crate) fn create(target: &Target) -> Result<()> {
     last(target)?;
     let name = OsString::from_vec(target.name.to_bytes());
     let flavour = flavour(target)?.unwrap_or(&FLAVOURS[0]);
-    (flavour.make)(&options, &name, Verb::Create).map(drop)
+    // What is made to be left there has no end that lives in it, and may have messages.
+    (flavour.make)(&options.keep(), &name, Verb::Create).map(drop)
 }
 
 pub(crate) fn unlink(name: &Name) -> Result<()> {
@@ -235,10 +236,23 @@ pub(crate) fn probe() -> Result<()> {
     receiver.try_recv().map(drop)
 }
 
-/// An end, and whether the other side has been met.
+/// An end, and who of the other side has been met.
 struct End<T> {
     end: T,
+    /// How many had come there before this end did.
+    before: u32,
     met: bool,
+}
+
+impl<T> End<T> {
+    fn new(region: &Region, other: Part, take: impl FnOnce() -> Result<T>) -> Result<Self> {
+        let before = region.roster().came(other).load(Ordering::SeqCst);
+        Ok(End {
+            end: take()?,
+            before,
+            met: false,
+        })
+    }
 }
 
 /// An open channel; an end is taken when it is first used, or at once by who opens it for that.
@@ -263,10 +277,7 @@ impl Ends {
         let mut sender = entered.map_err(|errno| region.failed("send to", errno))?;
         act(match &mut *sender {
             Some(end) => end,
-            none => none.insert(End {
-                end: self.channel.sends()?,
-                met: false,
-            }),
+            none => none.insert(End::new(region, Part::Receiver, || self.channel.sends())?),
         })
     }
 
@@ -281,10 +292,9 @@ impl Ends {
         let mut receiver = entered.map_err(|errno| region.failed("receive from", errno))?;
         act(match &mut *receiver {
             Some(end) => end,
-            none => none.insert(End {
-                end: self.channel.receives(self.last)?,
-                met: false,
-            }),
+            none => none.insert(End::new(region, Part::Sender, || {
+                self.channel.receives(self.last)
+            })?),
         })
     }
 
@@ -292,6 +302,7 @@ impl Ends {
     fn until_met<R>(
         &self,
         met: &mut bool,
+        before: u32,
         other: Part,
         action: &'static str,
         deadline: Deadline,
@@ -303,7 +314,12 @@ impl Ends {
             *met |= region.count(other) > 0;
             let alone = match attempt(deadline.wait()) {
                 Err(error) if error.kind() == Kind::Disconnected && !*met => error,
-                outcome => return outcome,
+                outcome => {
+                    // Who came, did something and went between two looks has been met, too.
+                    let came = || region.roster().came(other).load(Ordering::SeqCst);
+                    *met |= outcome.is_ok() && came() != before;
+                    return outcome;
+                }
             };
             match region.await_join(joins, deadline) {
                 Sleep::Woken | Sleep::Changed => {}
@@ -314,7 +330,7 @@ impl Ends {
                         Deadline::Now => Kind::WouldBlock,
                         _ => Kind::TimedOut,
                     };
-                    let why = format!("nobody came who is its {}", other.noun());
+                    let why = format!("it has no {}", other.noun());
                     return Err(region.error(kind, action, why));
                 }
             }
@@ -329,8 +345,8 @@ impl Messages for Ends {
             return Err(self.channel.region().error(Kind::BadInput, "send to", why));
         }
         let deadline = Deadline::from(wait);
-        self.sending(deadline, |End { end, met }| {
-            self.until_met(met, Part::Receiver, "send to", deadline, |wait| {
+        self.sending(deadline, |End { end, before, met }| {
+            self.until_met(met, *before, Part::Receiver, "send to", deadline, |wait| {
                 end.put(message, wait)
             })
         })
@@ -348,15 +364,22 @@ impl Messages for Ends {
             return Err(region.error(Kind::BadInput, "receive from", why));
         }
         let deadline = Deadline::from(wait);
-        let received = self.receiving(deadline, |End { end, met }| {
-            self.until_met(met, Part::Sender, "receive from", deadline, |wait| {
-                let missed = end.take_into(buffer, wait)?;
-                Ok(Received {
-                    missed,
-                    lost: end.lost(),
-                    ..Received::default()
-                })
-            })
+        let received = self.receiving(deadline, |End { end, before, met }| {
+            self.until_met(
+                met,
+                *before,
+                Part::Sender,
+                "receive from",
+                deadline,
+                |wait| {
+                    let missed = end.take_into(buffer, wait)?;
+                    Ok(Received {
+                        missed,
+                        lost: end.lost(),
+                        ..Received::default()
+                    })
+                },
+            )
         });
         match received {
             Ok(received) => Ok(Some(received)),

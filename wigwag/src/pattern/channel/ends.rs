@@ -159,11 +159,23 @@ impl End {
 pub(crate) struct Roster {
     /// Counts who sat down: those who wait for anybody at all sleep on it.
     pub(crate) joins: AtomicU32,
+    /// How many of them were senders, and how many receivers: tells of those, too, who have gone meanwhile.
+    came: [AtomicU32; 2],
 }
 
 impl Roster {
-    fn joined(&self) {
+    fn joined(&self, role: Role) {
+        self.came(role).fetch_add(1, Ordering::SeqCst);
         self.stir();
+    }
+
+    /// Counts who came in this role.
+    pub(crate) fn came(&self, role: Role) -> &AtomicU32 {
+        let [senders, receivers] = &self.came;
+        match role {
+            Role::Sender => senders,
+            Role::Receiver => receivers,
+        }
     }
 
     /// Wakes all who listen to it: something happened that no peer of theirs tells them.
@@ -237,7 +249,7 @@ impl Seat {
             let word = own | role.mark();
             end.holder.store(word, Ordering::Release);
             sitting.0 = None;
-            region.roster().joined();
+            region.roster().joined(role);
             return Ok(Seat {
                 region: region.clone(),
                 index,

@@ -39,6 +39,7 @@ pub struct Options {
     seats: Option<u32>,
     mode: Option<u32>,
     temporary: bool,
+    keep: bool,
     trust: Trust,
     waiting: Waiting,
 }
@@ -67,7 +68,7 @@ impl Options {
         self
     }
 
-    /// Who may open it, as in `chmod`; 0o600 unless told otherwise. The process's umask is taken off.
+    /// Who may open a new one: exactly this mode, whatever the umask. Otherwise 0600, less the umask.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
@@ -76,6 +77,12 @@ impl Options {
     /// Whether the name is removed when the channel and its ends in this process are dropped. Not when it is killed.
     pub fn temporary(mut self, temporary: bool) -> Self {
         self.temporary = temporary;
+        self
+    }
+
+    /// With this, [`create`](Self::create) leaves alone a channel that waits for its next ends.
+    pub(crate) fn keep(mut self) -> Self {
+        self.keep = true;
         self
     }
 
@@ -140,7 +147,7 @@ impl Options {
         let name = Name::parse(&FACILITY, name.as_bytes())?;
         let plan = match verb {
             Verb::Open => None,
-            _ => Some(self.plan::<C>()?),
+            _ => Some(self.plan::<C>().map_err(|e| e.with_object(&name))?),
         };
         let region = self.with::<C, _>(|how, kin| Region::at(how, name, verb, kin, plan))?;
         Ok(C::of(Arc::new(region), self.waiting))
@@ -168,6 +175,7 @@ impl Options {
         let how = How {
             segment: &segment,
             temporary: self.temporary,
+            keep: self.keep,
             trust: self.trust,
         };
         let kin = Kin {

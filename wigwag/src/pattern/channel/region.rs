@@ -219,6 +219,8 @@ impl Content for Wanted<'_> {
 pub(crate) struct How<'a> {
     pub(crate) segment: &'a Options,
     pub(crate) temporary: bool,
+    /// Whether a new one leaves alone one that exists, though nobody lives in it.
+    pub(crate) keep: bool,
     pub(crate) trust: Trust,
 }
 
@@ -249,7 +251,9 @@ impl Region {
             let pages = match attempt(verb) {
                 Ok(pages) => pages,
                 // A channel in which nobody lives any more does not keep its name from a new one.
-                Err(error) if verb == Verb::Create && error.kind() == Kind::AlreadyExists => {
+                Err(error)
+                    if verb == Verb::Create && !how.keep && error.kind() == Kind::AlreadyExists =>
+                {
                     let Ok(old) = attempt(Verb::Open)
                         .and_then(|pages| Region::of(pages, kin, how.trust, place.name.clone()))
                     else {
