@@ -100,7 +100,11 @@ fn spin<T>(pace: RangeInclusive<u32>, found: &mut impl FnMut() -> Option<T>) -> 
     let patience = PATIENCE.load(Ordering::Relaxed);
     let in_vain = IN_VAIN.load(Ordering::Relaxed);
     let long = in_vain >= patience;
-    let turns = if long { most.saturating_mul(LONG) } else { worth };
+    let turns = if long {
+        most.saturating_mul(LONG)
+    } else {
+        worth
+    };
     let (mut turn, mut pause) = (0, *pace.start());
     while turn < turns {
         if let Some(found) = found() {

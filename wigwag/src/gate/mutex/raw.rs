@@ -494,20 +494,12 @@ impl<const LIST: bool> Raw<LIST> {
     ///
     /// It does not look before it tries: on another core that would fetch the cache line twice, and whoever has the line
     /// takes the lock again and again meanwhile.
-    fn spin(
-        &self,
-        me: Current,
-        mode: u32,
-        waiter: &mut Waiter<'_, LIST>,
-    ) -> Option<Option<Taken>> {
+    fn spin(&self, me: Current, mode: u32, waiter: &mut Waiter<'_, LIST>) -> Option<Option<Taken>> {
         let mut mark = waiter.mark_for_others();
         watch::look_seldom(|| {
-            let tried = self.word.compare_exchange(
-                0,
-                me.tid() | mark,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            );
+            let tried =
+                self.word
+                    .compare_exchange(0, me.tid() | mark, Ordering::SeqCst, Ordering::Relaxed);
             match tried {
                 Ok(_) => {
                     waiter.leave();
