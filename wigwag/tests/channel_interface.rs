@@ -37,6 +37,9 @@ macro_rules! one_by_one {
         assert_eq!(receiver.recv().map(|value| *value).unwrap_err().kind(), Kind::Disconnected);
         let gone = receiver.try_recv().map(|value| value.map(|value| *value)).unwrap_err();
         assert_eq!(gone.kind(), Kind::Disconnected);
+        // Also where no time is left to wait.
+        let gone = receiver.recv_timeout(Duration::ZERO).map(|value| *value).unwrap_err();
+        assert_eq!(gone.kind(), Kind::Disconnected);
         assert!(!receiver.is_connected());
         receiver.close();
 
@@ -77,6 +80,20 @@ macro_rules! one_by_one {
 #[test]
 fn one_by_one() {
     one_by_one!(one_to_one many_to_many broadcast);
+}
+
+#[test]
+fn more_than_the_machine_has_is_refused_before_the_kernel_kills_for_it() {
+    let options = Options::new().capacity(1 << 40);
+    let unnamed = options.anonymous::<one_to_one::Channel<[u8]>>();
+    let name = format!("/too-much-{}", std::process::id());
+    let named = options.create::<broadcast::Channel<[u8]>>(&name);
+    for refused in [unnamed.unwrap_err(), named.unwrap_err()] {
+        assert_eq!(refused.kind(), Kind::Limit, "{refused}");
+        assert!(refused.to_string().contains("memory"), "{refused}");
+    }
+    let left = Options::new().open::<broadcast::Channel<[u8]>>(&name);
+    assert_eq!(left.unwrap_err().kind(), Kind::NotFound);
 }
 
 macro_rules! in_batches {
@@ -168,6 +185,8 @@ fn the_newest_only() {
     sender.close();
     assert_eq!(receiver.recv().unwrap_err().kind(), Kind::Disconnected);
     assert_eq!(receiver.try_recv().unwrap_err().kind(), Kind::Disconnected);
+    let gone = receiver.recv_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(gone.kind(), Kind::Disconnected);
     assert_eq!(receiver.latest().unwrap().as_deref(), Some(&2));
     receiver.close();
 
@@ -189,7 +208,6 @@ fn the_newest_only() {
     assert_eq!(batch.missed(), 4);
     assert_eq!(batch.next().unwrap(), Some(&b"seven"[..]));
     assert_eq!(batch.next().unwrap(), None);
-    drop(batch);
     sender.send(b"eight").unwrap();
     assert_eq!(
         receiver.recv_many().unwrap().next().unwrap(),

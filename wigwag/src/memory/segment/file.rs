@@ -19,6 +19,7 @@ use super::pages::New;
 use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Trust};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
+use crate::memory::affordable;
 use crate::memory::mapping::{self, Access, Mapping, Size};
 use crate::memory::memfd;
 use crate::memory::object::free_space;
@@ -353,6 +354,12 @@ impl At<'_> {
             rustix::io::retry_on_intr(|| rustix::io::pwrite(&file, &bytes, 0)).map_err(failed)?;
         if written < bytes.len() {
             return Err(failed(Errno::NOSPC));
+        }
+        if let Some(left) = affordable::beyond(file.as_fd(), size) {
+            let why =
+                format!("it takes {size} bytes, and of the memory of this machine {left} are left");
+            let error = self.error(Kind::Limit, "create", why);
+            return Err(error.with_hint("ask for less"));
         }
         rustix::fs::ftruncate(&file, size).map_err(failed)?;
         // Without its pages the first touch of each would kill the process when the file system is full.

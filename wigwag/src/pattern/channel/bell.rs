@@ -209,7 +209,12 @@ impl Waiter {
                 return Wake::Found(found);
             }
             if deadline.passed() {
-                return Wake::TimedOut;
+                // Also without any time it is told that nobody is there; what that one did before comes first.
+                return match (peer.life.state(), found()) {
+                    (_, Some(found)) => Wake::Found(found),
+                    (State::Alive, None) => Wake::TimedOut,
+                    (_, None) => Wake::Gone,
+                };
             }
             let rings = peer.rings.load(Ordering::SeqCst);
             let (state, mark, sure) = mark(&peer.life);

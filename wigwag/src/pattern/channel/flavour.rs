@@ -166,8 +166,10 @@ impl<F: Form, T: Element + ?Sized> fmt::Debug for Channel<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
             .field("flavour", &F::NAME)
-            .field("region", &self.region)
-            .field("waiting", &self.waiting)
+            .field("name", &self.name())
+            .field("of", &element::<T>())
+            .field("capacity", &self.capacity())
+            .field("full", &self.full())
             .finish_non_exhaustive()
     }
 }

@@ -7,6 +7,24 @@
 //! | one sends, and every receiver gets every value | [`broadcast`] |
 //! | only the newest value counts; nobody waits for anybody | [`latest`] |
 //!
+//! What goes through is named in the type: numbers, arrays of them, a structure of your own declared by [`plain!`](crate::plain), or
+//! `[u8]` for byte messages of any length.
+//!
+//! ```
+//! use wigwag::pattern::channel::one_to_one;
+//!
+//! wigwag::plain! {
+//!     pub struct Reading {
+//!         pub celsius: f64,
+//!         pub sensor: u64,
+//!     }
+//! }
+//! let (mut sender, mut receiver) = one_to_one::pair::<Reading>(64)?;
+//! sender.send(Reading { celsius: 21.5, sensor: 7 })?;
+//! assert_eq!(receiver.recv()?.sensor, 7);
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
 //! What all promise: a value is seen whole or not at all; the death of a process at any instruction loses nothing that
 //! was accepted, blocks nobody, and is told to those who wait for it at once ([`Kind::Disconnected`](crate::Kind::Disconnected));
 //! whatever a broken or hostile peer writes into the memory, the others get wrong values or errors and nothing worse

@@ -36,7 +36,8 @@ impl<Q: Queue> Side<Q> {
                 return Ok(place);
             }
             if deadline.passed() {
-                return Err(self.in_vain(deadline));
+                let last = self.look_around()?;
+                return last.ok_or_else(|| self.in_vain(deadline));
             }
             let joins = region.roster().joins.load(Ordering::SeqCst);
             let met = has_met(&region, other);
