@@ -395,6 +395,7 @@ impl<const N: usize> Drop for Participant<'_, N> {
 }
 
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
