@@ -71,7 +71,9 @@ fn what_is_not_there_yet_is_waited_for_when_told_so() {
     acquirer.ends().code(0);
     // And a signal ends the waiting.
     let hopeless = wigwag(["recv", "--wait", "mq:/wigwag-never"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    eventually("it takes signals", || {
+        command::catches(hopeless.pid(), Signal::INT)
+    });
     hopeless.signal(Signal::INT);
     hopeless.ends().code(130);
 }
