@@ -83,13 +83,12 @@ pub(super) fn advice(why: &Why) -> Vec<String> {
                         advice.push(resume(link.pid, link.facility == Some("freezer")));
                     }
                 }
-                Some(_) => {
-                    let core = why
-                        .finding
-                        .as_ref()
-                        .and_then(|finding| finding.core.first());
+                Some(verdict) => {
+                    let finding = why.finding.as_ref();
+                    let core = finding.and_then(|finding| finding.core.first());
+                    let what = verdict.word().replace('_', " ");
                     advice.extend(core.map(|core| {
-                        format!("It goes on when the deadlock does: see thread {core}.")
+                        format!("It is not in the {what} itself: wigwag why {core} says what to do about that.")
                     }));
                 }
                 None => {
