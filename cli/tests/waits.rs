@@ -8,7 +8,7 @@ mod process;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use command::{Object, Running, WIGWAG, eventually, key, wigwag};
+use command::{Object, Running, WIGWAG, catches, eventually, key, wigwag};
 use process::{Directory, unique};
 use rustix::process::Signal;
 use wigwag::pattern::channel::FLAVOURS;
@@ -78,16 +78,6 @@ fn waiting(running: Running) -> Running {
     };
     eventually("it waits", slept);
     running
-}
-
-/// Whether it has a handler for a signal.
-fn catches(pid: i32, signal: Signal) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    line.is_some_and(|set| {
-        let set = u64::from_str_radix(set.trim(), 16).unwrap();
-        set & 1 << (signal.as_raw() - 1) != 0
-    })
 }
 
 /// How often its main thread has gone to sleep.

@@ -568,6 +568,50 @@ fn a_reader_and_a_writer_learn_that_a_writer_was_killed() {
 }
 
 #[test]
+fn a_reader_that_reads_again_and_leaves_the_first_keeps_writers_out() {
+    let lock = RwLock::<[u64; 2], 64>::new([0; 2]);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let same = |pair: &[u64; 2]| {
+        let pair = std::ptr::from_ref(pair);
+        // SAFETY: aligned and live; volatile, so that it is read again each time.
+        let [a, b] = unsafe { pair.read_volatile() };
+        assert_eq!(a, b, "a writer is inside, too");
+        a
+    };
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let start = Instant::now();
+            let mut writes = 0;
+            while start.elapsed() < Duration::from_millis(500) {
+                let mut pair = lock.write().unwrap().or_repair(|_| ());
+                pair[0] += 1;
+                std::hint::black_box(&mut pair);
+                std::thread::yield_now();
+                pair[1] += 1;
+                writes += 1;
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            writes
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mut outer = lock.read().unwrap().or_repair(|_| ());
+                    let first = same(&outer);
+                    for _ in 0..20 {
+                        // Hand over hand, from slot to slot.
+                        let inner = lock.read().unwrap().or_repair(|_| ());
+                        outer = inner;
+                        assert_eq!(same(&outer), first, "a writer was inside");
+                    }
+                }
+            });
+        }
+        assert!(writer.join().unwrap() > 0);
+    });
+}
+
+#[test]
 fn more_readers_than_slots_wait_for_each_other() {
     let lock = RwLock::<u32, 2>::new(7);
     std::thread::scope(|scope| {

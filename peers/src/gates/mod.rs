@@ -2,10 +2,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`arena`] | the memory in which all of them lie |
-//! | [`partner`] | the second process |
-//! | [`contest`] | both at one gate at the same time |
-//! | [`exchange`] | one wakes the other, and back |
+//! | [`mod@arena`] | the memory in which all of them lie |
+//! | [`mod@partner`] | the second process |
+//! | [`mod@contest`] | both at one gate at the same time |
+//! | [`mod@exchange`] | one wakes the other, and back |
 //! | the others | a gate each: what is done with ours and with theirs, and what must come of it |
 
 mod arena;

@@ -101,14 +101,16 @@ fn contested(bench: &mut Bench<'_>) -> io::Result<()> {
 // Those that lock are inlined into the loops that time them, so that none pays for a call that is the benchmark's.
 #[inline(always)]
 fn ours_locks(arena: &Arena, then: impl FnOnce(&mut Ledger)) -> io::Result<()> {
-    then(&mut *arena.ours.mutex.lock()?.or_repair(|_| ()));
+    let mut ledger = arena.ours.mutex.lock()?.or_repair(|_| ());
+    then(&mut ledger);
     Ok(())
 }
 
 #[inline(always)]
 fn std_locks(arena: &Arena, then: impl FnOnce(&mut Ledger)) -> io::Result<()> {
     let poisoned = |_| io::Error::other("poisoned");
-    then(&mut *arena.std.0.lock().map_err(poisoned)?);
+    let mut ledger = arena.std.0.lock().map_err(poisoned)?;
+    then(&mut ledger);
     Ok(())
 }
 
@@ -121,7 +123,8 @@ fn theirs_locks(arena: &Arena, then: impl FnOnce(&mut Ledger)) -> io::Result<()>
 
 #[inline(always)]
 fn ours_inherits(arena: &Arena, then: impl FnOnce(&mut Ledger)) -> io::Result<()> {
-    then(&mut *arena.ours.inheriting.lock()?.or_repair(|_| ()));
+    let mut ledger = arena.ours.inheriting.lock()?.or_repair(|_| ());
+    then(&mut ledger);
     Ok(())
 }
 

@@ -393,3 +393,58 @@ impl<const N: usize> Drop for Participant<'_, N> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// One waits at the barrier for that long, and is kept from the lock inside meanwhile; whether there was time to keep it.
+    fn kept_out(limit: Duration) -> bool {
+        let barrier = Barrier::<2>::new();
+        let (late, is_late) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| {
+                let seat = barrier.join().unwrap();
+                let ended = seat.wait_timeout(limit);
+                late.send(ended.unwrap_err().kind()).unwrap();
+                // It goes on with the same round.
+                seat.wait().unwrap()
+            });
+            let mut ended = None;
+            while barrier.moved.waiters() == 0 && ended.is_none() {
+                ended = is_late.try_recv().ok();
+            }
+            let inside = barrier.lock().unwrap();
+            let kept = ended.is_none() && barrier.moved.waiters() > 0;
+            assert_eq!(
+                ended.or_else(|| is_late.recv_timeout(limit * 100).ok()),
+                Some(Kind::TimedOut)
+            );
+            drop(inside);
+            let passed = barrier.join().unwrap().wait().unwrap();
+            assert_eq!(passed.lost() + one.join().unwrap().lost(), 0);
+            assert_eq!(barrier.rounds().unwrap(), 1);
+            kept
+        })
+    }
+
+    #[test]
+    fn a_time_out_holds_though_another_stays_at_the_lock_inside() {
+        let limits = [20, 100, 500, 2500, 12500].map(Duration::from_millis);
+        assert!(limits.into_iter().any(kept_out));
+    }
+
+    #[test]
+    fn who_was_too_late_at_the_lock_inside_learns_that_its_round_is_over() {
+        let barrier = Barrier::<2>::new();
+        let (seat, other) = (barrier.join().unwrap(), barrier.join().unwrap());
+        seat.standing.set(Some(1));
+        barrier.lock().unwrap().seats[seat.number].arrived = 1;
+        assert!(other.wait().unwrap().is_leader());
+        assert!(!seat.wait().unwrap().is_leader(), "of the first round");
+        let late = seat.wait_timeout(Duration::from_millis(1));
+        assert_eq!(late.unwrap_err().kind(), Kind::TimedOut);
+        assert_eq!(barrier.rounds().unwrap(), 1);
+    }
+}

@@ -202,7 +202,10 @@ impl<T> SpinLock<T> {
                     }
                     _ => {}
                 }
-                relax();
+                // A model yields below, after it has asked, or no two would ask at once.
+                if !cfg!(loom) {
+                    relax();
+                }
             }
             if wait == Wait::Not || deadline.passed() {
                 if may_look_around(self) && self.inherit(me) {
@@ -213,10 +216,10 @@ impl<T> SpinLock<T> {
                     _ => Error::new(Kind::TimedOut, "lock", NOUN, "", "timed out"),
                 });
             }
-            pause(round, deadline);
             if patience.is_over() && self.inherit(me) {
                 return Ok(Lock::Orphaned(Orphan(Guard::new(self))));
             }
+            pause(round, deadline);
         }
         unreachable!("the rounds do not end")
     }
@@ -287,7 +290,7 @@ impl Patience {
 /// Lets others run: yields at first, then sleeps longer and longer.
 pub(super) fn pause(round: u32, deadline: Deadline) {
     if cfg!(loom) {
-        return;
+        return relax();
     }
     if round < YIELDS {
         std::thread::yield_now();

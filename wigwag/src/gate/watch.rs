@@ -11,6 +11,7 @@
 //! a `FUTEX_WAIT` with a relative time-out, the last sleep before the caller's deadline a `FUTEX_WAIT_BITSET` with an absolute one.
 //! Who only ever tries, and never waits, looks around too, now and then (`may_look_around`).
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -77,20 +78,20 @@ pub(crate) fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     if cfg!(loom) {
         return None;
     }
-    spin(1, &mut found).or_else(|| give_way(found))
+    spin(1..=1, &mut found).or_else(|| give_way(found))
 }
 
-/// The same, but four times less often: where each look takes the cache line away from who is at work on it.
+/// The same, but more and more seldom: where each look takes the cache line away from who is at work on it.
 #[cold]
 pub(crate) fn look_seldom<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     if cfg!(loom) {
         return None;
     }
-    spin(4, &mut found).or_else(|| give_way(found))
+    spin(4..=32, &mut found).or_else(|| give_way(found))
 }
 
-/// Looks every so many turns.
-fn spin<T>(every: u32, found: &mut impl FnMut() -> Option<T>) -> Option<T> {
+/// Looks with so many turns in between, at first and in the end.
+fn spin<T>(pace: RangeInclusive<u32>, found: &mut impl FnMut() -> Option<T>) -> Option<T> {
     let most = most();
     if most == 0 {
         return None;
@@ -99,8 +100,13 @@ fn spin<T>(every: u32, found: &mut impl FnMut() -> Option<T>) -> Option<T> {
     let patience = PATIENCE.load(Ordering::Relaxed);
     let in_vain = IN_VAIN.load(Ordering::Relaxed);
     let long = in_vain >= patience;
-    let turns = if long { most.saturating_mul(LONG) } else { worth };
-    for _ in (0..turns).step_by(every as usize) {
+    let turns = if long {
+        most.saturating_mul(LONG)
+    } else {
+        worth
+    };
+    let (mut turn, mut pause) = (0, *pace.start());
+    while turn < turns {
         if let Some(found) = found() {
             if long {
                 WORTH.store(most, Ordering::Relaxed);
@@ -111,9 +117,11 @@ fn spin<T>(every: u32, found: &mut impl FnMut() -> Option<T>) -> Option<T> {
             }
             return Some(found);
         }
-        for _ in 0..every {
+        for _ in 0..pause {
             relax();
         }
+        turn += pause;
+        pause = (pause * 2).min(*pace.end());
     }
     let less = worth - worth / 4;
     WORTH.store(if less < LEAST { 0 } else { less }, Ordering::Relaxed);

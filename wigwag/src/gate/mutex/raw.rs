@@ -451,12 +451,7 @@ impl<const LIST: bool> Raw<LIST> {
             }
             if !looked {
                 looked = true;
-                // Whoever is on another core with it takes it again and again: trying once would not do.
-                let seized = watch::look_seldom(|| match self.word.load(Ordering::Relaxed) {
-                    word if word & TID != 0 => None,
-                    word if word & DIED != 0 => Some(None),
-                    word => self.seize(me, mode, word, waiter).map(Some),
-                });
+                let seized = self.spin(me, mode, waiter);
                 match seized {
                     Some(Some(taken)) => return Ok(taken),
                     Some(None) => continue,
@@ -493,6 +488,31 @@ impl<const LIST: bool> Raw<LIST> {
             }
         }
         Err(late(wait))
+    }
+
+    /// Tries to take it, as long as that seems worth while; `Some(None)` when its holder died.
+    ///
+    /// It does not look before it tries: on another core that would fetch the cache line twice, and whoever has the line
+    /// takes the lock again and again meanwhile.
+    fn spin(&self, me: Current, mode: u32, waiter: &mut Waiter<'_, LIST>) -> Option<Option<Taken>> {
+        let mut mark = waiter.mark_for_others();
+        watch::look_seldom(|| {
+            let tried =
+                self.word
+                    .compare_exchange(0, me.tid() | mark, Ordering::SeqCst, Ordering::Relaxed);
+            match tried {
+                Ok(_) => {
+                    waiter.leave();
+                    self.taken(me, mode, mark);
+                    Some(Some(Taken::Clean))
+                }
+                Err(word) if word & TID == 0 => Some(None),
+                Err(_) => {
+                    mark = waiter.mark_for_others();
+                    None
+                }
+            }
+        })
     }
 
     /// Takes it, if the word, which says that nobody has it, still is that.

@@ -28,7 +28,8 @@
 //! or writer, gets [`Read::Orphaned`] or [`Write::Orphaned`] and repairs, or gives up and so makes the lock unusable for all.
 //! A reader's death changes nothing.
 //!
-//! A thread may read while it reads. Reading while it writes, or the other way about, is an error and not a hang.
+//! A thread may read while it reads, and leave the one before the other: so what a writer finds empty slot by slot is empty only if
+//! nobody took a second slot meanwhile, which `left` tells. Reading while it writes, or the other way about, is an error and not a hang.
 //!
 //! *Big-reader locks*: W. C. Hsieh, W. E. Weihl, *Scalable reader-writer locks for parallel systems*, 1992.
 
@@ -102,7 +103,7 @@ pub struct RwLock<T, const READERS: usize = 16> {
     /// Held while writing, or passing the closed door.
     turn: Mutex<()>,
     door: AtomicU32,
-    /// Counts readers who left while somebody waited for that.
+    /// Counts readers who left while somebody waited for that, and those who read already and took a second slot.
     left: AtomicU32,
     waiters: Waiters,
     data: UnsafeCell<T>,
@@ -316,9 +317,12 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         let deadline = Deadline::from(wait);
         // Who reads already keeps every writer out, the waiting one too: waiting for it would be for ever.
         if self.reads(me) {
-            return self
-                .await_readers("read-lock", deadline, || self.take_slot(me))
-                .map(Read::Clean);
+            let guard = self.await_readers("read-lock", deadline, || self.take_slot(me))?;
+            // A writer that looks through the slots may be past this one, and find the other left when it comes to it.
+            if !mutated("rwlock-again") {
+                self.left.fetch_add(1, Ordering::SeqCst);
+            }
+            return Ok(Read::Clean(guard));
         }
         let is_open = || self.door.load(Ordering::Relaxed) == OPEN;
         if wait != Wait::Not
@@ -400,10 +404,18 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         if mutated("rwlock-readers") {
             return true;
         }
-        // Acquire: what the readers read was before what the writer writes.
-        self.slots
-            .iter()
-            .all(|slot| is_vacant(slot.0.load(Ordering::SeqCst)))
+        loop {
+            let left = self.left.load(Ordering::SeqCst);
+            // Acquire: what the readers read was before what the writer writes.
+            let vacant = |slot: &Slot| is_vacant(slot.0.load(Ordering::SeqCst));
+            if !self.slots.iter().all(vacant) {
+                return false;
+            }
+            // All at one time, unless somebody went from one to another meanwhile.
+            if self.left.load(Ordering::SeqCst) == left {
+                return true;
+            }
+        }
     }
 
     /// Waits for readers to leave until `found`; clears the slots of dead ones.
