@@ -46,8 +46,8 @@ mod stat;
 mod status;
 mod syscall;
 mod task;
-mod timers;
 pub(crate) mod text;
+mod timers;
 
 pub mod cgroup;
 pub mod inet_diag;
