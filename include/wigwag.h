@@ -132,7 +132,7 @@ static inline int wigwag_is_here(const struct wigwag_header *header)
 }
 
 /* The list of the calling thread, if its offset is the one that our mutexes are made for. */
-static inline struct wigwag_list *wigwag_list(void)
+static inline struct wigwag_list *wigwag_own_list(void)
 {
     struct wigwag_list *list = NULL;
     size_t size = 0;
@@ -169,7 +169,7 @@ static inline void *wigwag_value(int fd, size_t size, uint64_t layout)
         errno = EINVAL;
     else if (!wigwag_is_here(&header))
         errno = EXDEV;
-    else if (!header.trusting || (header.robust && (header.robust != WIGWAG_ROBUST || !wigwag_list())))
+    else if (!header.trusting || (header.robust && (header.robust != WIGWAG_ROBUST || !wigwag_own_list())))
         errno = ENOTSUP;
     else {
         char *base = (char *)mmap(NULL, WIGWAG_VALUE + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -337,7 +337,7 @@ static inline struct wigwag_thread *wigwag_self(void)
         int saved = errno;
         if (!__atomic_exchange_n(&registered, 1, __ATOMIC_RELAXED))
             pthread_atfork(NULL, NULL, wigwag_forget);
-        self->head = wigwag_list();
+        self->head = wigwag_own_list();
         self->tid = (uint32_t)syscall(SYS_gettid);
         errno = saved;
     }

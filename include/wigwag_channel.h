@@ -84,7 +84,8 @@ struct wigwag_channel_line {
 struct wigwag_channel_memory {
     struct wigwag_channel_setup setup;
     uint32_t joins; /* counts who sat down */
-    uint32_t zero[31];
+    uint32_t came[2]; /* of them, by enum wigwag_channel_role */
+    uint32_t zero[29];
     struct wigwag_channel_end ends[2];    /* by enum wigwag_channel_role */
     struct wigwag_channel_line lines[2];
 };
@@ -335,6 +336,7 @@ static inline int wigwag_channel_sit(struct wigwag_channel *c)
     __atomic_store_n(&c->own->careful, WIGWAG_ALWAYS_CAREFUL, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&c->own->generation, 1u, __ATOMIC_ACQ_REL);
     __atomic_store_n(&c->own->holder, process | (uint64_t)(c->role + 1) << 62, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&c->memory->came[c->role], 1u, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&c->memory->joins, 1u, __ATOMIC_SEQ_CST);
     wigwag_futex_wake_all(&c->memory->joins);
     return 0;

@@ -16,19 +16,35 @@
  *   88..128 zero
  *   128..   LETTER, in whole words, the last filled with zeros  poster
  *
- * One poster and one fetcher at a time. Needs C11 atomics for 32-bit loads, stores and fences
- * only: no exchange crosses the bus. Hosted or not; nothing is allocated, no system call is made
- * unless WIGWAG_MAILBOX_FUTEX is defined before inclusion (Linux).
+ * One poster and one fetcher at a time. Needs the atomics of C11, or C++17, for 32-bit loads, stores and
+ * fences only: no exchange crosses the bus. Hosted or not; nothing is allocated, no system call is made
+ * unless WIGWAG_MAILBOX_FUTEX is defined before inclusion (Linux, with _GNU_SOURCE before the first #include).
  *
  * MIT OR Apache-2.0.
  */
 #ifndef WIGWAG_MAILBOX_H
 #define WIGWAG_MAILBOX_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __cplusplus
+#include <atomic>
+/* What C's <stdatomic.h> calls them. */
+using std::atomic_load_explicit;
+using std::atomic_store_explicit;
+using std::atomic_thread_fence;
+using std::memory_order;
+using std::memory_order_acquire;
+using std::memory_order_relaxed;
+using std::memory_order_release;
+using std::memory_order_seq_cst;
+typedef std::atomic<uint32_t> wigwag_mailbox_word;
+static_assert(wigwag_mailbox_word::is_always_lock_free && sizeof(wigwag_mailbox_word) == 4, "a plain word");
+#else
+#include <stdatomic.h>
+typedef _Atomic uint32_t wigwag_mailbox_word;
+#endif
 
 #define WIGWAG_MAILBOX_HEADER 128u
 #define WIGWAG_MAILBOX_VERSION 1u
@@ -48,7 +64,7 @@ enum wigwag_mailbox_result {
 enum wigwag_mailbox_side { WIGWAG_MAILBOX_POSTER, WIGWAG_MAILBOX_FETCHER };
 
 typedef struct {
-    _Atomic uint32_t *words;
+    wigwag_mailbox_word *words;
     uint32_t capacity;
 } wigwag_mailbox;
 
@@ -88,7 +104,7 @@ static inline int wigwag_mailbox_format(wigwag_mailbox *box, void *memory, size_
     if ((uintptr_t)memory % 4 || rounded < capacity || size < WIGWAG_MAILBOX_HEADER
         || size - WIGWAG_MAILBOX_HEADER < rounded)
         return WIGWAG_MAILBOX_MEMORY;
-    box->words = (_Atomic uint32_t *)memory;
+    box->words = (wigwag_mailbox_word *)memory;
     box->capacity = rounded;
     for (unsigned at = 0; at < WIGWAG_MAILBOX_HEADER / 4; at++)
         wigwag_mailbox_store(box, at, 0, memory_order_relaxed);
@@ -103,7 +119,7 @@ static inline int wigwag_mailbox_attach(wigwag_mailbox *box, void *memory, size_
 {
     if ((uintptr_t)memory % 4 || size < WIGWAG_MAILBOX_HEADER)
         return WIGWAG_MAILBOX_MEMORY;
-    box->words = (_Atomic uint32_t *)memory;
+    box->words = (wigwag_mailbox_word *)memory;
     if (wigwag_mailbox_load(box, 0, memory_order_acquire) != WIGWAG_MAILBOX_MAGIC)
         return WIGWAG_MAILBOX_NOT_YET;
     if (wigwag_mailbox_load(box, 1, memory_order_relaxed) != WIGWAG_MAILBOX_VERSION)
@@ -115,6 +131,9 @@ static inline int wigwag_mailbox_attach(wigwag_mailbox *box, void *memory, size_
 }
 
 #ifdef WIGWAG_MAILBOX_FUTEX
+#ifndef _GNU_SOURCE
+#error "define _GNU_SOURCE before the first #include"
+#endif
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>

@@ -107,10 +107,19 @@ pub(crate) fn declaration() -> clap::Command {
     let declared = Arguments::command();
     let groups = grouped(&declared);
     declared
+        .mut_subcommands(told_of_signs)
         .help_template(
             "{about-with-newline}\n{usage-heading} {usage}\n       wigwag                  the overview\n{after-help}\n\nOptions:\n{options}",
         )
         .after_help(groups)
+}
+
+/// A number below zero is told to be a bad value, and not to be an unknown option.
+fn told_of_signs(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| {
+        let takes = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes)
+    })
 }
 
 fn grouped(declared: &clap::Command) -> String {
@@ -224,7 +233,7 @@ pub(crate) fn seconds(text: &str) -> Result<std::time::Duration, String> {
         .parse()
         .map_err(|_| "a time is a number of seconds, such as 0.5".to_owned())?;
     std::time::Duration::try_from_secs_f64(seconds)
-        .map_err(|_| "a time is a number of seconds from 0, such as 0.5".to_owned())
+        .map_err(|_| "a time is a number of seconds from 0 to 1e19, such as 0.5".to_owned())
 }
 
 #[cfg(test)]

@@ -164,6 +164,9 @@ fn what_exists_is_not_created_and_what_is_missing_is_not_removed() {
         format!("sysv-shm:{}?size=4096", command::key()),
         format!("sem:/{}", unique("twice")),
         format!("sysv-sem:{}", command::key()),
+        format!("channel:/{}", unique("twice")),
+        format!("channel:/{}?flavour=latest", unique("twice")),
+        format!("mailbox:/{}", unique("twice")),
     ] {
         let object = Object::new(&address);
         wigwag(["create", &address])
@@ -273,6 +276,15 @@ fn a_negative_time_is_told_as_what_it_is() {
         "{}",
         ended.err
     );
+}
+
+#[test]
+fn a_negative_number_is_told_to_be_a_bad_value_and_can_be_a_message() {
+    let ended = wigwag(["recv", "mq:/x", "-n", "-1"]).ends().code(2);
+    assert!(ended.err.contains("invalid value '-1'"), "{}", ended.err);
+    let queue = Object::new(format!("mq:/{}", unique("negative")));
+    wigwag(["send", &queue, "-1"]).ends().code(0);
+    assert_eq!(wigwag(["recv", "--nonblock", &queue]).says(), "-1\n");
 }
 
 #[test]

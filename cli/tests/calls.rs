@@ -16,10 +16,9 @@ use wigwag::pattern::rpc::Client;
 /// An address of its own for each carrier.
 fn addresses(stem: &str) -> [String; 4] {
     let unique = format!("wigwag-{stem}-{}", std::process::id());
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     [
         format!("rpc+unix:@{unique}"),
-        format!("rpc+tcp:{}", free.local_addr().unwrap()),
+        format!("rpc+tcp:127.0.0.1:{}", process::port()),
         format!("rpc+mq:/{unique}"),
         format!("rpc+channel:/{unique}"),
     ]
@@ -84,6 +83,23 @@ fn a_command_answers_and_its_failure_is_the_callers() {
             ended.err
         );
         wigwag(["call", &address, "x"]).ends().code(1);
+    }
+}
+
+#[test]
+fn who_waits_for_a_server_that_is_not_there_yet_is_answered() {
+    for address in addresses("wait") {
+        wigwag(["call", &address, "early"])
+            .ends()
+            .code(1)
+            .one_line(&["cannot connect"]);
+        wigwag(["call", "--wait", "--timeout", "0.1", &address, "early"])
+            .ends()
+            .code(124)
+            .one_line(&["cannot connect"]);
+        let early = wigwag(["call", "--wait", &address, "early"]).start();
+        let _server = serving(&address, &["--", "cat"]);
+        assert_eq!(early.ends().code(0).out, b"early\n");
     }
 }
 

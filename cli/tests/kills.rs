@@ -120,12 +120,12 @@ fn kill(victim: Running) -> u64 {
     (victim.ends().status.signal() == Some(Signal::KILL.as_raw())).into()
 }
 
-/// A new one takes the place of a channel whose ends are dead; a mailbox is whole, and goes on as it is.
+/// What is left is whole, and goes on as it is; what is unfinished is made.
 fn goes_on(object: &Object, options: &str) {
     let address = format!("{}{options}", &**object);
     wigwag(["create", "--exist-ok", &address]).ends().code(0);
-    // A letter that lies there.
-    wigwag(["recv", "--nonblock", object]).ends();
+    // What lies there.
+    wigwag(["recv", "--nonblock", "-n", "1000000", object]).ends();
     wigwag(["send", "--nonblock", object, "after all"])
         .ends()
         .code(0);

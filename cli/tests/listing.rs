@@ -131,6 +131,27 @@ fn an_object_is_shown_by_each_of_its_names() {
 }
 
 #[test]
+fn an_object_whose_key_comes_of_a_path_is_shown_and_removed_by_it() {
+    let directory = Directory::new();
+    let path = directory.file("key");
+    std::fs::write(&path, "").unwrap();
+    for scheme in ["sysv-mq", "sysv-shm", "sysv-sem"] {
+        let address = |options| format!("{scheme}:{}{options}", path.display());
+        let (first, other) = (
+            Object::new(address("")),
+            Object::later(address("?project=7")),
+        );
+        wigwag(["create", &other]).ends().code(0);
+        wigwag(["show", &first]).ends().code(0);
+        wigwag(["rm", "--dry-run", &other]).ends().code(0);
+        wigwag(["rm", &other]).ends().code(0);
+        wigwag(["rm", &other]).ends().code(1).one_line(&["no such"]);
+        wigwag(["show", &first]).ends().code(0);
+        wigwag(["rm", &first]).ends().code(0);
+    }
+}
+
+#[test]
 fn what_nobody_has_open_is_shown_as_a_name_in_the_file_system() {
     let directory = Directory::new();
     let path = directory.file("pipe");

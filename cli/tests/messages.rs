@@ -340,20 +340,17 @@ fn socat_is_at_the_other_end_of_datagrams() {
 fn datagrams_go_between_two_of_us() {
     let directory = process::Directory::new();
     let path = directory.file("s");
-    let port = std::net::UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = process::port();
     for address in [
         format!("unix-dgram:{}", path.display()),
         format!("unix-seqpacket:{}", path.display()),
         format!("unix-seqpacket:@{}", unique("cli")),
-        format!("udp:{port}"),
+        format!("udp:127.0.0.1:{port}"),
     ] {
         let receiver = wigwag(["recv", "-n", "2", &address]).start();
         if address.starts_with("udp") {
             // A datagram to nobody is lost without a word.
-            let hex = format!(":{:04X} ", port.port());
+            let hex = format!(":{:04X} ", port);
             eventually("the receiver is bound", || {
                 std::fs::read_to_string("/proc/net/udp")
                     .unwrap()

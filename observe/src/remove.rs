@@ -111,7 +111,8 @@ fn find_unused(address: &Address, force: bool) -> Result<(catalog::Resolved, Opt
 
 /// The object at an address, if it is more than a name in the file system.
 fn find(address: &Address) -> Result<(catalog::Resolved, Option<Object>)> {
-    let resolved = catalog::resolve(address)?;
+    let mut resolved = catalog::resolve(address)?;
+    resolved.target.name = resolved.kernel_name("remove")?;
     let facility = resolved.entry.facility.id;
     // A pattern in memory is found by the address of the memory, too.
     let patterns = PATTERNS.iter().filter(|pattern| lies_in(pattern, facility));

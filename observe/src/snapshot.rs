@@ -133,7 +133,11 @@ impl Snapshot {
         // Options say how to open; a range says which lock.
         let meant = address
             .filter(|address| address.options().get("range").is_none())
-            .and_then(|address| wigwag::catalog::resolve(&address).ok());
+            .and_then(|address| {
+                let mut meant = wigwag::catalog::resolve(&address).ok()?;
+                meant.target.name = meant.kernel_name("look at").ok()?;
+                Some(meant)
+            });
         self.objects
             .iter()
             .filter(|object| {

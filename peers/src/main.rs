@@ -5,6 +5,8 @@
 //! row does not hold.
 
 mod channel;
+mod clock;
+mod cores;
 mod duel;
 mod facilities;
 mod gates;

@@ -157,6 +157,13 @@ impl Error {
         self
     }
 
+    /// Says of which object it is told.
+    #[must_use]
+    pub(crate) fn with_object(mut self, object: impl fmt::Display) -> Self {
+        self.0.object = printable(&object.to_string());
+        self
+    }
+
     /// Adds a fact in parentheses: the limit that was reached and its value.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

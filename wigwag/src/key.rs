@@ -15,7 +15,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::error::Result;
 use crate::name::Name;
+use crate::opening::Target;
 
 /// Which System V object is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,6 +52,18 @@ impl Key {
             Name::Id(id) => Key::Id(*id),
             Name::Path(path) => Key::File(path.clone(), project),
             _ => Key::Private,
+        }
+    }
+
+    /// What an address means, its option `project` with it.
+    pub(crate) fn meant(target: &Target) -> Result<Self> {
+        let bad = |why| Err(target.options.bad("project", why));
+        match target.options.value::<u8>("project")? {
+            Some(0) => bad("it is a number from 1 to 255"),
+            Some(_) if !matches!(target.name, Name::Path(_)) => {
+                bad("only a path has a project, a key is complete")
+            }
+            project => Ok(Key::of(&target.name, project.unwrap_or(Key::PROJECT))),
         }
     }
 

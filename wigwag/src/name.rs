@@ -259,6 +259,11 @@ fn key(bytes: &[u8]) -> Result<Name, String> {
 
 fn host_port(bytes: &[u8]) -> Result<Name, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "a host name is text".to_owned())?;
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Err(format!(
+            "an IPv6 address stands in brackets, before the port: [{text}]:7777"
+        ));
+    }
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(format!("the port is missing: {text}:7777"));
     };

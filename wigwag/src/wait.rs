@@ -27,6 +27,24 @@ impl From<Option<Duration>> for Wait {
     }
 }
 
+/// What is left until then, counted from now: to give one deadline to several calls, convert it for each.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use wigwag::gate::{Mutex, Semaphore};
+///
+/// let (slots, total) = (Semaphore::new(1), Mutex::new(0));
+/// let deadline = Instant::now() + Duration::from_secs(1);
+/// let _slot = slots.acquire_with(deadline.into())?;
+/// *total.lock_with(deadline.into())?.or_repair(|_| ()) += 1; // within the same second
+/// # Ok::<(), wigwag::Error>(())
+/// ```
+impl From<Instant> for Wait {
+    fn from(deadline: Instant) -> Self {
+        Wait::For(deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// A [`Wait`] whose clock is running: an EINTR and a retry do not start it again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Deadline {

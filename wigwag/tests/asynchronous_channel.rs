@@ -144,18 +144,27 @@ fn sends_numbers<F: Face>() {
     process::hear();
 }
 
-/// A number as a stream gives it.
-trait Number {
+/// A number as a stream gives it and a sink takes it.
+trait Number: Send {
+    fn of(number: u64) -> Self;
     fn number(&self) -> u64;
 }
 
 impl Number for u64 {
+    fn of(number: u64) -> u64 {
+        number
+    }
+
     fn number(&self) -> u64 {
         *self
     }
 }
 
 impl Number for Vec<u8> {
+    fn of(number: u64) -> Vec<u8> {
+        flavours::written(number).to_vec()
+    }
+
     fn number(&self) -> u64 {
         flavours::read(self)
     }
@@ -252,9 +261,9 @@ fn counts<F: Face>() {
     process::say(&format!("{count} {sum}"));
 }
 
-async fn sinks<F: Face>(test: &str)
+async fn sinks<F: Face, T: Number>(test: &str)
 where
-    Async<Pollable<F::Sender>>: Sink<u64, Error = wigwag::Error> + Unpin,
+    Async<Pollable<F::Sender>>: Sink<T, Error = wigwag::Error> + Unpin,
 {
     let name = format!("/{}", process::unique("sink"));
     let channel = F::create(&Options::new().temporary(true), &name);
@@ -262,7 +271,7 @@ where
     let mut child = process::play(test, "count", &told).start();
     child.says("joined");
     let mut sink = Async::new(Pollable::new(channel.sender().unwrap()).unwrap()).unwrap();
-    let numbers = futures_util::stream::iter((1..=1000).map(Ok));
+    let numbers = futures_util::stream::iter((1..=1000).map(T::of).map(Ok));
     tokio::pin!(numbers);
     sink.send_all(&mut numbers).await.unwrap();
     drop(sink);
@@ -276,9 +285,187 @@ async fn sinks_wait_for_room_and_lose_nothing() {
     if process::part().is_some() {
         return for_the_flavour!(process::argument("FLAVOUR"), counts);
     }
-    sinks::<flavours::OneToOne>(TEST).await;
-    sinks::<flavours::Broadcast>(TEST).await;
-    sinks::<flavours::ManyToMany>(TEST).await;
+    sinks::<flavours::OneToOne, u64>(TEST).await;
+    sinks::<flavours::OneToOneMessages, Vec<u8>>(TEST).await;
+    sinks::<flavours::Broadcast, u64>(TEST).await;
+    sinks::<flavours::BroadcastMessages, Vec<u8>>(TEST).await;
+    sinks::<flavours::ManyToMany, u64>(TEST).await;
+    sinks::<flavours::ManyToManyMessages, Vec<u8>>(TEST).await;
+}
+
+/// Whether it is done, or cancelled after a turn or some; `patience` counts on.
+async fn cancelled<R>(work: impl Future<Output = R>, patience: &mut u32) -> Option<R> {
+    *patience += 1;
+    let turns = *patience % 4;
+    let over = async {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        outcome = work => Some(outcome),
+        () = over => None,
+    }
+}
+
+/// Both ends are tasks of one thread, and each future is dropped again and again before it is done.
+async fn cancels<F: Face, T: Number>()
+where
+    Async<Pollable<F::Receiver>>: Stream<Item = wigwag::Result<T>> + Unpin + Send + 'static,
+    Async<Pollable<F::Sender>>: Sink<T, Error = wigwag::Error> + Unpin,
+{
+    const LAST: u64 = 500;
+    let name = format!("/{}", process::unique("cancel"));
+    let channel = F::create(&Options::new().temporary(true), &name);
+    let mut sink = Async::new(Pollable::new(channel.sender().unwrap()).unwrap()).unwrap();
+    let receiver = Pollable::new(channel.receiver().unwrap()).unwrap();
+    let mut stream = Async::new(receiver).unwrap();
+    let receiving = tokio::spawn(async move {
+        let (mut numbers, mut patience) = (Vec::new(), 0);
+        loop {
+            match cancelled(stream.next(), &mut patience).await {
+                Some(Some(item)) => numbers.push(item.unwrap().number()),
+                Some(None) => break numbers,
+                None => tokio::time::sleep(Duration::from_micros(50)).await,
+            }
+        }
+    });
+    let mut patience = 1;
+    for number in 1..=LAST {
+        // `feed` takes it when it is done, and not before.
+        while cancelled(sink.feed(T::of(number)), &mut patience)
+            .await
+            .is_none()
+        {}
+        if number % 3 == 0 {
+            while cancelled(sink.flush(), &mut patience).await.is_none() {}
+        }
+    }
+    while cancelled(sink.close(), &mut patience).await.is_none() {}
+    drop(sink);
+    let numbers = tokio::time::timeout(Duration::from_secs(20), receiving).await;
+    let numbers = numbers.expect("the stream ends").unwrap();
+    match F::is_latest() {
+        true => assert!(numbers.is_sorted() && numbers.last() == Some(&LAST)),
+        false => assert!(numbers.into_iter().eq(1..=LAST), "{}", F::NAME),
+    }
+}
+
+#[tokio::test]
+async fn futures_that_are_dropped_before_they_are_done_lose_and_double_nothing() {
+    cancels::<flavours::OneToOne, u64>().await;
+    cancels::<flavours::OneToOneMessages, Vec<u8>>().await;
+    cancels::<flavours::Broadcast, u64>().await;
+    cancels::<flavours::BroadcastMessages, Vec<u8>>().await;
+    cancels::<flavours::ManyToMany, u64>().await;
+    cancels::<flavours::ManyToManyMessages, Vec<u8>>().await;
+    cancels::<flavours::Latest, u64>().await;
+    cancels::<flavours::LatestMessages, Vec<u8>>().await;
+}
+
+macro_rules! sends_messages_or_nothing {
+    ($($flavour:ident)*) => { $({
+        let (sender, mut receiver) = $flavour::pair::<[u8]>(4096).unwrap();
+        let mut sender = Async::new(Pollable::new(sender).unwrap()).unwrap();
+        let (mut patience, mut expected) = (0, 0);
+        for count in 0..200_u8 {
+            let message = [count; 700];
+            while cancelled(sender.send_message(&message), &mut patience).await.is_none() {
+                let came = receiver.recv().unwrap();
+                assert_eq!(*came, [expected; 700]);
+                expected += 1;
+            }
+        }
+        drop(sender);
+        while let Ok(came) = receiver.recv() {
+            assert_eq!(*came, [expected; 700]);
+            expected += 1;
+        }
+        assert_eq!(expected, 200, stringify!($flavour));
+    })* };
+}
+
+#[tokio::test]
+async fn a_message_whose_future_is_dropped_was_not_sent() {
+    sends_messages_or_nothing!(one_to_one many_to_many broadcast);
+    let (sender, mut receiver) = latest::pair::<[u8]>(64).unwrap();
+    let mut sender = Async::new(Pollable::new(sender).unwrap()).unwrap();
+    sender.send_message(b"one").await.unwrap();
+    sender.send_message(b"two").await.unwrap();
+    assert_eq!(&*receiver.recv().unwrap(), b"two");
+    let long = sender.send_message(&[0; 65]).await.unwrap_err();
+    assert_eq!(long.kind(), wigwag::Kind::TooBig);
+}
+
+/// Sends short messages until it is killed.
+fn floods() {
+    let channel: many_to_many::Channel<[u8]> =
+        Options::new().open(process::argument("OBJECT")).unwrap();
+    let mut sender = channel.sender().unwrap();
+    process::say("floods");
+    while sender.send(&[1; 50]).is_ok() {}
+}
+
+#[tokio::test]
+async fn a_long_message_of_a_task_has_its_turn_among_short_ones() {
+    const TEST: &str = "a_long_message_of_a_task_has_its_turn_among_short_ones";
+    if process::part().is_some() {
+        return floods();
+    }
+    let name = format!("/{}", process::unique("long"));
+    let options = Options::new().capacity(4096).temporary(true);
+    let channel: many_to_many::Channel<[u8]> = options.create(&name).unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    let sender = || Async::new(Pollable::new(channel.sender().unwrap()).unwrap()).unwrap();
+    let (mut sender, mut sink) = (sender(), sender());
+    let mut children = [0; 2].map(|_| process::play(TEST, "flood", &[("OBJECT", &name)]).start());
+    children.iter_mut().for_each(|child| child.says("floods"));
+    let receiving = tokio::task::spawn_blocking(move || {
+        let (mut long, mut short) = (0, 0);
+        while long < 100 {
+            match receiver.recv().unwrap().len() {
+                50 => short += 1,
+                _ => long += 1,
+            }
+        }
+        (short, receiver)
+    });
+    for _ in 0..50 {
+        sender.send_message(&[2; 4000]).await.unwrap();
+        sink.send(vec![3; 4000]).await.unwrap();
+    }
+    let (short, mut receiver) = receiving.await.unwrap();
+    assert!(short > 0, "the others go on");
+    // One that is forgotten in the line holds up nobody.
+    let (long, mut patience) = ([2; 4000], 0);
+    // Nobody receives, so it is full before long.
+    while let Some(sent) = cancelled(sender.send_message(&long), &mut patience).await {
+        sent.unwrap();
+    }
+    sink.feed(vec![3; 4000]).await.unwrap();
+    drop(sink);
+    for _ in 0..1000 {
+        receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+    children.iter_mut().for_each(process::Child::kill);
+}
+
+#[tokio::test]
+async fn a_stream_in_which_there_is_always_something_lets_others_have_their_turn() {
+    let (mut sender, receiver) = latest::pair::<u64>(4).unwrap();
+    sender.send(0).unwrap();
+    let mut stream = Async::new(Pollable::new(receiver).unwrap()).unwrap();
+    let stop = tokio::spawn(async {});
+    // Bounded by work: without its turn the other task would not end however much came.
+    for number in 1..1_000_000 {
+        stream.next().await.unwrap().unwrap();
+        if stop.is_finished() {
+            return;
+        }
+        sender.send(number).unwrap();
+    }
+    panic!("the other task had no turn");
 }
 
 #[tokio::test]

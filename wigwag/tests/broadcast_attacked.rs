@@ -2,10 +2,12 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
 
+mod flavours;
 mod process;
 
 use std::time::{Duration, Instant};
 
+use flavours::Face;
 use rustix::process::Signal;
 use wigwag::pattern::channel::{Full, Options, broadcast, latest, one_to_one};
 use wigwag::{Error, Kind};
@@ -351,6 +353,61 @@ fn a_truncated_memory_is_told_and_kills_nobody() {
         }
         child.succeeds();
     }
+}
+
+/// Sleeps without a limit in every wait that there is, and says how it ended.
+fn sleeps<F: Face>(name: &str) {
+    let open = |which: &str| F::open(&Options::new(), &format!("{name}{which}"));
+    let told = |wait: &str, outcome: Result<u64, Error>| {
+        let error = outcome.unwrap_err();
+        process::say(&format!("{wait}: {:?}: {error}", error.kind()));
+    };
+    let told = &told;
+    std::thread::scope(|scope| {
+        for which in ["-empty", "-alone"] {
+            let mut receiver = open(which).receiver().unwrap();
+            scope.spawn(move || told(which, F::recv(&mut receiver)));
+        }
+        if !F::is_latest() {
+            let mut sender = open("-full").sender().unwrap();
+            scope.spawn(move || {
+                let mut sends = std::iter::repeat_with(|| F::send(&mut sender, 1));
+                told("-full", sends.find(Result::is_err).unwrap().map(|()| 0));
+            });
+        }
+        process::say("sleeps");
+    });
+}
+
+fn all_who_sleep_are_told<F: Face>(test: &str) {
+    let name = named("asleep");
+    let make = |which: &str| F::create(&Options::new().temporary(true), &format!("{name}{which}"));
+    let (empty, full, _alone) = (make("-empty"), make("-full"), make("-alone"));
+    let _peers = (empty.sender().unwrap(), full.receiver().unwrap());
+    let told = [("OBJECT", &name[..]), ("FLAVOUR", F::NAME)];
+    let mut child = process::play(test, "sleep", &told).start();
+    child.says("sleeps");
+    std::thread::sleep(Duration::from_millis(100));
+    for which in ["-empty", "-full", "-alone"] {
+        let path = format!("/dev/shm{name}{which}");
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(0).unwrap();
+    }
+    for _ in 0..if F::is_latest() { 2 } else { 3 } {
+        let said = child.line();
+        let corrupt = said.contains(": Corrupt: ") && said.contains("truncated");
+        assert!(corrupt, "{}: {said}", F::NAME);
+    }
+    child.succeeds();
+}
+
+#[test]
+fn who_sleeps_without_a_limit_over_memory_that_is_truncated_is_told() {
+    let test = "who_sleeps_without_a_limit_over_memory_that_is_truncated_is_told";
+    if process::part().is_some() {
+        return for_the_flavour!(process::argument("FLAVOUR"), sleeps, &object());
+    }
+    for_each_flavour!(all_who_sleep_are_told, test);
 }
 
 /// Of two creators at once one makes it; of many who open or make it all get the same.

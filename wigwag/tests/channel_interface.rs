@@ -37,6 +37,9 @@ macro_rules! one_by_one {
         assert_eq!(receiver.recv().map(|value| *value).unwrap_err().kind(), Kind::Disconnected);
         let gone = receiver.try_recv().map(|value| value.map(|value| *value)).unwrap_err();
         assert_eq!(gone.kind(), Kind::Disconnected);
+        // Also where no time is left to wait.
+        let gone = receiver.recv_timeout(Duration::ZERO).map(|value| *value).unwrap_err();
+        assert_eq!(gone.kind(), Kind::Disconnected);
         assert!(!receiver.is_connected());
         receiver.close();
 
@@ -77,6 +80,20 @@ macro_rules! one_by_one {
 #[test]
 fn one_by_one() {
     one_by_one!(one_to_one many_to_many broadcast);
+}
+
+#[test]
+fn more_than_the_machine_has_is_refused_before_the_kernel_kills_for_it() {
+    let options = Options::new().capacity(1 << 40);
+    let unnamed = options.anonymous::<one_to_one::Channel<[u8]>>();
+    let name = format!("/too-much-{}", std::process::id());
+    let named = options.create::<broadcast::Channel<[u8]>>(&name);
+    for refused in [unnamed.unwrap_err(), named.unwrap_err()] {
+        assert_eq!(refused.kind(), Kind::Limit, "{refused}");
+        assert!(refused.to_string().contains("memory"), "{refused}");
+    }
+    let left = Options::new().open::<broadcast::Channel<[u8]>>(&name);
+    assert_eq!(left.unwrap_err().kind(), Kind::NotFound);
 }
 
 macro_rules! in_batches {
@@ -134,17 +151,42 @@ fn the_newest_only() {
         receiver.recv_timeout(SHORT).unwrap_err().kind(),
         Kind::TimedOut
     );
+    assert_eq!((sender.level(), sender.lost()), (0, 0));
     sender.send(1).unwrap();
     let mut loan = sender.loan().unwrap();
     *loan = 2;
     loan.send();
+    assert_eq!((sender.level(), sender.lost()), (1, 0));
     assert_eq!((receiver.level(), receiver.lost()), (2, 0));
     assert_eq!(*receiver.recv().unwrap(), 2);
     assert_eq!((receiver.level(), receiver.lost()), (0, 1));
+    // As the others have it, though it is never full and of many the last is the newest.
+    assert!(sender.try_send(3).unwrap());
+    sender.send_timeout(4, SHORT).unwrap();
+    let mut loan = sender.try_loan().unwrap().unwrap();
+    *loan = 5;
+    loan.send();
+    assert_eq!(*receiver.recv_many().unwrap(), [5]);
+    assert!(receiver.try_recv_many().unwrap().is_none());
+    assert_eq!(sender.send_many(&[6, 7]).unwrap(), 2);
+    assert_eq!(sender.try_send_many(&[8, 9]).unwrap(), 2);
+    let mut loan = sender.loan_many(3).unwrap();
+    assert_eq!(loan.len(), 1);
+    loan[0] = 2;
+    loan.send(3);
+    sender.loan_many(1).unwrap().send(0);
+    assert_eq!(
+        sender.loan_many(0).map(drop).unwrap_err().kind(),
+        Kind::BadInput
+    );
+    let batch = receiver.try_recv_many().unwrap().unwrap();
+    assert_eq!((&*batch, batch.missed()), (&[2][..], 4));
     assert!(sender.is_connected() && receiver.is_connected());
     sender.close();
     assert_eq!(receiver.recv().unwrap_err().kind(), Kind::Disconnected);
     assert_eq!(receiver.try_recv().unwrap_err().kind(), Kind::Disconnected);
+    let gone = receiver.recv_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(gone.kind(), Kind::Disconnected);
     assert_eq!(receiver.latest().unwrap().as_deref(), Some(&2));
     receiver.close();
 
@@ -157,4 +199,18 @@ fn the_newest_only() {
     loan.truncate(2);
     loan.send();
     assert_eq!(&*receiver.recv().unwrap(), [2, 2]);
+    assert!(sender.try_send(b"three").unwrap());
+    sender.send_timeout(b"four", SHORT).unwrap();
+    drop(sender.try_loan(7).unwrap().unwrap());
+    assert_eq!(sender.send_many(&["five", "six"]).unwrap(), 2);
+    assert_eq!(sender.try_send_many(&["seven"]).unwrap(), 1);
+    let mut batch = receiver.try_recv_many().unwrap().unwrap();
+    assert_eq!(batch.missed(), 4);
+    assert_eq!(batch.next().unwrap(), Some(&b"seven"[..]));
+    assert_eq!(batch.next().unwrap(), None);
+    sender.send(b"eight").unwrap();
+    assert_eq!(
+        receiver.recv_many().unwrap().next().unwrap(),
+        Some(&b"eight"[..])
+    );
 }

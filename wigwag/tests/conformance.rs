@@ -63,13 +63,7 @@ impl Object {
                 });
                 format!("{id}:{:#x}", hash | 1)
             }
-            Naming::HostPort => {
-                let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-                format!(
-                    "{id}:127.0.0.1:{}",
-                    free.local_addr().expect("its address").port()
-                )
-            }
+            Naming::HostPort => format!("{id}:127.0.0.1:{}", process::port()),
             Naming::Unnamed => {
                 let (receiver, sender) = unnamed(id);
                 (ours, theirs) = match child {

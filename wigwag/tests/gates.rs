@@ -7,12 +7,12 @@ mod process;
 use std::time::{Duration, Instant};
 
 use process::Child;
-use wigwag::Kind;
 use wigwag::gate::{
     Barrier, Condvar, Monitor, Mutex, RobustSemaphore, RwLock, Semaphore, SpinLock, TicketLock,
 };
 use wigwag::memory::Segment;
 use wigwag::memory::segment::Options;
+use wigwag::{Kind, Wait};
 
 wigwag::shared! {
     /// One of each.
@@ -221,10 +221,27 @@ fn a_panic_with_the_lock_is_told_to_the_next() {
     assert!(!spin.lock().unwrap().is_orphaned());
     let lock = rwlock.read().unwrap();
     assert!(lock.is_orphaned());
-    drop(lock);
-    assert!(rwlock.write().unwrap().is_orphaned(), "nobody repaired it");
-    drop(rwlock.read().unwrap().or_repair(|_| ()));
+    drop(lock.or_repair(|_| ()));
     assert!(!rwlock.read().unwrap().is_orphaned());
+    let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _write = rwlock.write().unwrap();
+        panic!("on purpose");
+    }));
+    assert!(twice.is_err());
+    let mending = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        drop(rwlock.write().unwrap().or_repair(|_| panic!("on purpose")));
+    }));
+    assert!(mending.is_err());
+    assert!(rwlock.read().unwrap().is_orphaned(), "nothing was decided");
+    // Who was told has dropped it unrepaired.
+    for error in [
+        rwlock.read().err(),
+        rwlock.try_read().err(),
+        rwlock.write_timeout(SHORT).err(),
+        rwlock.try_write().err(),
+    ] {
+        assert_eq!(error.unwrap().kind(), Kind::Corrupt);
+    }
 }
 
 #[test]
@@ -537,9 +554,6 @@ fn a_reader_and_a_writer_learn_that_a_writer_was_killed() {
     writer.kill();
     let lock = hall.rwlock.read_timeout(LONG).unwrap();
     assert!(lock.is_orphaned());
-    drop(lock);
-    let lock = hall.rwlock.write_timeout(LONG).unwrap();
-    assert!(lock.is_orphaned(), "nobody repaired it");
     assert_eq!(*lock.or_repair(|both| both[1] = both[0]), [1, 1]);
     assert!(!hall.rwlock.read_timeout(LONG).unwrap().is_orphaned());
     // Killed while it waits for a reader: it has changed nothing.
@@ -551,6 +565,50 @@ fn a_reader_and_a_writer_learn_that_a_writer_was_killed() {
     drop(reader);
     assert!(!hall.rwlock.read_timeout(LONG).unwrap().is_orphaned());
     assert!(!hall.rwlock.write_timeout(LONG).unwrap().is_orphaned());
+}
+
+#[test]
+fn a_reader_that_reads_again_and_leaves_the_first_keeps_writers_out() {
+    let lock = RwLock::<[u64; 2], 64>::new([0; 2]);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let same = |pair: &[u64; 2]| {
+        let pair = std::ptr::from_ref(pair);
+        // SAFETY: aligned and live; volatile, so that it is read again each time.
+        let [a, b] = unsafe { pair.read_volatile() };
+        assert_eq!(a, b, "a writer is inside, too");
+        a
+    };
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let start = Instant::now();
+            let mut writes = 0;
+            while start.elapsed() < Duration::from_millis(500) {
+                let mut pair = lock.write().unwrap().or_repair(|_| ());
+                pair[0] += 1;
+                std::hint::black_box(&mut pair);
+                std::thread::yield_now();
+                pair[1] += 1;
+                writes += 1;
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            writes
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mut outer = lock.read().unwrap().or_repair(|_| ());
+                    let first = same(&outer);
+                    for _ in 0..20 {
+                        // Hand over hand, from slot to slot.
+                        let inner = lock.read().unwrap().or_repair(|_| ());
+                        outer = inner;
+                        assert_eq!(same(&outer), first, "a writer was inside");
+                    }
+                }
+            });
+        }
+        assert!(writer.join().unwrap() > 0);
+    });
 }
 
 #[test]
@@ -618,6 +676,31 @@ fn a_change_in_a_monitor_wakes_who_waits_inside() {
     drop(entry.unwrap().or_repair(|_| ()));
     second.says("ok");
     assert_eq!(*hall.monitor.enter().unwrap().or_repair(|_| ()), [0, 61]);
+}
+
+#[test]
+fn one_deadline_holds_for_every_gate_and_who_is_not_to_wait_does_not() {
+    let (mutex, monitor, barrier) = (Mutex::new(0), Monitor::new(0), Barrier::<2>::new());
+    let (condvar, semaphore) = (Condvar::new(), Semaphore::new(0));
+    let seat = barrier.join().unwrap();
+    let start = Instant::now();
+    let until = || Wait::from(start + SHORT);
+    type Waits<'a> = (&'a dyn Fn() -> Wait, Kind);
+    let waits: [Waits<'_>; 2] = [(&until, Kind::TimedOut), (&|| Wait::Not, Kind::WouldBlock)];
+    for (wait, kind) in waits {
+        assert_eq!(semaphore.acquire_with(wait()).err().unwrap().kind(), kind);
+        assert_eq!(seat.wait_with(wait()).err().unwrap().kind(), kind);
+        let inside = monitor.enter_with(wait()).unwrap().or_repair(|_| ());
+        let late = inside.when_with(wait(), |_| false).err().unwrap();
+        assert_eq!(late.kind(), kind);
+        let guard = mutex.lock_with(wait()).unwrap().or_repair(|_| ());
+        let (lock, late) = condvar.wait_while_with(guard, wait(), |_| true).unwrap();
+        assert!(late);
+        let (_, late) = condvar.wait_with(lock.or_repair(|_| ()), wait()).unwrap();
+        assert!(late);
+    }
+    assert!(start.elapsed() >= SHORT);
+    assert!(start.elapsed() < LONG, "it is the deadline of all together");
 }
 
 #[test]

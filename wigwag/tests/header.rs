@@ -259,6 +259,26 @@ fn each_learns_of_the_others_death() {
 }
 
 #[test]
+fn what_a_thread_of_c_held_that_ended_comes_back_though_its_process_lives_on() {
+    for death in [Death::Kernel, Death::Watched] {
+        let (_directory, table, _, mut user) = both(death);
+        assert_eq!(user.answer(), size_of::<Table>().to_string());
+        for _ in 0..3 {
+            user.gets("end-a-thread", "ok");
+            let lock = table.pair.lock_timeout(process::PATIENCE).unwrap();
+            assert!(lock.is_orphaned(), "{death:?}");
+            drop(lock.or_repair(|_| ()));
+            // The thread that takes it next may have the id of the one that ended.
+            user.gets("end-a-thread", "ok");
+            user.gets("lock", &errno(libc::EOWNERDEAD));
+            user.gets("repair", "ok");
+            user.gets("unlock", "ok");
+        }
+        assert!(!table.pair.lock().unwrap().is_orphaned());
+    }
+}
+
+#[test]
 fn permits_go_both_ways_and_each_side_sleeps_for_them() {
     let (_directory, table, _, mut user) = both(Death::Kernel);
     user.answer();

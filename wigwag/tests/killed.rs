@@ -13,11 +13,13 @@ mod killed {
     pub mod channel;
     pub mod gates;
     pub mod glibc;
+    pub mod hall;
     pub mod mailbox;
     pub mod many;
     pub mod many_messages;
     pub mod mutex;
     pub mod once;
+    pub mod queue;
     pub mod scene;
     pub mod segment;
     pub mod step;
@@ -112,6 +114,10 @@ fn the_broadcast_channel_survives() {
 #[test]
 fn the_channel_of_the_latest_value_survives() {
     survives(broadcast::LATEST);
+    assert!(
+        broadcast::guests_were_killed(),
+        "no victim had got as far as to ask for a buffer"
+    );
 }
 
 #[test]

@@ -5,13 +5,15 @@
 #![cfg(loom)]
 #![allow(clippy::unwrap_used)]
 
+mod loom_ends;
+
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::sync::OnceLock;
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use loom::thread;
+use loom_ends::{Receives, Sends, a_sender_leaves, values_go_through};
 use wigwag::pattern::channel::one_to_one::cursor::model::{
     Model, Side, clear_and_wake, sleep, wake,
 };
@@ -283,7 +285,9 @@ impl CEnd {
         assert!(!end.is_null());
         CEnd { side, end }
     }
+}
 
+impl Sends for CEnd {
     fn send(&mut self, value: u64) -> bool {
         let there = (header().wait)(self.end) == 0;
         if there {
@@ -293,7 +297,9 @@ impl CEnd {
         }
         there
     }
+}
 
+impl Receives for CEnd {
     fn recv(&mut self) -> Option<u64> {
         match (header().wait)(self.end) {
             0 => {
@@ -317,26 +323,16 @@ impl Drop for CEnd {
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
     header();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
+    loom_ends::check(model);
 }
 
 /// Both sleep: C because the ring is empty, Rust because it is full.
 #[test]
 fn c_receives_what_rust_sends() {
     check(|| {
-        let (mut sender, receiver) = Model::pair(1);
+        let (sender, receiver) = Model::pair(1);
         let memory = Memory::of(receiver.model());
-        let mut receiver = CEnd::of(receiver, &memory, 1, 1);
-        let sending = thread::spawn(move || {
-            assert!(sender.send(1) && sender.send(2));
-            sender
-        });
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), Some(2));
-        drop(receiver);
-        drop(sending.join().expect("a thread"));
+        values_go_through(2, sender, CEnd::of(receiver, &memory, 1, 1));
     });
 }
 
@@ -344,17 +340,9 @@ fn c_receives_what_rust_sends() {
 #[test]
 fn rust_receives_what_c_sends() {
     check(|| {
-        let (sender, mut receiver) = Model::pair(1);
+        let (sender, receiver) = Model::pair(1);
         let memory = Memory::of(sender.model());
-        let mut sender = CEnd::of(sender, &memory, 0, 1);
-        let sending = thread::spawn(move || {
-            assert!(sender.send(1) && sender.send(2));
-            sender
-        });
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), Some(2));
-        drop(receiver);
-        drop(sending.join().expect("a thread"));
+        values_go_through(2, CEnd::of(sender, &memory, 0, 1), receiver);
     });
 }
 
@@ -364,16 +352,8 @@ fn c_receives_what_c_sends() {
     check(|| {
         let (sender, receiver) = Model::pair(1);
         let memory = Memory::of(sender.model());
-        let mut sender = CEnd::of(sender, &memory, 0, 1);
-        let mut receiver = CEnd::of(receiver, &memory, 1, 1);
-        let sending = thread::spawn(move || {
-            assert!(sender.send(1) && sender.send(2));
-            sender
-        });
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), Some(2));
-        drop(receiver);
-        drop(sending.join().expect("a thread"));
+        let sender = CEnd::of(sender, &memory, 0, 1);
+        values_go_through(2, sender, CEnd::of(receiver, &memory, 1, 1));
     });
 }
 
@@ -383,16 +363,8 @@ fn rust_that_becomes_careless_forgets_no_c_receiver() {
     check(|| {
         let (sender, receiver) = Model::pair(2);
         let memory = Memory::of(receiver.model());
-        let mut sender = sender.careful(true);
-        let mut receiver = CEnd::of(receiver, &memory, 1, 2);
-        let sending = thread::spawn(move || {
-            assert!(sender.send(1) && sender.send(2));
-            sender
-        });
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), Some(2));
-        drop(receiver);
-        drop(sending.join().expect("a thread"));
+        let receiver = CEnd::of(receiver, &memory, 1, 2);
+        values_go_through(2, sender.careful(true), receiver);
     });
 }
 
@@ -400,13 +372,8 @@ fn rust_that_becomes_careless_forgets_no_c_receiver() {
 #[test]
 fn c_learns_that_rust_has_left_after_its_values() {
     check(|| {
-        let (mut sender, receiver) = Model::pair(2);
+        let (sender, receiver) = Model::pair(2);
         let memory = Memory::of(receiver.model());
-        let mut receiver = CEnd::of(receiver, &memory, 1, 2);
-        let sending = thread::spawn(move || assert!(sender.send(1)));
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), None);
-        drop(receiver);
-        sending.join().expect("a thread");
+        a_sender_leaves(sender, CEnd::of(receiver, &memory, 1, 2));
     });
 }

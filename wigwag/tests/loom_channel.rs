@@ -1,30 +1,19 @@
 //! The channel under loom: its weakenings are `one-to-one-…` (the ring) and `bell-…` (sleeping and waking).
 #![cfg(loom)]
 
-use loom::thread;
-use wigwag::pattern::channel::one_to_one::cursor::model::Model;
+mod loom_ends;
 
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
-}
+use loom::thread;
+use loom_ends::{a_sender_leaves, check, values_go_through};
+use wigwag::pattern::channel::one_to_one::cursor::model::Model;
 
 /// Each value is written where nobody reads and read where nobody writes, in order; a sender that sleeps because the ring
 /// is full and a receiver that sleeps because it is empty are woken.
 #[test]
 fn values_go_through_a_ring_of_one() {
     check(|| {
-        let (mut sender, mut receiver) = Model::pair(1);
-        let sending = thread::spawn(move || {
-            assert!(sender.send(1) && sender.send(2));
-            // It stays until the receiver has both.
-            sender
-        });
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), Some(2));
-        drop(receiver);
-        drop(sending.join().expect("a thread"));
+        let (sender, receiver) = Model::pair(1);
+        values_go_through(2, sender, receiver);
     });
 }
 
@@ -32,15 +21,8 @@ fn values_go_through_a_ring_of_one() {
 #[test]
 fn a_careful_sender_wakes_who_sleeps() {
     check(|| {
-        let (sender, mut receiver) = Model::pair(2);
-        let mut sender = sender.careful(false);
-        let sending = thread::spawn(move || {
-            assert!(sender.send(1));
-            sender
-        });
-        assert_eq!(receiver.recv(), Some(1));
-        drop(receiver);
-        drop(sending.join().expect("a thread"));
+        let (sender, receiver) = Model::pair(2);
+        values_go_through(1, sender.careful(false), receiver);
     });
 }
 
@@ -48,16 +30,8 @@ fn a_careful_sender_wakes_who_sleeps() {
 #[test]
 fn a_sender_that_becomes_careless_forgets_nobody() {
     check(|| {
-        let (sender, mut receiver) = Model::pair(2);
-        let mut sender = sender.careful(true);
-        let sending = thread::spawn(move || {
-            assert!(sender.send(1) && sender.send(2));
-            sender
-        });
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), Some(2));
-        drop(receiver);
-        drop(sending.join().expect("a thread"));
+        let (sender, receiver) = Model::pair(2);
+        values_go_through(2, sender.careful(true), receiver);
     });
 }
 
@@ -65,11 +39,8 @@ fn a_sender_that_becomes_careless_forgets_nobody() {
 #[test]
 fn a_sender_that_leaves_is_noticed_after_its_values() {
     check(|| {
-        let (mut sender, mut receiver) = Model::pair(2);
-        let sending = thread::spawn(move || assert!(sender.send(1)));
-        assert_eq!(receiver.recv(), Some(1));
-        assert_eq!(receiver.recv(), None);
-        sending.join().expect("a thread");
+        let (sender, receiver) = Model::pair(2);
+        a_sender_leaves(sender, receiver);
     });
 }
 

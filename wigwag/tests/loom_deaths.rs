@@ -6,6 +6,7 @@
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 use wigwag::gate::{
     self, Barrier, Monitor, Mutex, OnceCell, RobustSemaphore, RwLock, SpinLock, TicketLock,
@@ -114,6 +115,33 @@ fn a_spin_lock_goes_to_one_survivor_at_a_time() {
 }
 
 #[test]
+fn a_spin_lock_is_taken_over_from_the_dead_by_one_of_two_who_see_it() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let shared = Arc::new((SpinLock::new(Number::new()), AtomicU32::new(0)));
+        let (first, second) = (shared.clone(), shared.clone());
+        let victim = thread::spawn(move || {
+            let guard = first.0.lock().expect("lock").or_repair(|_| ());
+            guard.add();
+            std::mem::forget(guard);
+            gate::die();
+        });
+        victim.join().expect("the victim");
+        let goes_on = |(lock, told): &(SpinLock<Number>, AtomicU32)| {
+            let lock = lock.lock().expect("lock");
+            told.fetch_add(u32::from(lock.is_orphaned()), Ordering::Relaxed);
+            lock.or_repair(|_| ()).add();
+        };
+        let other = thread::spawn(move || goes_on(&second));
+        goes_on(&shared);
+        other.join().expect("a survivor");
+        assert_eq!(shared.1.load(Ordering::Relaxed), 1, "one is told");
+        shared.0.lock().expect("lock").or_repair(|_| ()).is(3);
+    });
+}
+
+#[test]
 fn a_ticket_lock_goes_to_the_next_in_line_who_is_told() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
@@ -157,6 +185,31 @@ fn a_writer_goes_on_without_a_dead_reader_and_beside_no_living_one() {
         drop(read);
         writer.join().expect("the writer");
         victim.join().expect("the victim");
+    });
+}
+
+#[test]
+fn a_slot_that_was_a_dead_readers_is_taken_from_no_living_one() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let lock = Arc::new(RwLock::<(), 2>::new(()));
+        let (first, second) = (lock.clone(), lock.clone());
+        let victim = thread::spawn(move || {
+            std::mem::forget(first.read().expect("lock").or_repair(|_| ()));
+            gate::die();
+        });
+        let outer = lock.read().expect("lock").or_repair(|_| ());
+        victim.join().expect("the victim");
+        let writer = thread::spawn(move || {
+            let write = second.try_write().expect("lock");
+            assert!(write.is_none(), "somebody reads all the time");
+        });
+        // Who reads already needs no turn to read again: it buries the dead reader beside the writer that does.
+        let inner = lock.read().expect("lock").or_repair(|_| ());
+        drop(outer);
+        writer.join().expect("the writer");
+        drop(inner);
     });
 }
 

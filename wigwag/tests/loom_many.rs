@@ -1,30 +1,14 @@
 //! The slots of a many-to-many channel under loom: its weakenings are `many-…`.
 #![cfg(loom)]
 
+mod loom_ends;
+
 use loom::thread;
+use loom_ends::{
+    all_comes_when_two_bury, check, each_has_one, explore, recv, what_was_held_comes_again,
+};
 use wigwag::pattern::channel::many_to_many::claim::model::{End, Model};
 use wigwag::pattern::channel::many_to_many::model;
-
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    explore(3, model);
-}
-
-/// With at most so many switches that no thread asked for.
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
-}
-
-/// Looks until there is something.
-fn recv(end: &mut End) -> u64 {
-    loop {
-        match end.try_recv() {
-            Some(value) => return value,
-            None => thread::yield_now(),
-        }
-    }
-}
 
 fn send(end: &mut End, value: u64) {
     while !end.try_send(value) {
@@ -75,15 +59,7 @@ fn two_receivers_have_different_values() {
         let model = Model::new(2);
         let mut sender = End::new(&model, 0);
         assert!(sender.try_send(1) && sender.try_send(2));
-        let mut other = End::new(&model, 1);
-        let receiving = thread::spawn(move || other.try_recv());
-        let mut receiver = End::new(&model, 2);
-        let mine = receiver.try_recv();
-        let theirs = receiving.join().expect("a thread");
-        assert!(matches!(
-            (mine, theirs),
-            (Some(1), Some(2)) | (Some(2), Some(1))
-        ));
+        each_has_one(End::new(&model, 2), End::new(&model, 1));
         // The places are free again.
         assert!(sender.try_send(3) && sender.try_send(4));
     });
@@ -97,12 +73,7 @@ fn the_claim_of_a_dead_sender_is_undone() {
         let (dead, mut other) = (End::new(&model, 0), End::new(&model, 1));
         dead.die_sending();
         assert!(other.try_send(5));
-        let mut receiver = End::new(&model, 2);
-        let buries = End::new(&model, 3);
-        let burying = thread::spawn(move || buries.bury(0));
-        receiver.bury(0);
-        assert_eq!(recv(&mut receiver), 5);
-        burying.join().expect("a thread");
+        all_comes_when_two_bury(End::new(&model, 2), End::new(&model, 3), 5);
         assert!(other.try_send(6) && other.try_send(7));
     });
 }
@@ -115,12 +86,7 @@ fn what_a_dead_receiver_held_is_received_again() {
         let mut sender = End::new(&model, 0);
         assert!(sender.try_send(1) && sender.try_send(2));
         assert_eq!(End::new(&model, 1).die_receiving(), Some(1));
-        let mut receiver = End::new(&model, 2);
-        let buries = End::new(&model, 3);
-        let burying = thread::spawn(move || buries.bury(1));
-        let (first, second) = (recv(&mut receiver), recv(&mut receiver));
-        assert!(matches!((first, second), (1, 2) | (2, 1)));
-        burying.join().expect("a thread");
+        what_was_held_comes_again(End::new(&model, 2), End::new(&model, 3));
         assert!(sender.try_send(3) && sender.try_send(4));
     });
 }

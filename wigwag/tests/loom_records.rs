@@ -1,24 +1,11 @@
 //! The records of messages in a many-to-many channel under loom: its weakenings are `records-…`.
 #![cfg(loom)]
 
+mod loom_ends;
+
 use loom::thread;
+use loom_ends::{all_comes_when_two_bury, check, each_has_one, recv, what_was_held_comes_again};
 use wigwag::pattern::channel::many_to_many::records::model::{End, Model};
-
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
-}
-
-/// Looks until there is something.
-fn recv(end: &mut End) -> u64 {
-    loop {
-        match end.try_recv() {
-            Some(number) => return number,
-            None => thread::yield_now(),
-        }
-    }
-}
 
 fn send(end: &mut End, size: usize, number: u64) {
     while !end.try_send(size, number) {
@@ -94,15 +81,7 @@ fn two_receivers_have_different_messages() {
         let model = Model::new(4);
         let mut sender = End::new(&model, 0);
         assert!(sender.try_send(3, 1) && sender.try_send(1, 2));
-        let mut other = End::new(&model, 1);
-        let receiving = thread::spawn(move || other.try_recv());
-        let mut receiver = End::new(&model, 2);
-        let mine = receiver.try_recv();
-        let theirs = receiving.join().expect("a thread");
-        assert!(matches!(
-            (mine, theirs),
-            (Some(1), Some(2)) | (Some(2), Some(1))
-        ));
+        each_has_one(End::new(&model, 2), End::new(&model, 1));
         // All is free again.
         assert!(sender.try_send(4, 3));
     });
@@ -188,12 +167,7 @@ fn the_claim_of_a_dead_sender_is_undone() {
         let (dead, mut other) = (End::new(&model, 0), End::new(&model, 1));
         dead.die_sending(3);
         assert!(other.try_send(1, 5));
-        let mut receiver = End::new(&model, 2);
-        let buries = End::new(&model, 3);
-        let burying = thread::spawn(move || buries.bury(0));
-        receiver.bury(0);
-        assert_eq!(recv(&mut receiver), 5);
-        burying.join().expect("a thread");
+        all_comes_when_two_bury(End::new(&model, 2), End::new(&model, 3), 5);
         assert!(other.try_send(4, 6));
     });
 }
@@ -227,12 +201,7 @@ fn what_a_dead_receiver_held_is_received_again() {
         let mut sender = End::new(&model, 0);
         assert!(sender.try_send(3, 1) && sender.try_send(1, 2));
         assert_eq!(End::new(&model, 1).die_receiving(), Some(1));
-        let mut receiver = End::new(&model, 2);
-        let buries = End::new(&model, 3);
-        let burying = thread::spawn(move || buries.bury(1));
-        let (first, second) = (recv(&mut receiver), recv(&mut receiver));
-        assert!(matches!((first, second), (1, 2) | (2, 1)));
-        burying.join().expect("a thread");
+        what_was_held_comes_again(End::new(&model, 2), End::new(&model, 3));
         assert!(sender.try_send(4, 3));
     });
 }

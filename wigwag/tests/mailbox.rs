@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use process::{
-    Directory, PATIENCE, alone, argument, become_nobody, compiled, hear, part, play, say, unique,
-    unshared,
+    Directory, PATIENCE, alone, argument, become_nobody, compiled_by, hear, part, play, say,
+    unique, unshared,
 };
 use refusal::{LONG, SHORT, refusal};
 use rustix::event::{PollFd, PollFlags};
@@ -404,7 +404,9 @@ fn a_poster_killed_at_any_moment_leaves_no_half_letter() {
 
 const ECHO: &str = r#"
 #define WIGWAG_MAILBOX_FUTEX
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,10 +438,27 @@ int main(int argc, char **argv) {
 
 #[test]
 fn a_c_program_with_the_header_alone_exchanges_letters() {
+    exchanges_letters("cc", "gcc", "-std=c11");
+}
+
+#[test]
+fn a_cpp_program_with_the_header_alone_exchanges_letters() {
+    exchanges_letters("c++", "g++", "-std=c++17");
+}
+
+fn exchanges_letters(compiler: &str, package: &str, standard: &str) {
     const COUNT: u32 = 2000;
     let directory = Directory::new();
     let include = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/../include");
-    let program = compiled(&directory, "echo", ECHO, &["-std=gnu11", include]);
+    let strict = [
+        standard,
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Werror",
+        include,
+    ];
+    let program = compiled_by(compiler, package, &directory, "echo", ECHO, &strict);
     let shared = Name::new();
     let file = directory.file("back");
     let mut to = Mailbox::create(&shared.0)

@@ -150,6 +150,75 @@ fn a_temporary_name_goes_with_its_handle() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_an_error_at_once() {
+    if process::part().is_none() {
+        let test = "a_directory_that_is_not_there_is_an_error_at_once";
+        return process::play(test, "attempts", &[]).start().succeeds();
+    }
+    let directory = process::Directory::new();
+    let path = directory.file("missing").join("segment");
+    refused(
+        Segment::create(&path, count(1)),
+        Kind::NotFound,
+        "cannot create",
+    );
+    let either = Segment::open_or_create(&path, || count(1));
+    refused(either, Kind::NotFound, "cannot create");
+    refused(Segment::<Count>::open(&path), Kind::NotFound, "cannot open");
+}
+
+#[test]
+fn a_mode_that_was_asked_for_is_exactly_that_one() {
+    use std::os::unix::fs::PermissionsExt;
+    if process::part().is_none() {
+        let test = "a_mode_that_was_asked_for_is_exactly_that_one";
+        return process::play(test, "umask", &[]).start().succeeds();
+    }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let directory = process::Directory::new();
+    let path = directory.file("segment");
+    let mode = || std::fs::metadata(&path).expect("stat").permissions().mode() & 0o777;
+    let for_all = Options::new()
+        .mode(0o666)
+        .temporary(true)
+        .create(&path, count(1))
+        .expect("create");
+    assert_eq!(mode(), 0o666);
+    drop(for_all);
+    let _ours = Options::new()
+        .temporary(true)
+        .create(&path, count(1))
+        .expect("create");
+    assert_eq!(mode(), 0o600);
+}
+
+#[test]
+fn what_another_user_has_is_there_already() {
+    if process::part().is_some() {
+        let name = process::argument("OBJECT");
+        process::become_nobody();
+        refused(
+            Segment::create(&name, count(1)),
+            Kind::AlreadyExists,
+            "create",
+        );
+        let either = Segment::open_or_create(&name, || count(1));
+        refused(either, Kind::PermissionDenied, "create");
+        return;
+    }
+    let name = format!("/{}", process::unique("others"));
+    let _ours = Options::new()
+        .mode(0)
+        .temporary(true)
+        .create(&name, count(1))
+        .expect("create");
+    let test = "what_another_user_has_is_there_already";
+    process::play(test, "nobody", &[("OBJECT", &name)])
+        .start()
+        .succeeds();
+}
+
+#[test]
 fn what_is_no_segment_is_refused_and_left_alone() {
     let directory = process::Directory::new();
     let path = directory.file("garbage");
@@ -313,7 +382,7 @@ fn a_creator_that_makes_for_ever() {
 
 #[test]
 fn a_value_that_panics_leaves_no_name() {
-    for name in &names().0[..1] {
+    for name in &names().0 {
         let result = std::panic::catch_unwind(|| {
             Segment::<Count>::open_or_create(name, || panic!("on purpose"))
         });
@@ -379,6 +448,25 @@ fn a_full_file_system_is_an_error_and_no_crash() {
     .start()
     .succeeds();
     refused(Segment::<Big>::open(&name), Kind::NotFound, "open");
+}
+
+#[test]
+fn without_room_it_says_how_much_there_is() {
+    if process::part().is_some() {
+        let error = Segment::open_or_create("/large", || count(1)).expect_err("no room");
+        assert_eq!(error.kind(), Kind::Limit, "{error}");
+        assert!(
+            error.to_string().contains("/dev/shm has 0 bytes free"),
+            "{error}"
+        );
+        return;
+    }
+    let script = "mount -t tmpfs -o size=4k none /dev/shm && echo > /dev/shm/full && exec \"$@\"";
+    let wrapper = ["-Urm", "sh", "-c", script, "sh"];
+    process::play("without_room_it_says_how_much_there_is", "maker", &[])
+        .through("util-linux", &[&["unshare"][..], &wrapper].concat())
+        .start()
+        .succeeds();
 }
 
 #[test]

@@ -12,6 +12,7 @@ use wigwag::{Endpoint, Opening, Role, Way};
 
 use crate::arguments::{self, Object};
 use crate::failure::{Failure, Result};
+use crate::patience::Hope;
 use crate::render::messages::{Form, Printer};
 use crate::report::Report;
 
@@ -33,23 +34,29 @@ pub(crate) struct Args {
     #[arg(short, long, conflicts_with = "request")]
     lines: bool,
 
+    #[command(flatten)]
+    hope: Hope,
+
     /// Print the exact bytes of the answer, nothing after them
     #[arg(long)]
     raw: bool,
 
     /// Give up a call after so many seconds, a fraction is allowed, and exit 124
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = crate::arguments::seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = crate::arguments::seconds)]
     timeout: Option<Duration>,
 }
 
 pub(crate) fn run(args: Args) -> Result<Report> {
     let object = answering(&args.address)?;
-    let opening = Opening {
-        role: Role::Join,
-        way: Way::Both,
-        wait: args.timeout.into(),
-    };
-    let Endpoint::Client(client) = wigwag::open(&object.address, opening)? else {
+    let connected = args.hope.attempts(args.timeout.into(), |wait| {
+        let opening = Opening {
+            role: Role::Join,
+            way: Way::Both,
+            wait,
+        };
+        Ok(wigwag::open(&object.address, opening)?)
+    });
+    let Endpoint::Client(client) = connected? else {
         return Err(no_server(&object));
     };
     let ask = |request: &[u8]| -> Result<()> {

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     shared: bool,
 
     /// Give up after so many seconds, a fraction is allowed, and exit 124
-    #[arg(short = 'w', long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = crate::arguments::seconds)]
+    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = crate::arguments::seconds)]
     timeout: Option<Duration>,
 
     /// Do not wait at all: exit 1 when the gate is not free

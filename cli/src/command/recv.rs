@@ -55,12 +55,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 
     /// Choose by type, where messages have one: this type; -N the lowest type up to N
-    #[arg(
-        short,
-        long = "type",
-        value_name = "TYPE",
-        allow_negative_numbers = true
-    )]
+    #[arg(short, long = "type", value_name = "TYPE")]
     kind: Option<i64>,
 
     /// Where in memory to begin, in bytes
@@ -97,8 +92,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     };
     let name = MadeName::of(&object, role);
     let mut printer = Printer::new(form(&args));
-    let endpoint =
-        super::open(&object, opening, &ending).inspect_err(|error| name.unless(error))?;
+    let endpoint = args.limit.attempts(|wait| {
+        super::open(&object, Opening { wait, ..opening }, &ending)
+            .inspect_err(|error| name.unless(error))
+    })?;
     match endpoint {
         Endpoint::Messages(messages) => {
             let mut losses = Losses::default();

@@ -47,12 +47,7 @@ pub(crate) struct Args {
     priority: Option<u32>,
 
     /// The type, where messages have one, from 1
-    #[arg(
-        short,
-        long = "type",
-        value_name = "TYPE",
-        allow_negative_numbers = true
-    )]
+    #[arg(short, long = "type", value_name = "TYPE")]
     kind: Option<i64>,
 
     /// Where in memory to begin, in bytes
@@ -95,8 +90,10 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     check_options(&args, &object)?;
     let ending = Ending::noted()?;
     let name = MadeName::of(&object, opening.role);
-    let endpoint =
-        super::open(&object, opening, &ending).inspect_err(|error| name.unless(error))?;
+    let endpoint = args.limit.attempts(|wait| {
+        super::open(&object, Opening { wait, ..opening }, &ending)
+            .inspect_err(|error| name.unless(error))
+    })?;
     match endpoint {
         Endpoint::Messages(messages) => send(&args, &object, &*messages, &ending)?,
         Endpoint::Stream(stream) => write(&args, &object, stream, &ending)?,

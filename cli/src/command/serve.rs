@@ -49,7 +49,7 @@ pub(crate) struct Args {
     concurrent: u16,
 
     /// Kill a command after so many seconds, a fraction is allowed; its caller gets an error
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = crate::arguments::seconds, conflicts_with = "echo")]
+    #[arg(long, value_name = "SECONDS", value_parser = crate::arguments::seconds, conflicts_with = "echo")]
     timeout: Option<Duration>,
 
     /// The command that answers

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock::nanoseconds;
+
 /// More parts no sport has.
 pub const PARTS: usize = 4;
 /// The control page, then two buffers of 1 MiB with a page each for words.
@@ -189,17 +191,6 @@ impl Memory {
             }
         }
     }
-}
-
-/// Of the monotonic clock, which is one for all processes.
-fn nanoseconds() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: gets the address of a live structure.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Sleeps while the word has this value; returns early for any reason.

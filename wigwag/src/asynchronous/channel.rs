@@ -5,7 +5,14 @@
 //! receiver comes to them (`broadcast`, `latest`), [`Async::with_missed`] gives with each how many these were.
 //!
 //! A sink waits for room whatever the channel does with values for which there is none, as waiting holds up nobody else here; only one that
-//! overwrites the oldest never waits. Byte messages, of which each needs room of its own, are sent by [`send_message`](Async::send_message).
+//! overwrites the oldest never waits. Byte messages are a stream and a sink of `Vec<u8>`; to send one from where it lies there is
+//! [`send_message`](Async::send_message).
+//!
+//! **Cancelling** (dropping a future, as `select!` does) loses nothing: what a stream did not give is still in the channel, `send_message` has
+//! sent all or nothing, and what a sink has taken it sends with the next flush. A sink that is dropped before may have one that was not sent.
+//!
+//! In [`many_to_many`] a message for which there is no room has a place in the line of those who wait, until it is sent or the future or the
+//! sink is dropped; those behind it wait meanwhile, so poll it.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -35,6 +42,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use tokio::task::coop::poll_proceed;
 
 use super::{Async, runtime};
 use crate::error::{Kind, Result};
@@ -54,8 +62,11 @@ impl<E: Waitable> Async<Pollable<E>> {
         context: &mut Context<'_>,
         mut attempt: impl FnMut(&mut E) -> Result<Option<R>>,
     ) -> Poll<Result<R>> {
+        // Where there is always something, other tasks have their turn too.
+        let turn = ready!(poll_proceed(context));
         loop {
             if let Some(outcome) = self.handle.attempt(&mut attempt)? {
+                turn.made_progress();
                 return Poll::Ready(Ok(outcome));
             }
             // What comes from here on is told; what came before, the next attempt finds.
@@ -164,6 +175,48 @@ macro_rules! missing {
 }
 missing!(broadcast latest);
 
+/// A sender as a sink uses it.
+trait Puts<M: ?Sized> {
+    /// Sends it if there is room, without counting it as dropped if there is none.
+    fn put(&mut self, item: &M) -> Result<Option<()>>;
+
+    /// It is not sent any more.
+    fn forget(&mut self) {}
+}
+
+impl<T: Plain> Puts<T> for many_to_many::Sender<T> {
+    fn put(&mut self, value: &T) -> Result<Option<()>> {
+        Ok(self.try_loan()?.map(|mut loan| {
+            *loan = *value;
+            loan.send();
+        }))
+    }
+}
+
+impl Puts<[u8]> for many_to_many::Sender<[u8]> {
+    fn put(&mut self, message: &[u8]) -> Result<Option<()>> {
+        Ok(self.send_in_line(message)?.then_some(()))
+    }
+
+    fn forget(&mut self) {
+        self.leave_line();
+    }
+}
+
+macro_rules! messages_from_a_loan {
+    ($($flavour:ident)*) => { $(
+        impl Puts<[u8]> for $flavour::Sender<[u8]> {
+            fn put(&mut self, message: &[u8]) -> Result<Option<()>> {
+                Ok(self.try_loan(message.len())?.map(|mut loan| {
+                    loan.copy_from_slice(message);
+                    loan.send();
+                }))
+            }
+        }
+    )* };
+}
+messages_from_a_loan!(one_to_one broadcast latest);
+
 /// The steps of a sink that has sent a value when it has taken it.
 macro_rules! sent_when_taken {
     () => {
@@ -224,45 +277,81 @@ impl<T: Plain + Unpin> Sink<T> for Async<Pollable<latest::Sender<T>>> {
     sent_when_taken!();
 }
 
+/// As for values.
+impl Sink<Vec<u8>> for Async<Pollable<latest::Sender<[u8]>>> {
+    type Error = crate::Error;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Vec<u8>) -> Result<()> {
+        self.handle.end().send(&message)
+    }
+
+    sent_when_taken!();
+}
+
+/// The steps of a sink that keeps one for which there was no room: it is sent by the next flush.
+macro_rules! sent_when_flushed {
+    ($item:ty) => {
+        type Error = crate::Error;
+
+        fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+            self.poll_flush(context)
+        }
+
+        fn start_send(mut self: Pin<&mut Self>, item: $item) -> Result<()> {
+            if self.handle.end().put(&item)?.is_none() {
+                self.handle.unsent = Some(item);
+            }
+            Ok(())
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+            let Some(item) = self.handle.unsent.take() else {
+                return Poll::Ready(Ok(()));
+            };
+            let sent = self.poll_attempt(context, |end| end.put(&item));
+            if sent.is_pending() {
+                self.handle.unsent = Some(item);
+            }
+            sent
+        }
+
+        fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+            self.poll_flush(context)
+        }
+    };
+}
+
 /// A place that is free now another may take first, and to claim one before there is a value would hold up all who receive. So
 /// a value is sent when it is taken, if there is a place, and else by the next flush: one that is not flushed may not have been sent.
 impl<T: Plain + Unpin> Sink<T> for Async<Pollable<many_to_many::Sender<T>>> {
-    type Error = crate::Error;
-
-    fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        self.poll_flush(context)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<()> {
-        if put(self.handle.end(), value)?.is_none() {
-            self.handle.unsent = Some(value);
-        }
-        Ok(())
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(value) = self.handle.unsent else {
-            return Poll::Ready(Ok(()));
-        };
-        let sent = ready!(self.poll_attempt(context, |end| put(end, value)));
-        self.handle.unsent = None;
-        Poll::Ready(sent)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        self.poll_flush(context)
-    }
-}
-
-/// Sends a value if there is a place, without counting it as dropped if there is none.
-fn put<T: Plain>(sender: &mut many_to_many::Sender<T>, value: T) -> Result<Option<()>> {
-    Ok(sender.try_loan()?.map(|mut loan| {
-        *loan = value;
-        loan.send();
-    }))
+    sent_when_flushed!(T);
 }
 
 macro_rules! messages {
+    ($($flavour:ident)*) => { $(
+        /// How much room a message needs nobody knows before it is there. So it is sent when it is taken, if there is room, and else
+        /// by the next flush: one that is not flushed may not have been sent.
+        impl Sink<Vec<u8>> for Async<Pollable<$flavour::Sender<[u8]>>> {
+            sent_when_flushed!(Vec<u8>);
+        }
+    )* };
+}
+messages!(one_to_one many_to_many broadcast);
+
+/// A message that a task wants to send: it is forgotten when the task is cancelled.
+struct Sending<'a, E: Waitable + Puts<[u8]>>(&'a mut Async<Pollable<E>>);
+
+impl<E: Waitable + Puts<[u8]>> Drop for Sending<'_, E> {
+    fn drop(&mut self) {
+        self.0.end().forget();
+    }
+}
+
+macro_rules! send_message {
     ($($flavour:ident)*) => { $(
         impl Async<Pollable<$flavour::Sender<[u8]>>> {
             /// Sends a message, waiting for as much room as it needs. Dropping the future before it is done sends nothing.
@@ -270,19 +359,13 @@ macro_rules! messages {
             /// # Errors
             /// Those of the sender's `try_send`.
             pub async fn send_message(&mut self, message: &[u8]) -> Result<()> {
+                let sending = Sending(self);
                 std::future::poll_fn(|context| {
-                    self.poll_attempt(context, |end| {
-                        let Some(mut loan) = end.try_loan(message.len())? else {
-                            return Ok(None);
-                        };
-                        loan.copy_from_slice(message);
-                        loan.send();
-                        Ok(Some(()))
-                    })
+                    sending.0.poll_attempt(context, |end| end.put(message))
                 })
                 .await
             }
         }
     )* };
 }
-messages!(one_to_one many_to_many broadcast);
+send_message!(one_to_one many_to_many broadcast latest);

@@ -101,6 +101,22 @@ pub struct Resolved {
     pub target: Target,
 }
 
+impl Resolved {
+    /// The name that the kernel knows the object by: where a path stands for a System V key, that key.
+    ///
+    /// # Errors
+    /// `BadInput` when the project is none; `action` failed because the path cannot be looked at.
+    pub fn kernel_name(&self, action: &'static str) -> Result<Name> {
+        let name = &self.target.name;
+        let (Naming::Key, Name::Path(_)) = (self.entry.facility.naming, name) else {
+            return Ok(name.clone());
+        };
+        let key = Key::meant(&self.target)?.number();
+        let key = key.map_err(|cause| self.entry.facility.failed(action, name, cause))?;
+        Ok(key.map_or(Name::None, Name::Key))
+    }
+}
+
 /// Every facility, grouped by family. The order is that of all tables.
 pub const CATALOG: &[Entry] = &[
     stream::PIPE,
@@ -274,7 +290,8 @@ pub fn create(address: &Address) -> Result<()> {
 /// # Errors
 /// Those of [`resolve`] and of the facility; `Unsupported` when there is nothing to remove.
 pub fn unlink(address: &Address) -> Result<()> {
-    let Resolved { entry, target } = resolve(address)?;
+    let resolved = resolve(address)?;
+    let entry = resolved.entry;
     let unlink = entry.unlink.ok_or_else(|| {
         entry.facility.error(
             Kind::Unsupported,
@@ -283,15 +300,5 @@ pub fn unlink(address: &Address) -> Result<()> {
             "it has no name that outlives its processes",
         )
     })?;
-    let project = target.options.value::<u8>("project")?;
-    if let (Naming::Key, Name::Path(path), Some(project)) =
-        (entry.facility.naming, &target.name, project)
-    {
-        // A path alone means its project 1; here it is another key.
-        let key = Key::file(path, project)
-            .number()
-            .map_err(|cause| entry.facility.failed("remove", &target.name, cause))?;
-        return unlink(&key.map_or(Name::None, Name::Key));
-    }
-    unlink(&target.name)
+    unlink(&resolved.kernel_name("remove")?)
 }

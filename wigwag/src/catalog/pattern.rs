@@ -55,11 +55,7 @@ pub(super) const CHANNEL: Entry = Entry {
             "NUMBER",
             "how many senders and receivers a new one can have, where there may be many",
         ),
-        opt(
-            "mode",
-            "OCTAL",
-            "who else may use a new one, less the umask (0600)",
-        ),
+        MODE,
         EXCLUSIVE,
         TEMPORARY,
     ],

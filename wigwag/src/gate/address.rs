@@ -73,7 +73,7 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Gat
     let index = target.options.value::<u16>("index")?.unwrap_or(0);
     let set = match opening.role {
         Role::Serve => make_sysv(target, &options)?,
-        Role::Join => options.open(key(target)?).map_err(hint)?,
+        Role::Join => options.open(Key::meant(target)?).map_err(hint)?,
     };
     if usize::from(index) >= set.count() {
         let why = format!("it has {} semaphores, counted from 0", set.count());
@@ -85,7 +85,7 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Gat
 pub(crate) fn create_sysv(target: &Target) -> Result<()> {
     stays(target)?;
     read_sysv(target)?
-        .create(key(target)?, &values(target)?)
+        .create(Key::meant(target)?, &values(target)?)
         .map(drop)
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn unlink_sysv(name: &Name) -> Result<()> {
 }
 
 fn make_sysv(target: &Target, options: &sysv::Options) -> Result<sysv::Set> {
-    let key = key(target)?;
+    let key = Key::meant(target)?;
     if let Key::Id(_) = key {
         return options.open(key);
     }
@@ -123,18 +123,6 @@ fn read_sysv(target: &Target) -> Result<sysv::Options> {
         options = options.mode(mode);
     }
     Ok(options)
-}
-
-fn key(target: &Target) -> Result<Key> {
-    match target.options.value::<u8>("project")? {
-        Some(0) => Err(target
-            .options
-            .bad("project", "it is a number from 1 to 255")),
-        Some(_) if !matches!(target.name, Name::Path(_)) => Err(target
-            .options
-            .bad("project", "only a path has a project, a key is complete")),
-        project => Ok(Key::of(&target.name, project.unwrap_or(Key::PROJECT))),
-    }
 }
 
 pub(crate) fn open_flock(target: &Target, _: Opening) -> Result<Box<dyn Gate>> {

@@ -16,6 +16,7 @@
 //!
 //! `pthread_barrier_wait(3p)`.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -209,6 +210,7 @@ impl<const N: usize> Barrier<N> {
         Ok(Participant {
             barrier: self,
             number,
+            standing: Cell::new(None),
             not_send: PhantomData,
         })
     }
@@ -251,6 +253,8 @@ fn timed_out() -> Error {
 pub struct Participant<'a, const N: usize> {
     barrier: &'a Barrier<N>,
     number: usize,
+    /// The round for which it still stands as arrived, since its time was over while another had the lock inside.
+    standing: Cell<Option<u32>>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -287,13 +291,14 @@ impl<const N: usize> Participant<'_, N> {
     /// Arrives, and waits until all have.
     ///
     /// # Errors
-    /// Those of [`Mutex::lock`].
+    /// Those of [`Mutex::lock`]; `BadInput` in the child of a `fork`, for which nobody waits.
     #[doc(alias = "pthread_barrier_wait")]
     pub fn wait(&self) -> Result<Passed> {
         self.wait_until(Deadline::Never)
     }
 
-    /// The same for at most `limit` of monotonic time; then it has not arrived.
+    /// The same for at most `limit` of monotonic time; then it has not arrived. If another has the lock inside at that
+    /// very moment it stands as arrived until its next wait, which goes on with the same round.
     ///
     /// # Errors
     /// `TimedOut`; otherwise as for [`wait`](Self::wait).
@@ -301,12 +306,36 @@ impl<const N: usize> Participant<'_, N> {
         self.wait_until(Deadline::from(Wait::For(limit)))
     }
 
+    /// The same, waiting as long as told; with [`Wait::Not`] it passes if it is the last that was missing.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `TimedOut`; otherwise as for [`wait`](Self::wait).
+    pub fn wait_with(&self, wait: Wait) -> Result<Passed> {
+        self.wait_until(Deadline::from(wait))
+            .map_err(|error| match (wait, error.kind()) {
+                (Wait::Not, Kind::TimedOut) => {
+                    Error::new(Kind::WouldBlock, "wait at", NOUN, "", "others are missing")
+                }
+                _ => error,
+            })
+    }
+
     fn wait_until(&self, deadline: Deadline) -> Result<Passed> {
-        let Barrier { state, moved } = self.barrier;
-        let state = state.lock_until(deadline, timed_out)?;
+        let Barrier {
+            state: mutex,
+            moved,
+        } = self.barrier;
+        let state = mutex.lock_until(deadline, timed_out)?;
         let mut state: Guard<'_, State<N>> = state.or_repair(|_| ());
-        let round = state.round();
-        state.seats[self.number].arrived = round;
+        let now = state.round();
+        let seat = &mut state.seats[self.number];
+        if seat.holder != Holder::thread().word() {
+            let cause = "the seat is of another thread";
+            return Err(Error::new(Kind::BadInput, "wait at", NOUN, "", cause)
+                .with_hint("join it in this process"));
+        }
+        let round = self.standing.take().unwrap_or(now);
+        seat.arrived = round;
         let mut watch = Watch::until(deadline);
         loop {
             if state.round() != round {
@@ -333,8 +362,13 @@ impl<const N: usize> Participant<'_, N> {
                 state.seats[self.number].arrived = round.wrapping_sub(1);
                 return Err(timed_out());
             }
-            let (lock, woken) = moved.sleep(state, &mut watch)?;
-            state = lock.or_repair(|_| ());
+            let ticket = moved.ticket();
+            drop(state);
+            let woken = moved.doze(ticket, &mut watch);
+            let lock = mutex.lock_until(deadline, timed_out);
+            state = lock
+                .inspect_err(|_| self.standing.set(Some(round)))?
+                .or_repair(|_| ());
             if woken == Woken::LookAround && state.round() == round {
                 state.bury();
             }
@@ -357,5 +391,60 @@ impl<const N: usize> Drop for Participant<'_, N> {
                 self.barrier.moved.broadcast_unlock(state);
             }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// One waits at the barrier for that long, and is kept from the lock inside meanwhile; whether there was time to keep it.
+    fn kept_out(limit: Duration) -> bool {
+        let barrier = Barrier::<2>::new();
+        let (late, is_late) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| {
+                let seat = barrier.join().unwrap();
+                let ended = seat.wait_timeout(limit);
+                late.send(ended.unwrap_err().kind()).unwrap();
+                // It goes on with the same round.
+                seat.wait().unwrap()
+            });
+            let mut ended = None;
+            while barrier.moved.waiters() == 0 && ended.is_none() {
+                ended = is_late.try_recv().ok();
+            }
+            let inside = barrier.lock().unwrap();
+            let kept = ended.is_none() && barrier.moved.waiters() > 0;
+            assert_eq!(
+                ended.or_else(|| is_late.recv_timeout(limit * 100).ok()),
+                Some(Kind::TimedOut)
+            );
+            drop(inside);
+            let passed = barrier.join().unwrap().wait().unwrap();
+            assert_eq!(passed.lost() + one.join().unwrap().lost(), 0);
+            assert_eq!(barrier.rounds().unwrap(), 1);
+            kept
+        })
+    }
+
+    #[test]
+    fn a_time_out_holds_though_another_stays_at_the_lock_inside() {
+        let limits = [20, 100, 500, 2500, 12500].map(Duration::from_millis);
+        assert!(limits.into_iter().any(kept_out));
+    }
+
+    #[test]
+    fn who_was_too_late_at_the_lock_inside_learns_that_its_round_is_over() {
+        let barrier = Barrier::<2>::new();
+        let (seat, other) = (barrier.join().unwrap(), barrier.join().unwrap());
+        seat.standing.set(Some(1));
+        barrier.lock().unwrap().seats[seat.number].arrived = 1;
+        assert!(other.wait().unwrap().is_leader());
+        assert!(!seat.wait().unwrap().is_leader(), "of the first round");
+        let late = seat.wait_timeout(Duration::from_millis(1));
+        assert_eq!(late.unwrap_err().kind(), Kind::TimedOut);
+        assert_eq!(barrier.rounds().unwrap(), 1);
     }
 }

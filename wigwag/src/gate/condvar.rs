@@ -123,7 +123,15 @@ impl Condvar {
         guard: Guard<'a, T>,
         limit: Duration,
     ) -> Result<(Lock<'a, T>, bool)> {
-        let deadline = Deadline::from(Wait::For(limit));
+        self.wait_with(guard, Wait::For(limit))
+    }
+
+    /// The same as long as told; and whether that is over.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn wait_with<'a, T>(&self, guard: Guard<'a, T>, wait: Wait) -> Result<(Lock<'a, T>, bool)> {
+        let deadline = Deadline::from(wait);
         let mut watch = Watch::drowsy(deadline);
         let (lock, woken) = self.sleep(guard, &mut watch)?;
         Ok((lock, woken != Woken::Perhaps && deadline.passed()))
@@ -154,7 +162,20 @@ impl Condvar {
         limit: Duration,
         condition: impl FnMut(&mut T) -> bool,
     ) -> Result<(Lock<'a, T>, bool)> {
-        self.wait_while_until(guard, Deadline::from(Wait::For(limit)), condition)
+        self.wait_while_with(guard, Wait::For(limit), condition)
+    }
+
+    /// The same as long as told; and whether it gave up while the condition still held.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn wait_while_with<'a, T>(
+        &self,
+        guard: Guard<'a, T>,
+        wait: Wait,
+        condition: impl FnMut(&mut T) -> bool,
+    ) -> Result<(Lock<'a, T>, bool)> {
+        self.wait_while_until(guard, Deadline::from(wait), condition)
     }
 
     fn wait_while_until<'a, T>(

@@ -20,6 +20,18 @@
 //! | the same with programs that use `lockf(3)` | [`file_lock`]: POSIX record | given back |
 //! | memory that a C program laid out with POSIX threads objects | [`pthread`] | see there |
 //! | count events, wait for them in an event loop | [`event`] | nothing is held |
+//!
+//! **Who holds what, of the gates in memory.** A thread: when it ends its locks are orphans, though its process lives on. A
+//! [`RobustSemaphore`]'s permit is the process's. A holder that is stopped (SIGSTOP, a debugger) is alive, and waited for. The child
+//! of a `fork` holds nothing: guards that it has copies of give nothing back. `exec` ends all threads but one, which holds on, until
+//! it ends, to what it held; but the kernel takes from it what is in its robust list: the [`Mutex`], and with it the [`Monitor`] and the writer's
+//! side of [`RwLock`], in segments of [`Death::Kernel`](crate::shared::Death::Kernel).
+//!
+//! **Whom they trust.** A gate that hands out references or keeps pointers in the memory ([`Mutex`], and what is made of it) is for peers that
+//! keep the rules: one that writes over it can crash the others. A [`Trust::Nobody`](crate::memory::segment::Trust::Nobody) segment refuses it,
+//! and admits [`WaryMutex`], [`Condvar`], [`Semaphore`] and [`RobustSemaphore`], at which the worst that a peer can do is errors, wrong values
+//! and waits to the end of their time-out. [`SpinLock`], [`TicketLock`] and [`OnceCell`] follow no pointers either, so that no time-out
+//! fails at them, but what they guard is handed out by reference.
 
 use crate::error::Result;
 use crate::facility::{Facility, Family, Naming, Persistence, Reach};

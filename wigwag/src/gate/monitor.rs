@@ -136,6 +136,14 @@ impl<T> Monitor<T> {
         Ok(self.entered(self.mutex.lock_timeout(limit)?))
     }
 
+    /// Enters, waiting as long as told.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `TimedOut`; otherwise as for [`enter`](Self::enter).
+    pub fn enter_with(&self, wait: Wait) -> Result<Entry<'_, T>> {
+        Ok(self.entered(self.mutex.lock_with(wait)?))
+    }
+
     /// How many sleep until there is a change; too high for a while by those who were killed asleep.
     #[must_use]
     pub fn waiters(&self) -> u32 {
@@ -217,6 +225,16 @@ impl<T> DerefMut for Orphan<'_, T> {
     }
 }
 
+/// Who was told not to wait did not run out of time.
+fn unless_told_to(wait: Wait, error: Error) -> Error {
+    match (wait, error.kind()) {
+        (Wait::Not, Kind::TimedOut) => {
+            Error::new(Kind::WouldBlock, "wait in", NOUN, "", "it is not ready")
+        }
+        _ => error,
+    }
+}
+
 #[cold]
 fn timed_out() -> Error {
     Error::new(Kind::TimedOut, "wait in", NOUN, "", "timed out")
@@ -251,6 +269,15 @@ impl<'a, T> Inside<'a, T> {
         ready: impl FnMut(&T) -> bool,
     ) -> Result<Entry<'a, T>> {
         self.when_until(Deadline::from(Wait::For(limit)), ready)
+    }
+
+    /// The same, waiting as long as told.
+    ///
+    /// # Errors
+    /// `WouldBlock` or `TimedOut`, and the monitor is left; otherwise as for [`when`](Self::when).
+    pub fn when_with(self, wait: Wait, ready: impl FnMut(&T) -> bool) -> Result<Entry<'a, T>> {
+        let outcome = self.when_until(Deadline::from(wait), ready);
+        outcome.map_err(|error| unless_told_to(wait, error))
     }
 
     fn when_until(

@@ -117,8 +117,13 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.get() {
             return Ok(value);
         }
-        let making = Making(self);
+        let making = Making(self, Holder::thread());
         let value = make();
+        if making.1 != Holder::thread() {
+            // The child of a fork in `make`: its parent is the maker.
+            let make: Box<dyn FnOnce() -> T + '_> = Box::new(move || value);
+            return self.get_or_init_with(wait, make);
+        }
         // SAFETY: this thread is the maker, and nobody reads before the state says so.
         unsafe { (*self.value.get()).write(value) };
         let order = if mutated("once-release") {
@@ -193,11 +198,14 @@ impl<T> OnceCell<T> {
 }
 
 /// The end of making, by a value or a panic.
-struct Making<'a, T>(&'a OnceCell<T>);
+struct Making<'a, T>(&'a OnceCell<T>, Holder);
 
 impl<T> Drop for Making<'_, T> {
     fn drop(&mut self) {
-        let cell = self.0;
+        let Making(cell, maker) = *self;
+        if maker != Holder::thread() {
+            return;
+        }
         if cell.state.load(Ordering::Relaxed) != DONE {
             cell.state.store(EMPTY, Ordering::Release);
         }

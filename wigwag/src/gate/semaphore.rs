@@ -27,6 +27,7 @@ use crate::interrupt::{self, ENDED};
 #[cfg(not(loom))]
 use crate::shared::{Layout, Shared, Sort, Visit, layout};
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, mutated};
+use crate::sys::holder::Holder;
 use crate::wait::{Deadline, Wait};
 
 const NOUN: &str = "semaphore";
@@ -126,7 +127,7 @@ impl Semaphore {
     #[doc(alias = "sem_trywait")]
     #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        self.take().then(|| Permit(self))
+        self.take().then(|| Permit::of(self))
     }
 
     /// Takes a permit, waiting at most `limit` of monotonic time.
@@ -147,7 +148,7 @@ impl Semaphore {
         if !self.take() {
             self.wait(wait)?;
         }
-        Ok(Permit(self))
+        Ok(Permit::of(self))
     }
 
     /// Gives `permits`, which need not have been taken before, and wakes as many waiters.
@@ -267,12 +268,22 @@ fn gone() -> Error {
     Error::new(Kind::Corrupt, "acquire", NOUN, "", "its memory is gone")
 }
 
-/// A permit, given back when it is dropped.
+/// A permit, given back when it is dropped; not by the child of a `fork`, which has a copy only.
 #[must_use = "it is given back at once if it is not kept"]
 #[derive(Debug)]
-pub struct Permit<'a>(&'a Semaphore);
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    process: Holder,
+}
 
-impl Permit<'_> {
+impl<'a> Permit<'a> {
+    fn of(semaphore: &'a Semaphore) -> Self {
+        Permit {
+            semaphore,
+            process: Holder::process(),
+        }
+    }
+
     /// Keeps it for ever: for permits that count events, or that another thread or process gives back.
     pub fn forget(self) {
         std::mem::forget(self);
@@ -282,6 +293,8 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // Too many permits is somebody else's error: he was told.
-        let _ = self.0.release(1);
+        if self.process == Holder::process() {
+            let _ = self.semaphore.release(1);
+        }
     }
 }

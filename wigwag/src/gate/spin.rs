@@ -202,7 +202,10 @@ impl<T> SpinLock<T> {
                     }
                     _ => {}
                 }
-                relax();
+                // A model yields below, after it has asked, or no two would ask at once.
+                if !cfg!(loom) {
+                    relax();
+                }
             }
             if wait == Wait::Not || deadline.passed() {
                 if may_look_around(self) && self.inherit(me) {
@@ -213,10 +216,10 @@ impl<T> SpinLock<T> {
                     _ => Error::new(Kind::TimedOut, "lock", NOUN, "", "timed out"),
                 });
             }
-            pause(round, deadline);
             if patience.is_over() && self.inherit(me) {
                 return Ok(Lock::Orphaned(Orphan(Guard::new(self))));
             }
+            pause(round, deadline);
         }
         unreachable!("the rounds do not end")
     }
@@ -226,6 +229,10 @@ impl<T> SpinLock<T> {
         let word = self.word.load(Ordering::Relaxed);
         if word == UNUSABLE || Holder::in_word(word).is_none_or(Holder::thread_is_alive) {
             return false;
+        }
+        if mutated("spin-inherit-store") {
+            self.word.store(me.word(), Ordering::SeqCst);
+            return true;
         }
         !mutated("spin-inherit") && self.take(word, me)
     }
@@ -283,7 +290,7 @@ impl Patience {
 /// Lets others run: yields at first, then sleeps longer and longer.
 pub(super) fn pause(round: u32, deadline: Deadline) {
     if cfg!(loom) {
-        return;
+        return relax();
     }
     if round < YIELDS {
         std::thread::yield_now();
@@ -358,7 +365,12 @@ impl<T> DerefMut for Orphan<'_, T> {
 
 impl<T> Drop for Orphan<'_, T> {
     fn drop(&mut self) {
-        self.0.leave = UNUSABLE;
+        // Who panics while it repairs has not decided: the next one may try.
+        self.0.leave = if std::thread::panicking() {
+            ABANDONED
+        } else {
+            UNUSABLE
+        };
     }
 }
 

@@ -429,7 +429,11 @@ impl<T, const QUEUE: usize> DerefMut for Orphan<'_, T, QUEUE> {
 
 impl<T, const QUEUE: usize> Drop for Orphan<'_, T, QUEUE> {
     fn drop(&mut self) {
-        self.0.lock.value.store(UNUSABLE, Ordering::Relaxed);
+        // Who panics while it repairs has not decided: the next one may try. In the child of a fork it is its parent's to decide.
+        let Guard { lock, position, .. } = self.0;
+        if !std::thread::panicking() && is_of(lock.ticket(position), Holder::thread()) {
+            lock.value.store(UNUSABLE, Ordering::Relaxed);
+        }
     }
 }
 

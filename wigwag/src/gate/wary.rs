@@ -3,7 +3,8 @@
 //! It hands out no reference to its value: the guard copies it out and in, so that what a peer writes
 //! meanwhile is at worst a wrong value. It keeps no pointers in the memory, so the death of an owner is noticed by
 //! those who wait, after some milliseconds. A peer that breaks the rules can make it useless (held for ever, a torn
-//! value, an orphan that is none), and nothing worse: use [`lock_timeout`](WaryMutex::lock_timeout).
+//! value, an orphan that is none), and nothing worse: use [`lock_timeout`](WaryMutex::lock_timeout). To wait for a change
+//! of the value, lay a [`Condvar`] beside it and use [`WaryGuard::wait_while`].
 //!
 //! ```
 //! use wigwag::gate::WaryMutex;
@@ -23,11 +24,13 @@ use std::mem::{MaybeUninit, offset_of};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::mutex::raw::{Raw, Taken};
-use crate::error::Result;
+use super::condvar::Condvar;
+use super::mutex::raw::{NOUN, Raw, Taken};
+use super::watch::Watch;
+use crate::error::{Error, Kind, Result};
 use crate::shared::{Death, Layout, Plain, Shared, Sort, Visit, layout};
 use crate::sys::robust;
-use crate::wait::Wait;
+use crate::wait::{Deadline, Wait};
 
 /// A value that is copied in and out by one thread at a time, if all keep to the rules.
 #[repr(C, align(64))]
@@ -133,7 +136,71 @@ pub struct WaryGuard<'a, T: Plain> {
     not_send: PhantomData<*const ()>,
 }
 
-impl<T: Plain> WaryGuard<'_, T> {
+impl<'a, T: Plain> WaryGuard<'a, T> {
+    /// Waits, at most `limit` of monotonic time, as long as `condition` holds of a copy of the value: unlocks, sleeps until
+    /// `changed` is signalled, and locks again. And whether a holder died with it meanwhile, when it returns at once and the
+    /// condition is the caller's to look at.
+    ///
+    /// A peer that breaks the rules can wake it for nothing or never; who changes the value drops the guard, then
+    /// [signals](Condvar::signal).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wigwag::gate::{Condvar, WaryMutex};
+    ///
+    /// let (ready, changed) = (WaryMutex::new(0_u32), Condvar::new());
+    /// let second = Duration::from_secs(1);
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| -> wigwag::Result<()> {
+    ///         let (guard, _orphaned) = ready.lock_timeout(second)?;
+    ///         guard.set(1);
+    ///         drop(guard);
+    ///         changed.signal();
+    ///         Ok(())
+    ///     });
+    ///     let (guard, _orphaned) = ready.lock_timeout(second)?;
+    ///     let (guard, _orphaned) = guard.wait_while(&changed, 10 * second, |ready| ready == 0)?;
+    ///     assert_eq!(guard.get(), 1);
+    ///     Ok::<(), wigwag::Error>(())
+    /// })?;
+    /// # Ok::<(), wigwag::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of [`lock_timeout`](WaryMutex::lock_timeout); it is unlocked then.
+    #[doc(alias = "pthread_cond_timedwait")]
+    pub fn wait_while(
+        self,
+        changed: &Condvar,
+        limit: Duration,
+        mut condition: impl FnMut(T) -> bool,
+    ) -> Result<(Self, bool)> {
+        let deadline = Deadline::from(Wait::For(limit));
+        let mut watch = Watch::until(deadline);
+        let mutex = self.mutex;
+        let mut guard = self;
+        while condition(guard.get()) {
+            if deadline.passed() {
+                return Err(Error::new(
+                    Kind::TimedOut,
+                    "wait with",
+                    NOUN,
+                    "",
+                    "timed out",
+                ));
+            }
+            let ticket = changed.ticket();
+            drop(guard);
+            changed.doze(ticket, &mut watch);
+            let (again, orphaned) = mutex.lock_with(deadline.wait())?;
+            if orphaned {
+                return Ok((again, true));
+            }
+            guard = again;
+        }
+        Ok((guard, false))
+    }
+
     /// A copy of the value. Check it before it is used as an index, a length or an offset.
     #[must_use]
     pub fn get(&self) -> T {

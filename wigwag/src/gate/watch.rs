@@ -2,8 +2,8 @@
 //!
 //! **Looking** saves a sleep and a wake-up, which cost 4 µs on one core and 20 to 100 µs across the cores of a virtual
 //! machine. First it spins, for a partner on another core, then it yields, for one on the same core. In vain
-//! it costs the same, so both adapt to how often they helped: the spin gets shorter, the yields are left out for a
-//! while, and for long where others used the core meanwhile. [`set_spin`] and [`set_yield`] turn them off for the process.
+//! it costs the same, so both adapt to how often they helped: the spin gets shorter until it is left out but for a long one
+//! now and then, the yields are left out for a while, and for long where others used the core meanwhile. [`set_spin`] and [`set_yield`] turn them off for the process.
 //!
 //! **Looking around** bounds what a kill can do: whoever was killed between a change and the wake-up that
 //! belongs to it, or between a wake-up and its use, delays a waiter by one nap: 10 ms at
@@ -11,6 +11,7 @@
 //! a `FUTEX_WAIT` with a relative time-out, the last sleep before the caller's deadline a `FUTEX_WAIT_BITSET` with an absolute one.
 //! Who only ever tries, and never waits, looks around too, now and then (`may_look_around`).
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,24 +23,35 @@ use crate::wait::Deadline;
 pub const LONGEST_NAP: Duration = Duration::from_millis(500);
 const FIRST_NAP: Duration = Duration::from_millis(10);
 
-/// The most turns a waiter of this process looks before it sleeps; not yet asked: `UNKNOWN`.
+/// The most turns a waiter of this process looks as a rule; not yet asked: `UNKNOWN`.
 static MOST: AtomicU32 = AtomicU32::new(UNKNOWN);
 const UNKNOWN: u32 = u32::MAX;
-/// The most turns a waiter looks where several cores can be used: about 5 µs, what a hand-over between two
+/// The most turns a waiter looks as a rule, where there are several cores: about 5 µs, what a hand-over between two
 /// running threads takes.
 pub const DEFAULT_SPIN: u32 = 400;
 /// How many of those turns seem worth while now.
 static WORTH: AtomicU32 = AtomicU32::new(DEFAULT_SPIN);
-/// So that it notices when looking pays again.
+/// Fewer are not worth the trouble.
 const LEAST: u32 = 20;
+/// A long look takes so many times the most turns, longer than it takes to wake a sleeper on another core: two who sleep in turn
+/// find out by it that neither need.
+const LONG: u32 = 20;
+/// After so many looks in vain comes a long one, and more seldom the more of them were in vain.
+const SOON: u32 = 2;
+const SELDOM: u32 = 4096;
+static PATIENCE: AtomicU32 = AtomicU32::new(SOON);
+static IN_VAIN: AtomicU32 = AtomicU32::new(0);
 
-/// Sets how many turns (of some 10 ns) the waiters of this process spin before they yield or sleep, at most.
+/// Sets how many turns (of some 10 ns) the waiters of this process spin before they yield or sleep, at most; but now and
+/// then one of them spins twenty times as long, to find out whether its partner does not sleep either. 0 turns both off.
 ///
-/// Unless it is called, that is [`DEFAULT_SPIN`] if the process may use more than one core when its first waiter
-/// waits, else 0.
+/// Unless it is called, that is [`DEFAULT_SPIN`] if the machine has more than one core, else 0. On which of them the process
+/// may run says nothing: its partners may run on others.
 pub fn set_spin(turns: u32) {
     MOST.store(turns.min(UNKNOWN - 1), Ordering::Relaxed);
     WORTH.store(turns, Ordering::Relaxed);
+    PATIENCE.store(SOON, Ordering::Relaxed);
+    IN_VAIN.store(0, Ordering::Relaxed);
 }
 
 /// Sets whether the waiters of this process yield before they sleep; unless it is called, they do.
@@ -50,7 +62,8 @@ pub fn set_yield(yields: bool) {
 fn most() -> u32 {
     match MOST.load(Ordering::Relaxed) {
         UNKNOWN => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            // SAFETY: takes and returns a number.
+            let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
             let most = if cores > 1 { DEFAULT_SPIN } else { 0 };
             MOST.store(most, Ordering::Relaxed);
             most
@@ -65,19 +78,60 @@ pub(crate) fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     if cfg!(loom) {
         return None;
     }
+    spin(1..=1, &mut found).or_else(|| give_way(found))
+}
+
+/// The same, but more and more seldom: where each look takes the cache line away from who is at work on it.
+#[cold]
+pub(crate) fn look_seldom<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    if cfg!(loom) {
+        return None;
+    }
+    spin(4..=32, &mut found).or_else(|| give_way(found))
+}
+
+/// Looks with so many turns in between, at first and in the end.
+fn spin<T>(pace: RangeInclusive<u32>, found: &mut impl FnMut() -> Option<T>) -> Option<T> {
     let most = most();
-    if most > 0 {
-        let worth = WORTH.load(Ordering::Relaxed).clamp(LEAST.min(most), most);
-        for _ in 0..worth {
-            if let Some(found) = found() {
+    if most == 0 {
+        return None;
+    }
+    let worth = WORTH.load(Ordering::Relaxed).min(most);
+    let patience = PATIENCE.load(Ordering::Relaxed);
+    let in_vain = IN_VAIN.load(Ordering::Relaxed);
+    let long = in_vain >= patience;
+    let turns = if long {
+        most.saturating_mul(LONG)
+    } else {
+        worth
+    };
+    let (mut turn, mut pause) = (0, *pace.start());
+    while turn < turns {
+        if let Some(found) = found() {
+            if long {
+                WORTH.store(most, Ordering::Relaxed);
+                PATIENCE.store(SOON, Ordering::Relaxed);
+                IN_VAIN.store(0, Ordering::Relaxed);
+            } else if worth < most {
                 WORTH.store((worth + worth / 8 + 1).min(most), Ordering::Relaxed);
-                return Some(found);
             }
+            return Some(found);
+        }
+        for _ in 0..pause {
             relax();
         }
-        WORTH.store((worth - worth / 8).max(LEAST), Ordering::Relaxed);
+        turn += pause;
+        pause = (pause * 2).min(*pace.end());
     }
-    give_way(found)
+    let less = worth - worth / 4;
+    WORTH.store(if less < LEAST { 0 } else { less }, Ordering::Relaxed);
+    if long {
+        PATIENCE.store((patience * 2).min(SELDOM), Ordering::Relaxed);
+        IN_VAIN.store(0, Ordering::Relaxed);
+    } else {
+        IN_VAIN.store(in_vain + 1, Ordering::Relaxed);
+    }
+    None
 }
 
 /// How many waits leave out the yields: 0 none, `u32::MAX` all.

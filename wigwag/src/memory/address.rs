@@ -43,7 +43,7 @@ fn read_posix(target: &Target) -> Result<posix::Options> {
 
 pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Region>> {
     let options = read_sysv(target)?.access(access(opening));
-    let key = key(target)?;
+    let key = Key::meant(target)?;
     let region = match size_to_make(target, opening)? {
         Some(size) if target.options.flag("exclusive")? => options.create(key, size),
         Some(size) => options.open_or_create(key, size),
@@ -55,7 +55,7 @@ pub(crate) fn open_sysv(target: &Target, opening: Opening) -> Result<Box<dyn Reg
 pub(crate) fn create_sysv(target: &Target) -> Result<()> {
     let options = read_sysv(target)?;
     let size = size_to_leave(target)?;
-    options.create(key(target)?, size).map(drop)
+    options.create(Key::meant(target)?, size).map(drop)
 }
 
 pub(crate) fn unlink_sysv(name: &Name) -> Result<()> {
@@ -70,18 +70,6 @@ fn read_sysv(target: &Target) -> Result<sysv::Options> {
         Some(mode) => options.mode(mode),
         None => options,
     })
-}
-
-fn key(target: &Target) -> Result<Key> {
-    match target.options.value::<u8>("project")? {
-        Some(0) => Err(target
-            .options
-            .bad("project", "it is a number from 1 to 255")),
-        Some(_) if !matches!(target.name, Name::Path(_)) => Err(target
-            .options
-            .bad("project", "only a path has a project, a key is complete")),
-        project => Ok(Key::of(&target.name, project.unwrap_or(Key::PROJECT))),
-    }
 }
 
 pub(crate) fn open_file(target: &Target, opening: Opening) -> Result<Box<dyn Region>> {
@@ -253,7 +241,8 @@ pub(crate) mod probe {
         }
     }
 
-    fn unique() -> String {
+    /// A name that nobody else has.
+    pub(crate) fn unique() -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         format!("wigwag-probe-{}-{number}", std::process::id())

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use crate::error::Result;
 
 pub(crate) mod address;
+mod affordable;
 pub mod anonymous;
 pub mod file;
 pub mod huge;

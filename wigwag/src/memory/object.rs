@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
-use super::Access;
+use super::{Access, affordable};
 use crate::limit::{Limit, Source};
 
 /// The limit on the size of files, beyond which a process gets SIGXFSZ.
@@ -125,6 +125,9 @@ pub(super) fn allocate(object: BorrowedFd<'_>, len: u64) -> rustix::io::Result<(
     if FILE_SIZE.value().is_some_and(|limit| len > limit) {
         // The kernel would send SIGXFSZ, which ends the process.
         return Err(Errno::FBIG);
+    }
+    if affordable::beyond(object, len).is_some() {
+        return Err(Errno::NOMEM);
     }
     match retry_on_intr(|| fallocate(object, FallocateFlags::empty(), 0, len)) {
         // A file system that cannot promise pages: the copies will notice the one that is missing.

@@ -19,6 +19,46 @@
 //! }
 //! ```
 //!
+//! What does not fit does not compile, and the message names the type of the field and what to take instead:
+//!
+//! ```compile_fail,E0277
+//! # use std::sync::atomic::AtomicU64;
+//! wigwag::shared! { struct Boxed { visits: AtomicU64, list: Box<u64> } } // a pointer, of one process
+//! ```
+//! ```compile_fail,E0277
+//! wigwag::shared! { struct Named { name: String } }
+//! ```
+//! ```compile_fail,E0277
+//! wigwag::shared! { struct Borrowed { name: &'static str } }
+//! ```
+//! ```compile_fail,E0277
+//! wigwag::shared! { struct Pointing { next: *mut u8 } }
+//! ```
+//! ```compile_fail,E0277
+//! wigwag::shared! { struct Bare { count: u64 } } // changed by two at once; an AtomicU64, or in a lock
+//! ```
+//! ```compile_fail,E0277
+//! wigwag::shared! { struct Standing { open: bool } } // any byte but 0 and 1 would be undefined behaviour
+//! ```
+//! ```compile_fail,E0277
+//! # use wigwag::gate::Mutex;
+//! wigwag::shared! { struct Locked { name: Mutex<String> } } // a lock makes no pointer fit
+//! ```
+//! ```compile_fail,E0277
+//! # use wigwag::gate::Mutex;
+//! wigwag::shared! { struct Flag { open: Mutex<bool> } } // nor a bool: Mutex<u8>
+//! ```
+//! ```compile_fail,E0277
+//! wigwag::shared! { struct Std { lock: std::sync::Mutex<u64> } } // works between the threads of one process only
+//! ```
+//! ```compile_fail,E0277
+//! wigwag::plain! { struct Moment { at: std::time::Instant } }
+//! ```
+//! ```compile_fail,E0080
+//! wigwag::plain! { struct Gap { small: u8, large: u64 } } // seven bytes that nobody names
+//! # let _ = <Gap as wigwag::shared::Plain>::LAYOUT;
+//! ```
+//!
 //! The layout of a type is hashed at compile time (names, sizes and places of all fields, through all levels) and the
 //! hash is kept in the segment: a program that has another idea of `Bank` is refused when it opens it. A 32-bit program has the same
 //! idea of it, unless there is a `usize` or `isize` in it.
@@ -38,6 +78,12 @@ pub use self::survey::{Sort, Visit, below};
 ///
 /// # Safety
 /// `repr(C)` or a primitive; every bit pattern is valid; no padding, no pointers, no interior mutability, no drop glue.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not plain data: not every bit pattern that another process may leave is a value of it",
+    label = "not `Plain`",
+    note = "plain are integers, floating-point numbers, arrays of those, and structures declared with `wigwag::plain!`",
+    note = "instead of a `bool` or an enum take a `u8`, instead of a `String` or `Vec` an array of bytes and a length, instead of a pointer an index"
+)]
 pub unsafe trait Plain: Copy + Send + Sync + 'static {
     /// Hash of what its bytes mean.
     const LAYOUT: Layout;
@@ -49,6 +95,13 @@ pub unsafe trait Plain: Copy + Send + Sync + 'static {
 /// `repr(C)`; no pointers that one process sets and another follows; every bit pattern a peer may leave is valid or
 /// checked before use; through `&self` all change goes through atomics or a lock kept beside the data; and
 /// dropping it is not needed, because a segment never drops its value. Where [`ZEROS`](Self::ZEROS) says so, zero bytes are a value.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot lie in memory that several processes change at once",
+    label = "not `Shared`",
+    note = "what can: atomics (AtomicU64 …), gates of wigwag with plain data in them (Mutex<u64>, RwLock<[u8; 64]>, Semaphore …), arrays of those, and structures declared with `wigwag::shared!`",
+    note = "a pointer, reference, Box, String or Vec leads into the memory of one process only: take an array, or an index into one",
+    note = "a plain number, that two may change at once, goes into an atomic or into a `wigwag::gate::Mutex`"
+)]
 pub unsafe trait Shared: Sync + 'static {
     /// Hash of what its bytes mean.
     const LAYOUT: Layout;

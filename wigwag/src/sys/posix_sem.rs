@@ -40,14 +40,14 @@ unsafe fn sem_clockwait(
     const SLICE: Duration = Duration::from_secs(1);
     // SAFETY: the caller's pointer is to a live time.
     let until = unsafe { *until };
-    let until = Duration::new(until.tv_sec.unsigned_abs(), until.tv_nsec as u32);
+    let until = Duration::new(until.tv_sec.unsigned_abs().into(), until.tv_nsec as u32);
     loop {
         let now = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
         let left = until.saturating_sub(now(ClockId::Monotonic));
         let end = now(ClockId::Realtime) + left.min(SLICE);
         let end = libc::timespec {
-            tv_sec: end.as_secs().cast_signed(),
-            tv_nsec: end.subsec_nanos().into(),
+            tv_sec: end.as_secs() as _,
+            tv_nsec: end.subsec_nanos() as _,
         };
         // SAFETY: the semaphore is one, as the caller promises; `end` lives.
         let result = unsafe { libc::sem_timedwait(sem, &raw const end) };

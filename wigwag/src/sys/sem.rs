@@ -24,8 +24,9 @@ pub(crate) type Operation = libc::sembuf;
 #[cfg(not(target_env = "musl"))]
 pub(crate) type Stat = libc::semid_ds;
 
-/// The same as musl lays it out on 64-bit machines (`<sys/sem.h>`); the crate `libc` does not have it.
-#[cfg(all(target_env = "musl", target_pointer_width = "64"))]
+/// The same as musl lays it out (`<sys/sem.h>`), in 32-bit programs for a command without `IPC_TIME64`; the crate `libc` does
+/// not have it.
+#[cfg(target_env = "musl")]
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Stat {
@@ -35,7 +36,7 @@ pub(crate) struct Stat {
     pub(crate) sem_ctime: libc::time_t,
     unused_2: libc::c_long,
     pub(crate) sem_nsems: libc::c_ushort,
-    padding: [u8; 6],
+    padding: [u8; size_of::<libc::c_long>() - 2],
     unused_3: [libc::c_long; 2],
 }
 

@@ -55,6 +55,12 @@ pub(crate) fn stat(id: i32) -> Result<Stat, Errno> {
     }
 }
 
+/// Whether a segment was removed, and lives as long only as somebody has it attached.
+pub(crate) fn is_removed(id: i32) -> bool {
+    const DEST: u32 = 0o1000;
+    stat(id).map_or(true, |stat| stat.shm_perm.mode as u32 & DEST != 0)
+}
+
 /// Removes a segment: its key at once, its memory when the last process has detached it.
 pub(crate) fn remove(id: i32) -> Result<(), Errno> {
     // SAFETY: IPC_RMID does not use the pointer.

@@ -25,6 +25,32 @@ pub(crate) struct How {
     pub(crate) take_over: bool,
 }
 
+/// What all `Options` that have such a `how` say of the name they make.
+macro_rules! naming {
+    () => {
+        /// Who may connect or send: those with write permission. The path has exactly this mode, whatever the umask,
+        /// before anybody can.
+        pub fn mode(mut self, mode: u32) -> Self {
+            self.how.mode = Some(mode);
+            self
+        }
+
+        /// Removes the path when what it was made for is dropped, if it is still this one's.
+        pub fn temporary(mut self, temporary: bool) -> Self {
+            self.how.temporary = temporary;
+            self
+        }
+
+        /// Takes over a path that a dead process left. Of several that start at once exactly one
+        /// succeeds; a process that lives is never disturbed. Needs permission to read the directory.
+        pub fn take_over(mut self, take_over: bool) -> Self {
+            self.how.take_over = take_over;
+            self
+        }
+    };
+}
+pub(crate) use naming;
+
 /// Binds `socket` to `name`.
 pub(crate) fn bind(
     facility: &Facility,

@@ -115,8 +115,8 @@ macro_rules! face {
     };
 }
 
-/// One whose senders may have to wait.
-macro_rules! filling {
+/// The faces of one flavour.
+macro_rules! faces {
     ($numbers:ident, $name:literal, $messages:ident, $other:literal, $flavour:ident) => {
         face!(
             $numbers,
@@ -143,55 +143,28 @@ macro_rules! filling {
     };
 }
 
-filling!(
+faces!(
     OneToOne,
     "one-to-one",
     OneToOneMessages,
     "one-to-one messages",
     one_to_one
 );
-filling!(
+faces!(
     Broadcast,
     "broadcast",
     BroadcastMessages,
     "broadcast messages",
     broadcast
 );
-filling!(
+faces!(
     ManyToMany,
     "many-to-many",
     ManyToManyMessages,
     "many-to-many messages",
     many_to_many
 );
-face!(
-    Latest,
-    "latest",
-    latest,
-    u64,
-    4,
-    |number| number,
-    |value: &u64| *value,
-    |sender: &mut latest::Sender<u64>, number| {
-        let _ = sender.send(number);
-        Ok(true)
-    },
-    |sender: &mut latest::Sender<u64>, number| {
-        let _ = sender.send(number);
-        Ok(())
-    }
-);
-face!(
-    LatestMessages,
-    "latest messages",
-    latest,
-    [u8],
-    4096,
-    written,
-    read,
-    |sender: &mut latest::Sender<[u8]>, bytes: [u8; LENGTH]| sender.send(&bytes).map(|()| true),
-    |sender: &mut latest::Sender<[u8]>, bytes: [u8; LENGTH]| sender.send(&bytes)
-);
+faces!(Latest, "latest", LatestMessages, "latest messages", latest);
 
 /// `$run::<F>($argument)` for each flavour.
 #[macro_export]

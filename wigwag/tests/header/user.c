@@ -13,6 +13,13 @@ struct table {
     struct wigwag_semaphore ping, pong, binary;
 } __attribute__((aligned(64)));
 
+/* A thread that ends with the mutex while the process lives on. */
+static void *lock_and_end(void *m)
+{
+    int e = wigwag_mutex_lock(m, -1);
+    pthread_exit((void *)(intptr_t)e);
+}
+
 static int run(struct table *t, const char *verb, const char *what)
 {
     int64_t timeout = strtoll(what, NULL, 10);
@@ -27,6 +34,14 @@ static int run(struct table *t, const char *verb, const char *what)
         t->pair.b = t->pair.a;
         wigwag_mutex_consistent(&t->pair.lock);
         return 0;
+    }
+    if (!strcmp(verb, "end-a-thread")) {
+        pthread_t thread;
+        void *ended;
+        if ((e = pthread_create(&thread, NULL, lock_and_end, &t->pair.lock)))
+            return e;
+        e = pthread_join(thread, &ended);
+        return e ? e : (int)(intptr_t)ended;
     }
     if (!strcmp(verb, "tear")) {
         t->pair.a++;

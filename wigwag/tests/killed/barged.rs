@@ -4,7 +4,7 @@
 //! know that anybody waits. The mutex's own scenes are in `mutex.rs`. A lock whose waiters look and never sleep is not woken;
 //! there the waiter is killed in line. A barrier has no third to barge in; there he is one of those who meet.
 
-use super::gates::{
+use super::hall::{
     Hall, LIMIT, Pair, TAKEN, condvar_aftermath, mend, monitor_aftermath, of, robust_aftermath,
     rwlock_aftermath, scene, semaphore_aftermath, spin_verdict, survivor, ticket_aftermath, waiter,
 };

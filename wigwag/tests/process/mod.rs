@@ -368,6 +368,29 @@ pub fn unique(stem: &str) -> String {
     )
 }
 
+/// A port that nobody uses, for TCP and UDP alike, and that no connection gets by chance: the kernel hands out others.
+pub fn port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux");
+    let first = range.split_whitespace().next().expect("two numbers");
+    let end: u32 = first.parse().expect("a number");
+    assert!(end > 2048, "the kernel leaves no ports to programs");
+    let free = |port: &u16| {
+        let at = ("127.0.0.1", *port);
+        std::net::TcpListener::bind(at).is_ok() && std::net::UdpSocket::bind(at).is_ok()
+    };
+    let start = std::process::id().wrapping_mul(61);
+    let mut candidates = std::iter::repeat_with(|| {
+        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % (end - 1024);
+        u16::try_from(1024 + number).expect("below the end")
+    });
+    candidates
+        .by_ref()
+        .take(4096)
+        .find(free)
+        .expect("a free port")
+}
+
 /// A directory of its own, removed when dropped.
 pub struct Directory(std::path::PathBuf);
 

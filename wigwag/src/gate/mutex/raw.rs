@@ -433,15 +433,8 @@ impl<const LIST: bool> Raw<LIST> {
                 if self.cause.load(Ordering::Relaxed) == UNUSABLE && word & DIED != 0 {
                     return Err(unusable());
                 }
-                let mark = word & WAITERS | waiter.mark_for_others();
-                if self.exchange(word, me.tid() | mark) {
-                    waiter.leave();
-                    self.taken(me, mode, mark);
-                    return Ok(if word & DIED == 0 {
-                        Taken::Clean
-                    } else {
-                        Taken::Orphaned
-                    });
+                if let Some(taken) = self.seize(me, mode, word, waiter) {
+                    return Ok(taken);
                 }
                 continue;
             }
@@ -458,10 +451,11 @@ impl<const LIST: bool> Raw<LIST> {
             }
             if !looked {
                 looked = true;
-                if watch::look(|| (self.word.load(Ordering::Relaxed) & TID == 0).then_some(()))
-                    .is_some()
-                {
-                    continue;
+                let seized = self.spin(me, mode, waiter);
+                match seized {
+                    Some(Some(taken)) => return Ok(taken),
+                    Some(None) => continue,
+                    None => {}
                 }
             }
             waiter.count();
@@ -483,7 +477,9 @@ impl<const LIST: bool> Raw<LIST> {
             };
             self.sleeps.fetch_add(1, Ordering::Relaxed);
             match watch.sleep(&self.word, asleep) {
-                Woken::Perhaps | Woken::TimedOut => {}
+                // Who was faster than the one who was woken may be about to free it.
+                Woken::Perhaps => looked = false,
+                Woken::TimedOut => {}
                 Woken::LookAround => drop(self.bury(asleep)),
                 Woken::Gone => {
                     let why = "the memory it lies in is gone";
@@ -492,6 +488,52 @@ impl<const LIST: bool> Raw<LIST> {
             }
         }
         Err(late(wait))
+    }
+
+    /// Tries to take it, as long as that seems worth while; `Some(None)` when its holder died.
+    ///
+    /// It does not look before it tries: on another core that would fetch the cache line twice, and whoever has the line
+    /// takes the lock again and again meanwhile.
+    fn spin(&self, me: Current, mode: u32, waiter: &mut Waiter<'_, LIST>) -> Option<Option<Taken>> {
+        let mut mark = waiter.mark_for_others();
+        watch::look_seldom(|| {
+            let tried =
+                self.word
+                    .compare_exchange(0, me.tid() | mark, Ordering::SeqCst, Ordering::Relaxed);
+            match tried {
+                Ok(_) => {
+                    waiter.leave();
+                    self.taken(me, mode, mark);
+                    Some(Some(Taken::Clean))
+                }
+                Err(word) if word & TID == 0 => Some(None),
+                Err(_) => {
+                    mark = waiter.mark_for_others();
+                    None
+                }
+            }
+        })
+    }
+
+    /// Takes it, if the word, which says that nobody has it, still is that.
+    fn seize(
+        &self,
+        me: Current,
+        mode: u32,
+        word: u32,
+        waiter: &mut Waiter<'_, LIST>,
+    ) -> Option<Taken> {
+        let mark = word & WAITERS | waiter.mark_for_others();
+        if !self.exchange(word, me.tid() | mark) {
+            return None;
+        }
+        waiter.leave();
+        self.taken(me, mode, mark);
+        Some(if word & DIED == 0 {
+            Taken::Clean
+        } else {
+            Taken::Orphaned
+        })
     }
 
     /// What the kernel does when the holder is killed.

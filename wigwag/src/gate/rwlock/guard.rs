@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use super::{LEFT, OPEN, RwLock};
+use super::{LEFT, OPEN, RwLock, UNUSABLE};
 use crate::gate::mutex;
 use crate::sys::atomic::{AtomicU64, Ordering, mutated};
 use crate::sys::holder::Holder;
+use crate::wait::Deadline;
 
 /// A reader's lock, or a dead writer's.
 #[must_use = "it is unlocked at once if it is not kept"]
@@ -120,8 +121,9 @@ impl<'a, T, const READERS: usize> WriteGuard<'a, T, READERS> {
         let lock = self.lock;
         let me = Holder::thread();
         loop {
-            // A reader that found the door closed may be in a slot for an instant; all of them, hardly.
-            if let Some(guard) = lock.take_slot(me) {
+            // A reader that found the door closed may be in a slot for an instant, and may be killed there.
+            let found = || lock.take_slot(me);
+            if let Ok(guard) = lock.await_readers("read-lock", Deadline::Never, found) {
                 drop(self);
                 return guard;
             }
@@ -146,33 +148,55 @@ impl<T, const READERS: usize> DerefMut for WriteGuard<'_, T, READERS> {
     }
 }
 
+impl<T, const READERS: usize> WriteGuard<'_, T, READERS> {
+    /// Says what the door is to say to those who come.
+    fn leave(&self, door: u32) {
+        // In the child of a fork the turn is still its parent's, and without the turn it was given away already.
+        if self.turn.is_none() || self.lock.turn.owner() != Some(Holder::thread().id()) {
+            return;
+        }
+        let order = if mutated("rwlock-open") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
+        self.lock.door.store(door, order);
+    }
+}
+
 impl<T, const READERS: usize> Drop for WriteGuard<'_, T, READERS> {
     fn drop(&mut self) {
         // Who panics with it leaves the value half changed, as if it had died.
         if self.is_whole && (self.panicking || !std::thread::panicking()) {
-            self.lock.door.store(
-                OPEN,
-                if mutated("rwlock-open") {
-                    Ordering::Relaxed
-                } else {
-                    Ordering::Release
-                },
-            );
+            self.leave(OPEN);
         }
         drop(self.turn.take());
     }
 }
 
-/// The lock after a writer's death. Dropped without [`repaired`](Self::repaired) it stays closed: the next one is told again.
-#[must_use = "dropping it leaves the repair to the next one"]
+/// The lock after a writer's death. Dropped without [`repaired`](Self::repaired), nobody can lock it again.
+#[must_use = "dropping it makes the lock unusable for everybody"]
 pub struct Orphan<'a, T, const READERS: usize = 16>(pub(super) WriteGuard<'a, T, READERS>);
 
 impl<'a, T, const READERS: usize> Orphan<'a, T, READERS> {
     /// Says that the value is whole again.
-    pub fn repaired(self) -> WriteGuard<'a, T, READERS> {
-        let mut guard = self.0;
-        guard.is_whole = true;
-        guard
+    pub fn repaired(mut self) -> WriteGuard<'a, T, READERS> {
+        WriteGuard {
+            lock: self.0.lock,
+            turn: self.0.turn.take(),
+            is_whole: true,
+            panicking: self.0.panicking,
+            not_send: PhantomData,
+        }
+    }
+}
+
+impl<T, const READERS: usize> Drop for Orphan<'_, T, READERS> {
+    fn drop(&mut self) {
+        // Who panics while it repairs has not decided: the next one may try. Who has repaired has no turn here any more.
+        if !std::thread::panicking() {
+            self.0.leave(UNUSABLE);
+        }
     }
 }
 

@@ -21,12 +21,15 @@
 //! | 0 open | any | readers come and go |
 //! | 1 closed | some taken | a writer waits for these readers, or died waiting; no new ones come in |
 //! | 2 inside | empty | a writer writes, or died doing it |
+//! | 3 unusable | empty | a writer died, and who was told did not repair it |
 //!
 //! Writers, and readers that find the door closed, take turns at a [`Mutex`] inside. A writer that dies leaves
 //! that mutex to the next of them; if the door then says 2 the value may be half changed, and who comes first, reader
-//! or writer, gets [`Read::Orphaned`] or [`Write::Orphaned`] and repairs. A reader's death changes nothing.
+//! or writer, gets [`Read::Orphaned`] or [`Write::Orphaned`] and repairs, or gives up and so makes the lock unusable for all.
+//! A reader's death changes nothing.
 //!
-//! A thread may read while it reads. Reading while it writes, or the other way about, is an error and not a hang.
+//! A thread may read while it reads, and leave the one before the other: so what a writer finds empty slot by slot is empty only if
+//! nobody took a second slot meanwhile, which `left` tells. Reading while it writes, or the other way about, is an error and not a hang.
 //!
 //! *Big-reader locks*: W. C. Hsieh, W. E. Weihl, *Scalable reader-writer locks for parallel systems*, 1992.
 
@@ -59,6 +62,7 @@ const LEFT: u64 = 1 << 63;
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
 const INSIDE: u32 = 2;
+const UNUSABLE: u32 = 3;
 
 /// One reader, on a cache line of its own.
 #[repr(C, align(64))]
@@ -99,7 +103,7 @@ pub struct RwLock<T, const READERS: usize = 16> {
     /// Held while writing, or passing the closed door.
     turn: Mutex<()>,
     door: AtomicU32,
-    /// Counts readers who left while somebody waited for that.
+    /// Counts readers who left while somebody waited for that, and those who read already and took a second slot.
     left: AtomicU32,
     waiters: Waiters,
     data: UnsafeCell<T>,
@@ -169,8 +173,7 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
     /// Locks it beside other readers, waiting as long as it takes.
     ///
     /// # Errors
-    /// `Deadlock` when this thread writes; `Corrupt` when the memory is gone. A death is no error: the next one is told, and
-    /// if that one does not repair, the one after it.
+    /// `Deadlock` when this thread writes; `Corrupt` when a writer died and who was told gave up, or the memory is gone.
     #[doc(alias = "pthread_rwlock_rdlock")]
     #[inline]
     pub fn read(&self) -> Result<Read<'_, T, READERS>> {
@@ -314,9 +317,12 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         let deadline = Deadline::from(wait);
         // Who reads already keeps every writer out, the waiting one too: waiting for it would be for ever.
         if self.reads(me) {
-            return self
-                .await_readers("read-lock", deadline, || self.take_slot(me))
-                .map(Read::Clean);
+            let guard = self.await_readers("read-lock", deadline, || self.take_slot(me))?;
+            // A writer that looks through the slots may be past this one, and find the other left when it comes to it.
+            if !mutated("rwlock-again") {
+                self.left.fetch_add(1, Ordering::SeqCst);
+            }
+            return Ok(Read::Clean(guard));
         }
         let is_open = || self.door.load(Ordering::Relaxed) == OPEN;
         if wait != Wait::Not
@@ -327,7 +333,13 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         let turn = self.take_turn("read-lock", deadline)?;
         if !is_open() {
             return Ok(match self.close(turn, "read-lock", deadline)? {
-                Write::Clean(guard) => Read::Clean(guard.downgrade()),
+                Write::Clean(guard) => {
+                    // A reader that found the door closed may be in a slot for an instant, or be stopped or killed there.
+                    let found = || self.take_slot(me);
+                    let reads = self.await_readers("read-lock", deadline, found)?;
+                    drop(guard);
+                    Read::Clean(reads)
+                }
                 Write::Orphaned(orphan) => Read::Orphaned(orphan),
             });
         }
@@ -359,7 +371,12 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         deadline: Deadline,
     ) -> Result<Write<'a, T, READERS>> {
         // Whoever had the turn before opened the door again, or died.
-        let torn = self.door.load(Ordering::Acquire) == INSIDE;
+        let door = self.door.load(Ordering::Acquire);
+        if door == UNUSABLE {
+            let cause = "a writer died or panicked, and who was told did not repair what it guards";
+            return Err(Error::new(Kind::Corrupt, action, NOUN, "", cause));
+        }
+        let torn = door == INSIDE;
         if !torn {
             self.door.store(CLOSED, Ordering::SeqCst);
             model_fence();
@@ -387,10 +404,18 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
         if mutated("rwlock-readers") {
             return true;
         }
-        // Acquire: what the readers read was before what the writer writes.
-        self.slots
-            .iter()
-            .all(|slot| is_vacant(slot.0.load(Ordering::SeqCst)))
+        loop {
+            let left = self.left.load(Ordering::SeqCst);
+            // Acquire: what the readers read was before what the writer writes.
+            let vacant = |slot: &Slot| is_vacant(slot.0.load(Ordering::SeqCst));
+            if !self.slots.iter().all(vacant) {
+                return false;
+            }
+            // All at one time, unless somebody went from one to another meanwhile.
+            if self.left.load(Ordering::SeqCst) == left {
+                return true;
+            }
+        }
     }
 
     /// Waits for readers to leave until `found`; clears the slots of dead ones.
@@ -450,6 +475,10 @@ impl<T, const READERS: usize> RwLock<T, READERS> {
                 && Holder::in_word(word).is_some_and(|reader| !reader.thread_is_alive())
             {
                 if mutated("rwlock-bury") {
+                    continue;
+                }
+                if mutated("rwlock-bury-store") {
+                    slot.0.store(FREE, Ordering::SeqCst);
                     continue;
                 }
                 let _ = slot

@@ -19,8 +19,10 @@ use super::pages::New;
 use super::{GRACE, LOOK, Options, PATIENCE, Pages, Place, Trust};
 use crate::error::{Error, Kind, Result};
 use crate::facility::Facility;
+use crate::memory::affordable;
 use crate::memory::mapping::{self, Access, Mapping, Size};
 use crate::memory::memfd;
+use crate::memory::object::free_space;
 use crate::name::Name;
 use crate::shared::{Death, Shared};
 use crate::sys::ofd;
@@ -186,10 +188,13 @@ pub(crate) fn at<C: Content>(
     };
     let since = Instant::now();
     loop {
-        let (file, new) = match at.open(path, make) {
-            Ok(opened) => opened,
-            // Removed by somebody between the attempt to make it and the attempt to open it.
-            Err(Errno::NOENT) if make => continue,
+        let (file, new) = match at.open(path, verb) {
+            Ok(Some(opened)) => opened,
+            Ok(None) if since.elapsed() < PATIENCE => continue,
+            Ok(None) => {
+                let why = "others make and remove it again and again";
+                return Err(at.error(Kind::TimedOut, "create", why));
+            }
             Err(errno) => {
                 return Err(at.failed(if make { "create" } else { "open" }, errno));
             }
@@ -219,7 +224,12 @@ pub(crate) fn at<C: Content>(
             (_, false) => return Err(at.unfinished()),
             (_, true) => {
                 let unfinished = Unfinished(new.then_some(path));
-                let pages = at.make(file, content)?;
+                let pages = at
+                    .make(file, content)
+                    .map_err(|error| match error.raw_os_error() {
+                        Some(libc::ENOSPC) => error.with_detail(free_space(path)),
+                        _ => error,
+                    })?;
                 std::mem::forget(unfinished);
                 if let Some(file) = C::file(&pages) {
                     ofd::unlock(file, MAKER);
@@ -250,17 +260,28 @@ pub(crate) struct At<'a> {
 }
 
 impl At<'_> {
-    /// The file and whether it is new.
-    fn open(&self, path: &Path, make: bool) -> Result<(OwnedFd, bool), Errno> {
+    /// The file and whether it is new; none if somebody removed it between the attempt to make it and the attempt to open it.
+    fn open(&self, path: &Path, verb: Verb) -> Result<Option<(OwnedFd, bool)>, Errno> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        if make {
-            let mode = Mode::from_raw_mode(self.options.mode);
+        if verb != Verb::Open {
+            let exact = self.options.mode.map(Mode::from_raw_mode);
+            let mode = exact.unwrap_or(Mode::RUSR | Mode::WUSR);
             match rustix::fs::openat(CWD, path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
                 Err(Errno::EXIST) => {}
-                made => return made.map(|file| (file, true)),
+                Err(errno) => return Err(errno),
+                Ok(file) => {
+                    // Less the umask until here, so never more than asked for.
+                    exact.map_or(Ok(()), |mode| rustix::fs::fchmod(&file, mode))?;
+                    return Ok(Some((file, true)));
+                }
             }
         }
-        rustix::fs::openat(CWD, path, flags, Mode::empty()).map(|file| (file, false))
+        match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+            Err(Errno::NOENT) if verb != Verb::Open => Ok(None),
+            // Of another user: who wants a new one need not know more.
+            Err(Errno::ACCESS) if verb == Verb::Create => Err(Errno::EXIST),
+            opened => opened.map(|file| Some((file, false))),
+        }
     }
 
     /// Its first bytes, zeros where it has fewer, and its length.
@@ -320,9 +341,10 @@ impl At<'_> {
         );
         let size = content.size();
         let header = Header::new(&content.sort(), size, death, trusting).map_err(|cause| {
+            let hint = header::hint_for_proc(&cause);
             self.facility
                 .failed("create", &self.label, cause)
-                .with_hint("mount /proc")
+                .with_hint(hint)
         })?;
         let size = (VALUE as u64).saturating_add(size);
         let len = mapping::mappable(size, self.facility, &self.label)?;
@@ -332,6 +354,12 @@ impl At<'_> {
             rustix::io::retry_on_intr(|| rustix::io::pwrite(&file, &bytes, 0)).map_err(failed)?;
         if written < bytes.len() {
             return Err(failed(Errno::NOSPC));
+        }
+        if let Some(left) = affordable::beyond(file.as_fd(), size) {
+            let why =
+                format!("it takes {size} bytes, and of the memory of this machine {left} are left");
+            let error = self.error(Kind::Limit, "create", why);
+            return Err(error.with_hint("ask for less"));
         }
         rustix::fs::ftruncate(&file, size).map_err(failed)?;
         // Without its pages the first touch of each would kill the process when the file system is full.
@@ -356,6 +384,7 @@ impl At<'_> {
             "open",
             "it is not a segment: its first bytes are not those of one",
         )
+        .with_hint("choose another name, or remove it if nobody needs it")
     }
 
     fn unfinished(&self) -> Error {

@@ -81,6 +81,24 @@ impl Sort<'_> {
     }
 }
 
+/// What is to be done where `/proc` did not answer.
+pub(super) fn hint_for_proc(error: &std::io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "close descriptors, or let the process have more (ulimit -n)"
+        }
+        _ => "mount /proc",
+    }
+}
+
+/// What an answer that `/proc` did not give is.
+fn unknown(error: &std::io::Error) -> Kind {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => Kind::Limit,
+        _ => Kind::Unsupported,
+    }
+}
+
 /// What was found at a name.
 pub(super) enum Found {
     /// Nothing was written there yet.
@@ -260,11 +278,8 @@ impl Header {
                 ));
             }
             Err(error) => {
-                return Err((
-                    Kind::Unsupported,
-                    format!("the pid namespace is unknown: {error}"),
-                    "mount /proc",
-                ));
+                let why = format!("the pid namespace is unknown: {error}");
+                return Err((unknown(&error), why, hint_for_proc(&error)));
             }
         }
         match process::boot_id() {
@@ -274,11 +289,10 @@ impl Header {
                 "it is from an earlier boot, and nobody knows who held its locks".to_owned(),
                 "copy what you need out of the file, remove it and create it again",
             )),
-            Err(error) => Err((
-                Kind::Unsupported,
-                format!("the boot is unknown: {error}"),
-                "mount /proc",
-            )),
+            Err(error) => {
+                let why = format!("the boot is unknown: {error}");
+                Err((unknown(&error), why, hint_for_proc(&error)))
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::key::Key;
 use crate::memory::mapping::{Access, Mapping};
 use crate::memory::sysv::FACILITY;
 use crate::name::Name;
-use crate::shared::Shared;
+use crate::shared::{Death, Shared};
 use crate::sys::holder::Holder;
 use crate::sys::shm;
 
@@ -33,95 +33,134 @@ pub(super) fn at<T: Shared>(
     let failed = |action, errno: Errno| FACILITY.failed(action, &label, errno);
     let error = |kind, why: &str| FACILITY.error(kind, "open", &label, why);
     let len = VALUE + size_of::<T>();
-    let action = if value.is_some() { "create" } else { "open" };
-    let id =
-        id(&place.name, len, options, value.is_some()).map_err(|errno| failed(action, errno))?;
-    let size = shm::stat(id)
-        .map_err(|errno| failed("open", errno))?
-        .shm_segsz as u64;
+    let (action, death) = match value {
+        Some(_) => ("create", options.way_of_death()),
+        None => ("open", Death::Watched),
+    };
+    let trusting = options.trust == Trust::Peers;
+    // First, so that nothing is left behind when it cannot be had.
+    let mut new = match value.take() {
+        None => None,
+        Some(value) => {
+            let header = Header::new(&Sort::of::<T>(), size_of::<T>() as u64, death, trusting);
+            let header = header.map_err(|cause| {
+                let hint = header::hint_for_proc(&cause);
+                FACILITY.failed("create", &label, cause).with_hint(hint)
+            })?;
+            Some((value, header))
+        }
+    };
     let foreign = || {
         error(
             Kind::Corrupt,
             "it is not a segment: its first bytes are not those of one",
         )
+        .with_hint("choose another key, or remove it if nobody needs it")
     };
-    if size < header::BYTES as u64 {
-        return Err(foreign());
-    }
-    let base = shm::attach(id, false).map_err(|errno| failed("attach", errno))?;
-    // SAFETY: just attached, with this length, and nobody else knows of it.
-    let pages = Pages::of(unsafe {
-        let name = place.name.clone();
-        Mapping::attached(base, size as usize, Access::ReadWrite, &FACILITY, name)
-    })?;
-    let (since, own) = (Instant::now(), Holder::process().word());
-    loop {
-        let creator = pages.creator().load(Ordering::Acquire);
-        let head = pages.header();
-        match head.found(size) {
-            Found::Ready if !exists => return Err(failed("create", Errno::EXIST)),
-            Found::Ready => {
-                head.check(&Sort::of::<T>(), size, options.trust == Trust::Peers)
-                    .map_err(|(kind, why, hint)| error(kind, &why).with_hint(hint))?;
+    let since = Instant::now();
+    'found: loop {
+        let (id, made) =
+            id(&place.name, len, options, new.is_some()).map_err(|errno| failed(action, errno))?;
+        let unattached = Unattached(id, made);
+        let size = shm::stat(id)
+            .map_err(|errno| failed("open", errno))?
+            .shm_segsz as u64;
+        if size < header::BYTES as u64 {
+            return Err(foreign());
+        }
+        let base = shm::attach(id, false).map_err(|errno| failed("attach", errno))?;
+        // SAFETY: just attached, with this length, and nobody else knows of it.
+        let pages = Pages::of(unsafe {
+            let name = place.name.clone();
+            Mapping::attached(base, size as usize, Access::ReadWrite, &FACILITY, name)
+        })?;
+        std::mem::forget(unattached);
+        let own = Holder::process().word();
+        loop {
+            let creator = pages.creator().load(Ordering::Acquire);
+            let head = pages.header();
+            match head.found(size) {
+                Found::Ready if !exists => return Err(failed("create", Errno::EXIST)),
+                Found::Ready => {
+                    head.check(&Sort::of::<T>(), size, trusting)
+                        .map_err(|(kind, why, hint)| error(kind, &why).with_hint(hint))?;
+                    return Ok(Segment::new(options, pages, Some(place)));
+                }
+                Found::Foreign if head.is_blank() && size == len as u64 => {}
+                Found::Foreign => {
+                    return Err(if exists {
+                        foreign()
+                    } else {
+                        failed("create", Errno::EXIST)
+                    });
+                }
+                Found::Blank | Found::Unfinished => {}
+            }
+            let who = Holder::in_word(creator);
+            if who.is_some_and(Holder::process_is_alive) {
+                // Another thread of this process may be the one that is at it, too.
+                if since.elapsed() > PATIENCE {
+                    let who = format!("process {} is still making its value", head.creator_pid());
+                    return Err(error(Kind::TimedOut, &who));
+                }
+            } else if new.is_none() {
+                if who.is_some() || since.elapsed() > GRACE {
+                    let why = "its creator died before it had made the value";
+                    return Err(error(Kind::Corrupt, why).with_hint("create takes it over"));
+                }
+            } else if size != len as u64 {
+                let why = format!("an unfinished one has {size} bytes, this type needs {len}");
+                return Err(error(Kind::Corrupt, &why).with_hint("remove it first"));
+            } else if pages
+                .creator()
+                .compare_exchange(creator, own, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                // From here until the value is settled an error or a panic leaves our name behind; take it away.
+                let unfinished = Unfinished(&pages, made.then_some(id));
+                if shm::is_removed(id) {
+                    // Its creator gave up; the key leads to nothing, or to another one.
+                    if since.elapsed() > PATIENCE {
+                        return Err(error(Kind::Removed, "it was removed"));
+                    }
+                    std::thread::sleep(LOOK);
+                    continue 'found;
+                }
+                if let Some((value, head)) = new.take() {
+                    pages.write_header(&head);
+                    pages.settle(value, death);
+                }
+                std::mem::forget(unfinished);
                 return Ok(Segment::new(options, pages, Some(place)));
+            } else {
+                continue;
             }
-            Found::Foreign if head.is_blank() && size == len as u64 => {}
-            Found::Foreign => {
-                return Err(if exists {
-                    foreign()
-                } else {
-                    failed("create", Errno::EXIST)
-                });
-            }
-            Found::Blank | Found::Unfinished => {}
+            std::thread::sleep(LOOK);
         }
-        let who = Holder::in_word(creator);
-        if who.is_some_and(Holder::process_is_alive) {
-            // Another thread of this process may be the one that is at it, too.
-            if since.elapsed() > PATIENCE {
-                let who = format!("process {} is still making its value", head.creator_pid());
-                return Err(error(Kind::TimedOut, &who));
-            }
-        } else if value.is_none() {
-            if who.is_some() || since.elapsed() > GRACE {
-                let why = "its creator died before it had made the value";
-                return Err(error(Kind::Corrupt, why).with_hint("create takes it over"));
-            }
-        } else if size != len as u64 {
-            let why = format!("an unfinished one has {size} bytes, this type needs {len}");
-            return Err(error(Kind::Corrupt, &why).with_hint("remove it first"));
-        } else if pages
-            .creator()
-            .compare_exchange(creator, own, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-            && let Some(value) = value.take()
-        {
-            // From here until the value is settled an error or a panic leaves our name behind; take it away.
-            let unfinished = Unfinished(&pages);
-            let (sort, death) = (Sort::of::<T>(), options.way_of_death());
-            let trusting = options.trust == Trust::Peers;
-            let head =
-                Header::new(&sort, size_of::<T>() as u64, death, trusting).map_err(|cause| {
-                    FACILITY
-                        .failed("create", &label, cause)
-                        .with_hint("mount /proc")
-                })?;
-            pages.write_header(&head);
-            pages.settle(value, death);
-            std::mem::forget(unfinished);
-            return Ok(Segment::new(options, pages, Some(place)));
-        } else {
-            continue;
-        }
-        std::thread::sleep(LOOK);
     }
 }
 
-/// Gives up the place of the creator when making the value failed or panicked.
-struct Unfinished<'a>(&'a Pages);
+/// Memory that was found or made, and is removed again when it was made and nobody could attach it.
+struct Unattached(i32, bool);
+
+impl Drop for Unattached {
+    fn drop(&mut self) {
+        let Unattached(id, made) = *self;
+        if made && shm::stat(id).is_ok_and(|stat| stat.shm_nattch == 0) {
+            let _ = shm::remove(id);
+        }
+    }
+}
+
+/// Gives up the place of the creator when making the value failed or panicked. What was made for it goes before others can take the
+/// place, who then see that it is gone.
+struct Unfinished<'a>(&'a Pages, Option<i32>);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
+        if let Some(id) = self.1 {
+            let _ = shm::remove(id);
+        }
         self.0.creator().store(0, Ordering::Release);
     }
 }
@@ -129,18 +168,23 @@ impl Drop for Unfinished<'_> {
 /// Removes the memory with this key; it goes when the last process has detached it.
 pub(super) fn remove(place: &Place) -> Result<()> {
     id(&place.name, 0, &Options::default(), false)
-        .and_then(shm::remove)
+        .and_then(|(id, _)| shm::remove(id))
         .map_err(|errno| place.facility.failed("remove", &place.name, errno))
 }
 
-/// The identifier behind a name; the memory is made if it is not there and `make` says so.
-fn id(name: &Name, len: usize, options: &Options, make: bool) -> std::result::Result<i32, Errno> {
+/// The identifier behind a name, and whether the memory was made now: if it was not there and `make` says so.
+fn id(
+    name: &Name,
+    len: usize,
+    options: &Options,
+    make: bool,
+) -> std::result::Result<(i32, bool), Errno> {
     let key = Key::of(name, Key::PROJECT);
     let number = key
         .number()
         .map_err(|cause| Errno::from_io_error(&cause).unwrap_or(Errno::INVAL))?;
     let number = match (number, key) {
-        (None, Key::Id(id)) => return Ok(id),
+        (None, Key::Id(id)) => return Ok((id, false)),
         (Some(number), _) if number != libc::IPC_PRIVATE => number,
         _ => return Err(Errno::INVAL),
     };
@@ -148,12 +192,14 @@ fn id(name: &Name, len: usize, options: &Options, make: bool) -> std::result::Re
         // A length of 0 finds one of any length.
         match shm::get(number, 0, 0) {
             Err(Errno::NOENT) if make => {}
-            found => return found,
+            found => return found.map(|id| (id, false)),
         }
-        let flags = libc::IPC_CREAT | libc::IPC_EXCL | (options.mode & 0o777).cast_signed();
+        let flags = libc::IPC_CREAT
+            | libc::IPC_EXCL
+            | (options.mode.unwrap_or(0o600) & 0o777).cast_signed();
         match shm::get(number, len, flags) {
             Err(Errno::EXIST) => {}
-            made => return made,
+            made => return made.map(|id| (id, true)),
         }
     }
 }

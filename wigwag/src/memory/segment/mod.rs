@@ -45,6 +45,7 @@ use self::pages::{New, Pages};
 pub use self::place::Place;
 use crate::error::{Error, Kind, Result};
 use crate::shared::{Death, Shared};
+use crate::sys::holder::Holder;
 use crate::sys::robust;
 
 /// How long the making of a value may take before those who wait for it give up.
@@ -60,29 +61,19 @@ pub enum Trust {
     /// On each other, as the threads of one program do: only death is survived, not lies.
     #[default]
     Peers,
-    /// On nobody: whatever a peer writes and whenever, the others get wrong data or errors and nothing worse.
+    /// On nobody: whatever a peer writes and whenever, the others get wrong data or errors and nothing worse. Nor does one end them that
+    /// truncates the file; see [`is_whole`](Segment::is_whole).
     Nobody,
 }
 
 /// How a segment is to be made or opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Options {
-    mode: u32,
+    mode: Option<u32>,
     temporary: bool,
     trust: Trust,
     death: Option<Death>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            mode: 0o600,
-            temporary: false,
-            trust: Trust::Peers,
-            death: None,
-        }
-    }
 }
 
 impl Options {
@@ -91,13 +82,13 @@ impl Options {
         Self::default()
     }
 
-    /// Who may open it, as in `chmod`; 0o600 unless told otherwise. The process's umask is taken off.
+    /// Who may open a new one: exactly this mode, whatever the umask. Otherwise 0600, less the umask.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+        self.mode = Some(mode);
         self
     }
 
-    /// Whether the name is removed when this handle is dropped. Not when the process is killed.
+    /// Whether the name is removed when this handle is dropped. Not when the process is killed, and not by the child of a `fork`.
     pub fn temporary(mut self, temporary: bool) -> Self {
         self.temporary = temporary;
         self
@@ -282,7 +273,8 @@ impl Options {
 pub struct Segment<T: Shared> {
     pages: Pages,
     place: Option<Place>,
-    temporary: bool,
+    /// The process that removes the name.
+    temporary: Option<Holder>,
     value: PhantomData<T>,
 }
 
@@ -353,11 +345,33 @@ impl<T: Shared> Segment<T> {
         self.pages.object()
     }
 
-    fn new(options: &Options, pages: Pages, place: Option<Place>) -> Self {
+    /// Whether all of it is still there. Whoever may write a file, or POSIX shared memory, can truncate it; a sealed one (without a
+    /// name) and System V memory cannot be. With [`Trust::Nobody`] what is gone reads as zeros that only this process sees, so ask
+    /// before what was read is believed; with [`Trust::Peers`] the next access to it ends the process (SIGBUS).
+    ///
+    /// # Errors
+    /// `Corrupt` when somebody truncated it since it was opened. What `fstat(2)` says.
+    pub fn is_whole(&self) -> Result<()> {
+        match self.pages.truncated()? {
+            None => Ok(()),
+            Some(now) => {
+                let why = format!("somebody truncated it; it has {now} bytes now");
+                Err(self
+                    .pages
+                    .error(Kind::Corrupt, "use", why)
+                    .with_hint("remove it and create it again"))
+            }
+        }
+    }
+
+    fn new(options: &Options, mut pages: Pages, place: Option<Place>) -> Self {
+        if options.trust == Trust::Nobody {
+            pages.bear_truncation();
+        }
         Segment {
             pages,
             place,
-            temporary: options.temporary,
+            temporary: options.temporary.then(Holder::process),
             value: PhantomData,
         }
     }
@@ -375,11 +389,12 @@ impl<T: Shared> Deref for Segment<T> {
 
 impl<T: Shared> Drop for Segment<T> {
     fn drop(&mut self) {
-        if self.in_use() {
-            // A guard was leaked: the kernel will look at its lock when the thread ends.
+        // What somebody truncated away cannot be asked.
+        if self.is_whole().is_err() || self.in_use() {
+            // A guard was leaked, perhaps: the kernel will look at its lock when the thread ends.
             self.pages.keep();
         }
-        if self.temporary
+        if self.temporary == Some(Holder::process())
             && let Some(place) = &self.place
         {
             // Somebody may have removed it already.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::header::{BYTES, CREATOR, GATE, GATES, Header, MOST_GATES, READY, STATE, VALUE};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::memory::mapping::Mapping;
 use crate::shared::{Death, Shared};
+use crate::sys::vanished::Watched;
 
 /// What a new segment begins with.
 pub(super) enum New<F> {
@@ -20,6 +21,8 @@ pub(super) enum New<F> {
 
 /// Mapped pages that hold a header and, from [`VALUE`] on, a value.
 pub(super) struct Pages {
+    /// Dropped before the mapping that it watches.
+    watched: Option<Watched>,
     mapping: Arc<Mapping>,
     base: NonNull<u8>,
 }
@@ -29,9 +32,28 @@ impl Pages {
     pub(super) fn of(mapping: Mapping) -> Result<Self> {
         let base = mapping.place::<[u64; BYTES / 8]>(0)?.cast();
         Ok(Pages {
+            watched: None,
             mapping: Arc::new(mapping),
             base,
         })
+    }
+
+    /// From now on what a peer truncates away reads as zeros, and ends no process.
+    pub(super) fn bear_truncation(&mut self) {
+        self.watched = self.mapping.watched();
+    }
+
+    /// How many bytes there are now, where a peer has truncated them since they were mapped.
+    pub(super) fn truncated(&self) -> Result<Option<u64>> {
+        let now = self.mapping.object_len()?;
+        // What was gone when it was touched stays gone for us, though the file may have grown again.
+        let vanished = self.watched.as_ref().is_some_and(Watched::has_vanished);
+        Ok(now.filter(|now| vanished || *now < self.mapping.len() as u64))
+    }
+
+    /// An error about them.
+    pub(super) fn error(&self, kind: Kind, action: &'static str, why: impl Into<String>) -> Error {
+        self.mapping.error(kind, action, why)
     }
 
     /// The object behind them, if it has a descriptor.

@@ -51,6 +51,8 @@ impl Place {
             Some(rest) if rest.contains(&b'/') => Place::of(&file::FACILITY, bytes),
             Some(_) => Place::of(&posix::FACILITY, bytes),
             None if bytes.starts_with(b".") => Place::of(&file::FACILITY, bytes),
+            // No address either: it tells what a name looks like.
+            None if !bytes.contains(&b':') => Place::of(&posix::FACILITY, bytes),
             None => Place::try_from(&String::from_utf8_lossy(bytes).parse::<Address>()?),
         }
     }

@@ -10,7 +10,7 @@ use crate::opening::{Opening, Role, Target};
 /// Whoever serves makes the queue if there is none.
 pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages>> {
     let options = read(target)?;
-    let queue = match (opening.role, key(target)?) {
+    let queue = match (opening.role, Key::meant(target)?) {
         (Role::Serve, Key::Number(_) | Key::File(..)) => make(target, &options)?,
         (_, key) => options.open(key).map_err(|error| match error.kind() {
             // Not a path that leads nowhere.
@@ -30,7 +30,7 @@ pub(crate) fn create(target: &Target) -> Result<()> {
             .options
             .bad("temporary", "nothing would stay of what is created here"));
     }
-    options.create(key(target)?).map(drop)
+    options.create(Key::meant(target)?).map(drop)
 }
 
 pub(crate) fn unlink(name: &Name) -> Result<()> {
@@ -39,18 +39,10 @@ pub(crate) fn unlink(name: &Name) -> Result<()> {
 
 fn make(target: &Target, options: &Options) -> Result<Queue> {
     if target.options.flag("exclusive")? {
-        options.create(key(target)?)
+        options.create(Key::meant(target)?)
     } else {
-        options.open_or_create(key(target)?)
+        options.open_or_create(Key::meant(target)?)
     }
-}
-
-fn key(target: &Target) -> Result<Key> {
-    let project = target.options.value::<u8>("project")?;
-    if project.is_some() && !matches!(target.name, Name::Path(_)) {
-        return Err(target.options.bad("project", "only a path has a project"));
-    }
-    Ok(Key::of(&target.name, project.unwrap_or(Key::PROJECT)))
 }
 
 fn read(target: &Target) -> Result<Options> {

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use super::super::side::Side;
 use super::ends::Role as Part;
-use super::options::{Flavour, Options};
+use super::flavour::{Flavour, sealed};
+use super::options::Options;
 use super::region::Region;
 use super::{FACILITY, broadcast, latest, many_to_many, one_to_one};
 use crate::error::{Kind, Result};
 use crate::interrupt::ENDED;
+use crate::memory::address::probe;
 use crate::memory::posix;
 use crate::memory::segment::Trust;
 use crate::message::{Messages, Note, Received};
@@ -76,7 +78,7 @@ const FLAVOURS: &[Named] = &[
 
 const fn named<C: Flavour + Bytes + 'static>() -> Named {
     Named {
-        name: C::NAME,
+        name: <C::Form as sealed::Form>::NAME,
         make: make::<C>,
     }
 }
@@ -179,7 +181,8 @@ pub(crate) fn create(target: &Target) -> Result<()> {
     last(target)?;
     let name = OsString::from_vec(target.name.to_bytes());
     let flavour = flavour(target)?.unwrap_or(&FLAVOURS[0]);
-    (flavour.make)(&options, &name, Verb::Create).map(drop)
+    // What is made to be left there has no end that lives in it, and may have messages.
+    (flavour.make)(&options.keep(), &name, Verb::Create).map(drop)
 }
 
 pub(crate) fn unlink(name: &Name) -> Result<()> {
@@ -227,17 +230,33 @@ fn read(target: &Target) -> Result<Options> {
     Ok(options)
 }
 
-/// Makes one without a name and sends a message to itself.
+/// Makes one under a name and sends a message to itself.
 pub(crate) fn probe() -> Result<()> {
-    let (mut sender, mut receiver) = one_to_one::pair::<[u8]>(1)?;
+    let name = format!("/{}", probe::unique());
+    let options = Options::new().capacity(1).temporary(true);
+    let channel: one_to_one::Channel<[u8]> = options.create(name)?;
+    let (mut sender, mut receiver) = (channel.sender()?, channel.receiver()?);
     sender.try_send(b"probe")?;
     receiver.try_recv().map(drop)
 }
 
-/// An end, and whether the other side has been met.
+/// An end, and who of the other side has been met.
 struct End<T> {
     end: T,
+    /// How many had come there before this end did.
+    before: u32,
     met: bool,
+}
+
+impl<T> End<T> {
+    fn new(region: &Region, other: Part, take: impl FnOnce() -> Result<T>) -> Result<Self> {
+        let before = region.roster().came(other).load(Ordering::SeqCst);
+        Ok(End {
+            end: take()?,
+            before,
+            met: false,
+        })
+    }
 }
 
 /// An open channel; an end is taken when it is first used, or at once by who opens it for that.
@@ -262,10 +281,7 @@ impl Ends {
         let mut sender = entered.map_err(|errno| region.failed("send to", errno))?;
         act(match &mut *sender {
             Some(end) => end,
-            none => none.insert(End {
-                end: self.channel.sends()?,
-                met: false,
-            }),
+            none => none.insert(End::new(region, Part::Receiver, || self.channel.sends())?),
         })
     }
 
@@ -280,10 +296,9 @@ impl Ends {
         let mut receiver = entered.map_err(|errno| region.failed("receive from", errno))?;
         act(match &mut *receiver {
             Some(end) => end,
-            none => none.insert(End {
-                end: self.channel.receives(self.last)?,
-                met: false,
-            }),
+            none => none.insert(End::new(region, Part::Sender, || {
+                self.channel.receives(self.last)
+            })?),
         })
     }
 
@@ -291,6 +306,7 @@ impl Ends {
     fn until_met<R>(
         &self,
         met: &mut bool,
+        before: u32,
         other: Part,
         action: &'static str,
         deadline: Deadline,
@@ -302,18 +318,23 @@ impl Ends {
             *met |= region.count(other) > 0;
             let alone = match attempt(deadline.wait()) {
                 Err(error) if error.kind() == Kind::Disconnected && !*met => error,
-                outcome => return outcome,
+                outcome => {
+                    // Who came, did something and went between two looks has been met, too.
+                    let came = || region.roster().came(other).load(Ordering::SeqCst);
+                    *met |= outcome.is_ok() && came() != before;
+                    return outcome;
+                }
             };
-            match region.roster().sleep(joins, deadline) {
+            match region.await_join(joins, deadline) {
                 Sleep::Woken | Sleep::Changed => {}
-                Sleep::Gone => return Err(alone),
+                Sleep::Gone => return region.is_there(action).and(Err(alone)),
                 Sleep::Interrupted => return Err(region.error(Kind::Interrupted, action, ENDED)),
                 Sleep::TimedOut => {
                     let kind = match deadline {
                         Deadline::Now => Kind::WouldBlock,
                         _ => Kind::TimedOut,
                     };
-                    let why = format!("nobody came who is its {}", other.noun());
+                    let why = format!("it has no {}", other.noun());
                     return Err(region.error(kind, action, why));
                 }
             }
@@ -328,8 +349,8 @@ impl Messages for Ends {
             return Err(self.channel.region().error(Kind::BadInput, "send to", why));
         }
         let deadline = Deadline::from(wait);
-        self.sending(deadline, |End { end, met }| {
-            self.until_met(met, Part::Receiver, "send to", deadline, |wait| {
+        self.sending(deadline, |End { end, before, met }| {
+            self.until_met(met, *before, Part::Receiver, "send to", deadline, |wait| {
                 end.put(message, wait)
             })
         })
@@ -347,15 +368,22 @@ impl Messages for Ends {
             return Err(region.error(Kind::BadInput, "receive from", why));
         }
         let deadline = Deadline::from(wait);
-        let received = self.receiving(deadline, |End { end, met }| {
-            self.until_met(met, Part::Sender, "receive from", deadline, |wait| {
-                let missed = end.take_into(buffer, wait)?;
-                Ok(Received {
-                    missed,
-                    lost: end.lost(),
-                    ..Received::default()
-                })
-            })
+        let received = self.receiving(deadline, |End { end, before, met }| {
+            self.until_met(
+                met,
+                *before,
+                Part::Sender,
+                "receive from",
+                deadline,
+                |wait| {
+                    let missed = end.take_into(buffer, wait)?;
+                    Ok(Received {
+                        missed,
+                        lost: end.lost(),
+                        ..Received::default()
+                    })
+                },
+            )
         });
         match received {
             Ok(received) => Ok(Some(received)),

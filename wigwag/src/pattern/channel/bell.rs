@@ -35,8 +35,9 @@ use crate::wait::Deadline;
 const IN_VAIN: u32 = 4096;
 /// How long one sleeps who could not make the others careful in time.
 pub(super) const NAP: Duration = Duration::from_millis(20);
-/// How long one of many sleeps: he whom the kernel woke at the owner's death may be killed before he tells the others.
-const ROUND: Duration = Duration::from_millis(500);
+/// How long one sleeps whom nobody may wake: of many, as he whom the kernel woke at the owner's death may be killed before he tells the
+/// others; and over memory that somebody may truncate.
+pub(super) const ROUND: Duration = Duration::from_millis(500);
 
 /// One who changes what others wait for.
 #[derive(Debug, Default)]
@@ -149,6 +150,8 @@ pub(crate) struct Waiter {
     waits: u32,
     /// Whether others wait for the same end.
     many: bool,
+    /// How long it sleeps at most before it looks around.
+    vigil: Duration,
 }
 
 /// Looks, of some 10 ns: what a hand-over between two running threads takes.
@@ -171,20 +174,26 @@ impl Waiter {
             patience: SOON,
             waits: 0,
             many: false,
+            vigil: Duration::MAX,
         }
     }
 
     /// One that does not wait alone for its peer.
     pub(crate) fn among_many(how: Waiting) -> Self {
-        Waiter {
-            many: true,
-            ..Waiter::new(how)
-        }
+        let mut waiter = Waiter::new(how);
+        waiter.join_many();
+        waiter
     }
 
     /// It does not wait alone for its peer any more.
     pub(crate) fn join_many(&mut self) {
-        self.many = true;
+        (self.many, self.vigil) = (true, ROUND);
+    }
+
+    /// It waits for what happens in this memory.
+    pub(crate) fn over(mut self, region: &Region) -> Self {
+        self.vigil = self.vigil.min(region.vigil());
+        self
     }
 
     /// Waits until `found` finds something that the owner of `peer` makes; `own` is the seat of who waits.
@@ -200,7 +209,12 @@ impl Waiter {
                 return Wake::Found(found);
             }
             if deadline.passed() {
-                return Wake::TimedOut;
+                // Also without any time it is told that nobody is there; what that one did before comes first.
+                return match (peer.life.state(), found()) {
+                    (_, Some(found)) => Wake::Found(found),
+                    (State::Alive, None) => Wake::TimedOut,
+                    (_, None) => Wake::Gone,
+                };
             }
             let rings = peer.rings.load(Ordering::SeqCst);
             let (state, mark, sure) = mark(&peer.life);
@@ -217,11 +231,7 @@ impl Waiter {
             if self.how == Waiting::Spin {
                 continue;
             }
-            let round = match (sure, self.many) {
-                (false, _) => NAP,
-                (true, true) => ROUND,
-                (true, false) => Duration::MAX,
-            };
+            let round = if sure { self.vigil } else { NAP };
             let words = [peer.life.watched(mark), (&peer.rings, rings)];
             let words = &words[..if self.many { 2 } else { 1 }];
             let slept = wait_any(words, deadline, round);
@@ -314,14 +324,18 @@ impl Region {
             if deadline.passed() {
                 return Wake::TimedOut;
             }
-            if waiter.how == Waiting::Spin {
-                relax();
-            } else {
-                match self.roster().sleep(joins, deadline) {
-                    Sleep::Gone => return Wake::Gone,
-                    Sleep::Interrupted => return Wake::TimedOut,
-                    _ => {}
+            let slept = match waiter.how {
+                Waiting::Spin if self.is_there("use").is_err() => Sleep::Gone,
+                Waiting::Spin => {
+                    relax();
+                    Sleep::Woken
                 }
+                _ => self.await_join(joins, deadline),
+            };
+            match slept {
+                Sleep::Gone => return Wake::Gone,
+                Sleep::Interrupted => return Wake::TimedOut,
+                _ => {}
             }
         }
     }

@@ -14,6 +14,9 @@ pub trait Element: sealed::Sealed + 'static {
     /// What one value must be a multiple of in memory.
     #[doc(hidden)]
     const ALIGN: usize;
+    /// One that is kept for later.
+    #[doc(hidden)]
+    type Owned: Send + Sync;
     /// How a channel of many to many keeps it.
     #[doc(hidden)]
     type Queue: Queue;
@@ -29,6 +32,7 @@ impl<T: Plain> Element for T {
     const LAYOUT: Layout = T::LAYOUT;
     const SIZE: Option<usize> = Some(size_of::<T>());
     const ALIGN: usize = align_of::<T>();
+    type Owned = T;
     type Queue = Ring;
 }
 
@@ -36,5 +40,6 @@ impl Element for [u8] {
     const LAYOUT: Layout = layout::<u8>("messages");
     const SIZE: Option<usize> = None;
     const ALIGN: usize = 8;
+    type Owned = Vec<u8>;
     type Queue = Records;
 }

@@ -20,7 +20,7 @@ use super::bell;
 use super::region::Region;
 use crate::error::{Kind, Result};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::futex;
+use crate::sys::futex::{self, Sleep};
 use crate::sys::holder::{Holder, MARKS};
 use crate::sys::keeper::{Alive, Life, State};
 use crate::sys::membarrier;
@@ -159,16 +159,23 @@ impl End {
 pub(crate) struct Roster {
     /// Counts who sat down: those who wait for anybody at all sleep on it.
     pub(crate) joins: AtomicU32,
+    /// How many of them were senders, and how many receivers: tells of those, too, who have gone meanwhile.
+    came: [AtomicU32; 2],
 }
 
 impl Roster {
-    /// Sleeps until somebody sits down after `seen` was read from `joins`.
-    pub(crate) fn sleep(&self, seen: u32, deadline: Deadline) -> futex::Sleep {
-        futex::wait(&self.joins, seen, deadline)
+    fn joined(&self, role: Role) {
+        self.came(role).fetch_add(1, Ordering::SeqCst);
+        self.stir();
     }
 
-    fn joined(&self) {
-        self.stir();
+    /// Counts who came in this role.
+    pub(crate) fn came(&self, role: Role) -> &AtomicU32 {
+        let [senders, receivers] = &self.came;
+        match role {
+            Role::Sender => senders,
+            Role::Receiver => receivers,
+        }
     }
 
     /// Wakes all who listen to it: something happened that no peer of theirs tells them.
@@ -242,7 +249,7 @@ impl Seat {
             let word = own | role.mark();
             end.holder.store(word, Ordering::Release);
             sitting.0 = None;
-            region.roster().joined();
+            region.roster().joined(role);
             return Ok(Seat {
                 region: region.clone(),
                 index,
@@ -320,6 +327,17 @@ impl Drop for Seat {
 }
 
 impl Region {
+    /// Sleeps until somebody sits down after `seen` was read from the roster's `joins`.
+    pub(crate) fn await_join(&self, seen: u32, deadline: Deadline) -> Sleep {
+        let joins = &self.roster().joins;
+        let slept = futex::wait_any(&[(joins, seen)], deadline, self.vigil());
+        match slept {
+            _ if self.is_there("use").is_err() => Sleep::Gone,
+            Sleep::TimedOut if !deadline.passed() => Sleep::Woken,
+            slept => slept,
+        }
+    }
+
     /// How many live in this role.
     pub(crate) fn count(&self, role: Role) -> usize {
         self.ends().iter().filter(|end| end.is(role)).count()

@@ -7,6 +7,24 @@
 //! | one sends, and every receiver gets every value | [`broadcast`] |
 //! | only the newest value counts; nobody waits for anybody | [`latest`] |
 //!
+//! What goes through is named in the type: numbers, arrays of them, a structure of your own declared by [`plain!`](crate::plain), or
+//! `[u8]` for byte messages of any length.
+//!
+//! ```
+//! use wigwag::pattern::channel::one_to_one;
+//!
+//! wigwag::plain! {
+//!     pub struct Reading {
+//!         pub celsius: f64,
+//!         pub sensor: u64,
+//!     }
+//! }
+//! let (mut sender, mut receiver) = one_to_one::pair::<Reading>(64)?;
+//! sender.send(Reading { celsius: 21.5, sensor: 7 })?;
+//! assert_eq!(receiver.recv()?.sensor, 7);
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
 //! What all promise: a value is seen whole or not at all; the death of a process at any instruction loses nothing that
 //! was accepted, blocks nobody, and is told to those who wait for it at once ([`Kind::Disconnected`](crate::Kind::Disconnected));
 //! whatever a broken or hostile peer writes into the memory, the others get wrong values or errors and nothing worse
@@ -26,8 +44,8 @@
 //!
 //! What waits goes on until it can, or says why it never will; `try_` never waits, and says `false`, `None` or how many. What differs:
 //!
-//! - [`latest`] is never full, and of many at once only the last would be seen: so its sender has `send` and `loan` only, and no
-//!   `level` or `lost`. Its receiver has `latest()` besides, for what was seen before, and no `recv_many`.
+//! - [`latest`] is never full, so `try_send` always says `true` and no time is ever over; and of many only the last is the newest, so
+//!   `loan_many` lends one and `recv_many` gives one. Its receiver has `latest()` besides, for what was seen before.
 //! - There is no `loan_many` of byte messages: how long each is must be known before the next can lie behind it.
 //! - `receiver_with_last` is of [`broadcast`] only: elsewhere what was received is gone, or only the newest is there.
 //! - What is received says how much was `missed()` before it in [`broadcast`] and [`latest`]; in the others nobody is overtaken alone.
@@ -36,7 +54,7 @@
 //! - [`many_to_many`]: what is lent holds up those behind it, as is said there.
 //!
 //! **To wait for several at once**, any end of any flavour becomes a descriptor ([`Pollable`]), readable when an attempt is worth while, for
-//! [`select`], `poll(2)` and `epoll(7)`; under tokio (`features = ["tokio"]`) a receiver in an `Async` is a `Stream` and a sender a `Sink`. What does
+//! [`select`], `poll(2)` and `epoll(7)`; under tokio (`features = ["tokio"]`) a receiver in an `Async` is a `Stream` and a sender a `Sink`, of values or of `Vec<u8>`. What does
 //! not wait (`try_recv`, `try_send`) says `Disconnected` as what waits does, when there is nothing and nobody is left who could change that.
 //!
 //! **Fork:** the ends belong to the process that took them. A child must not use those it inherits; it opens the channel
@@ -45,8 +63,10 @@
 pub(crate) mod address;
 pub(crate) mod bell;
 pub mod broadcast;
+mod bytes;
 mod element;
 mod ends;
+mod flavour;
 mod full;
 pub mod latest;
 pub mod many_to_many;
@@ -63,9 +83,9 @@ mod select;
 mod waiting;
 
 pub use self::element::Element;
+pub use self::flavour::{Channel, Flavour, Form};
 pub use self::full::Full;
-use self::options::sealed;
-pub use self::options::{Flavour, Options};
+pub use self::options::Options;
 pub use self::poll::{Outcome, Pollable, Waitable};
 pub use self::select::select;
 pub use self::waiting::Waiting;
@@ -106,10 +126,10 @@ pub const FACILITY: Facility = Facility {
 /// The flavours by the names that they have in an address (`channel:/camera?flavour=latest`), and what each promises
 /// unless another policy is chosen for one that is full.
 pub const FLAVOURS: [(&str, Guarantees); 4] = [
-    (name::<one_to_one::Channel<[u8]>>(), FACILITY.guarantees),
-    (name::<many_to_many::Channel<[u8]>>(), FACILITY.guarantees),
+    (name::<one_to_one::OneToOne>(), FACILITY.guarantees),
+    (name::<many_to_many::ManyToMany>(), FACILITY.guarantees),
     (
-        name::<broadcast::Channel<[u8]>>(),
+        name::<broadcast::Broadcast>(),
         Guarantees {
             // To those who are there; what a receiver has not given back when it is killed goes to nobody else.
             delivery: Delivery::AtMostOnce,
@@ -119,7 +139,7 @@ pub const FLAVOURS: [(&str, Guarantees); 4] = [
         },
     ),
     (
-        name::<latest::Channel<[u8]>>(),
+        name::<latest::Latest>(),
         Guarantees {
             delivery: Delivery::BestEffort,
             fan_out: FanOut::All,
@@ -130,6 +150,6 @@ pub const FLAVOURS: [(&str, Guarantees); 4] = [
     ),
 ];
 
-const fn name<C: sealed::Flavour>() -> &'static str {
-    C::NAME
+const fn name<F: flavour::sealed::Form>() -> &'static str {
+    F::NAME
 }

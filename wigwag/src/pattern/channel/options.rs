@@ -19,6 +19,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::FACILITY;
+use super::flavour::sealed::Form as _;
+use super::flavour::{Flavour, element};
 use super::full::Full;
 use super::region::{How, Kin, Plan, Region};
 use super::waiting::Waiting;
@@ -37,43 +39,10 @@ pub struct Options {
     seats: Option<u32>,
     mode: Option<u32>,
     temporary: bool,
+    keep: bool,
     trust: Trust,
     waiting: Waiting,
 }
-
-/// A flavour of channel with what goes through it; its methods give the ends.
-pub trait Flavour: Sized + sealed::Flavour {}
-
-pub(crate) mod sealed {
-    use super::{Arc, Full, Plan, Region, Result, Waiting};
-
-    /// What the options must know of a flavour.
-    pub trait Flavour: Sized {
-        /// `one-to-one`.
-        const NAME: &'static str;
-        /// Of a channel for which none was asked.
-        const SEATS: u32;
-        /// Whether its ring is mapped twice in a row.
-        const TWICE: bool;
-
-        /// Hash of the flavour's control words and its elements.
-        fn layout() -> crate::shared::Layout;
-
-        /// What goes through it, in words.
-        fn element() -> &'static str;
-
-        /// The capacity of a channel for which none was asked.
-        fn capacity() -> u64;
-
-        /// The memory for at least this capacity; the same again for the capacity of its result.
-        fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan>;
-
-        /// Of its memory.
-        fn of(region: Arc<Region>, waiting: Waiting) -> Self;
-    }
-}
-
-impl<C: sealed::Flavour> Flavour for C {}
 
 impl Options {
     /// The defaults: 1,024 values or 64 KiB of messages, the sender waits when it is full, for this user only, left behind.
@@ -99,7 +68,7 @@ impl Options {
         self
     }
 
-    /// Who may open it, as in `chmod`; 0o600 unless told otherwise. The process's umask is taken off.
+    /// Who may open a new one: exactly this mode, whatever the umask. Otherwise 0600, less the umask.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
@@ -108,6 +77,12 @@ impl Options {
     /// Whether the name is removed when the channel and its ends in this process are dropped. Not when it is killed.
     pub fn temporary(mut self, temporary: bool) -> Self {
         self.temporary = temporary;
+        self
+    }
+
+    /// With this, [`create`](Self::create) leaves alone a channel that waits for its next ends.
+    pub(crate) fn keep(mut self) -> Self {
+        self.keep = true;
         self
     }
 
@@ -172,19 +147,22 @@ impl Options {
         let name = Name::parse(&FACILITY, name.as_bytes())?;
         let plan = match verb {
             Verb::Open => None,
-            _ => Some(self.plan::<C>()?),
+            _ => Some(self.plan::<C>().map_err(|e| e.with_object(&name))?),
         };
         let region = self.with::<C, _>(|how, kin| Region::at(how, name, verb, kin, plan))?;
         Ok(C::of(Arc::new(region), self.waiting))
     }
 
     fn plan<C: Flavour>(&self) -> Result<Plan> {
-        let capacity = self.capacity.unwrap_or_else(C::capacity);
+        let capacity = self
+            .capacity
+            .unwrap_or_else(C::Form::capacity::<C::Element>);
         if capacity == 0 {
             let why = "a channel holds at least one value";
             return Err(FACILITY.error(Kind::BadInput, "create", "", why));
         }
-        C::plan(capacity, self.full, self.seats.unwrap_or(C::SEATS))
+        let seats = self.seats.unwrap_or(C::Form::SEATS);
+        C::Form::plan::<C::Element>(capacity, self.full, seats)
     }
 
     fn with<C: Flavour, R>(&self, run: impl FnOnce(&How<'_>, &Kin<'_>) -> Result<R>) -> Result<R> {
@@ -197,13 +175,14 @@ impl Options {
         let how = How {
             segment: &segment,
             temporary: self.temporary,
+            keep: self.keep,
             trust: self.trust,
         };
         let kin = Kin {
-            layout: C::layout().hash(),
-            name: &format!("{} channel of {}", C::NAME, C::element()),
-            twice: C::TWICE,
-            plan: &C::plan,
+            layout: C::Form::layout::<C::Element>().hash(),
+            name: &format!("{} channel of {}", C::Form::NAME, element::<C::Element>()),
+            twice: C::Form::is_twice::<C::Element>(),
+            plan: &C::Form::plan::<C::Element>,
         };
         run(&how, &kin)
     }

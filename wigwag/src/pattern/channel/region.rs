@@ -12,12 +12,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use rustix::fs::{SealFlags, fstat};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::FACILITY;
+use super::bell::ROUND;
 use super::ends::{End, Roster};
 use super::full::Full;
 use crate::error::{Error, Kind, Result};
@@ -217,6 +219,8 @@ impl Content for Wanted<'_> {
 pub(crate) struct How<'a> {
     pub(crate) segment: &'a Options,
     pub(crate) temporary: bool,
+    /// Whether a new one leaves alone one that exists, though nobody lives in it.
+    pub(crate) keep: bool,
     pub(crate) trust: Trust,
 }
 
@@ -247,7 +251,9 @@ impl Region {
             let pages = match attempt(verb) {
                 Ok(pages) => pages,
                 // A channel in which nobody lives any more does not keep its name from a new one.
-                Err(error) if verb == Verb::Create && error.kind() == Kind::AlreadyExists => {
+                Err(error)
+                    if verb == Verb::Create && !how.keep && error.kind() == Kind::AlreadyExists =>
+                {
                     let Ok(old) = attempt(Verb::Open)
                         .and_then(|pages| Region::of(pages, kin, how.trust, place.name.clone()))
                     else {
@@ -403,6 +409,14 @@ impl Region {
     pub(crate) fn ring(&self) -> NonNull<u8> {
         // SAFETY: inside the mapping.
         unsafe { self.pages.base.add(self.ring) }
+    }
+
+    /// How long one may sleep over it without looking whether it is there: no word changes when somebody truncates it.
+    pub(crate) fn vigil(&self) -> Duration {
+        match self.watched {
+            Some(_) => ROUND,
+            None => Duration::MAX,
+        }
     }
 
     /// Whether all of it was there whenever it was touched: what somebody truncated away reads as zeros.

@@ -36,30 +36,11 @@ impl Options {
         }
     }
 
-    /// Who may connect: those with write permission. The path has exactly this mode, whatever
-    /// the umask, before anybody can connect.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.how.mode = Some(mode);
-        self
-    }
+    unix_name::naming!();
 
     /// How many connections may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
-        self
-    }
-
-    /// Whether dropping the listener removes the path, if it is still this one's.
-    pub fn temporary(mut self, yes: bool) -> Self {
-        self.how.temporary = yes;
-        self
-    }
-
-    /// Whether a path that a dead server left is taken over. Of several that start at once
-    /// exactly one succeeds. A server that lives is never disturbed. Needs permission to read
-    /// the directory.
-    pub fn take_over(mut self, yes: bool) -> Self {
-        self.how.take_over = yes;
         self
     }
 

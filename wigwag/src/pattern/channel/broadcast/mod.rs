@@ -35,20 +35,43 @@
 //! comes instead of it is a new receiver, which sees what is sent from then on (or the last n). So to each receiver that lives
 //! a value is delivered exactly once while nothing overtakes it.
 //!
-//! **Why one sender.** A value has one place in the order that all receivers see. Several processes that take turns guard the
-//! [`Sender`] as they would any single thing; or each has a channel, and the receiver listens to all.
+//! **Why one sender.** A value has one place in the order that all receivers see, and here its sender decides it by a plain store, while
+//! receivers sleep on one word, which the kernel changes when the sender is killed. Several senders would need a turn that outlives the death
+//! of who has it, taken and given back with each value, and each receiver would have to listen to each of them: all would pay for what
+//! few need. So several who publish have a channel each, which keeps one's values in order and holds up nobody, and who receives
+//! [selects](super::select) among them:
+//!
+//! ```
+//! use wigwag::Wait;
+//! use wigwag::pattern::channel::{Pollable, broadcast, select};
+//!
+//! let (mut north, receiver) = broadcast::pair::<u64>(16)?; // each with a name, in a process of its own
+//! let (mut south, other) = broadcast::pair::<u64>(16)?;
+//! let mut receivers = [Pollable::new(receiver)?, Pollable::new(other)?];
+//! south.send(7)?;
+//! north.send(1)?;
+//! let mut sum = 0;
+//! while sum < 8 {
+//!     let [first, second] = &receivers;
+//!     let next = select(&[first, second], Wait::Forever)?;
+//!     let value = receivers[next].attempt(|end| Ok(end.try_recv()?.map(|value| *value)))?;
+//!     sum += value.unwrap_or(0);
+//! }
+//! # Ok::<(), wigwag::Error>(())
+//! ```
+//!
+//! Where there must be one order for all, the values go through a [`many_to_many`](super::many_to_many) channel to one who broadcasts them; or the
+//! processes take turns at being the sender: the next may be it as soon as the one before leaves or is killed.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 
-mod bytes;
 #[cfg(not(loom))]
 mod course;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod course;
 mod message;
+mod message_loan;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod model;
@@ -59,31 +82,29 @@ mod subscribed;
 mod value;
 
 use self::course::Front;
-pub use self::message::{Message, MessageLoan, Messages};
+pub use self::message::{Message, Messages};
+pub use self::message_loan::MessageLoan;
 use self::publishing::Publishing;
 use self::record::{Header, Ring};
 use self::subscribed::Subscribed;
 pub use self::value::{Batch, Loan, LoanMany, Received};
-use super::FACILITY;
 use super::element::Element;
 use super::ends::{End, Role};
+use super::flavour::{asked, refuse, ring, sealed};
 use super::full::Full;
-use super::options::{Options, sealed};
+use super::options::Options;
 use super::region::{Plan, Region};
 use super::scratch::Scratch;
-use super::waiting::Waiting;
-use crate::error::{Kind, Result};
-use crate::memory::mapping::page;
+use crate::error::Result;
 use crate::shared::{Layout, layout};
 use crate::sys::atomic::{AtomicU64, Ordering};
 
 /// A channel with one sender and many receivers, of which none need be in this process.
+pub type Channel<T> = super::Channel<Broadcast, T>;
+
+/// One sender and many receivers, each value for all of these.
 #[derive(Debug)]
-pub struct Channel<T: Element + ?Sized> {
-    region: Arc<Region>,
-    waiting: Waiting,
-    of: PhantomData<fn(&T)>,
-}
+pub enum Broadcast {}
 
 /// The end that sends to all.
 #[derive(Debug)]
@@ -195,87 +216,26 @@ impl<T: Element + ?Sized> Channel<T> {
             of: PhantomData,
         })
     }
-
-    /// How many values, or bytes of messages, it holds.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.region.plan().capacity
-    }
-
-    /// What becomes of a value for which there is no room.
-    #[must_use]
-    pub fn full(&self) -> Full {
-        self.region.plan().full
-    }
-
-    /// How many senders it has: 0 or 1.
-    #[must_use]
-    pub fn senders(&self) -> usize {
-        self.region.count(Role::Sender)
-    }
-
-    /// How many receivers it has.
-    #[must_use]
-    pub fn receivers(&self) -> usize {
-        self.region.count(Role::Receiver)
-    }
-
-    /// What it is called; empty without a name.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.region.name().to_string()
-    }
 }
 
-/// To be sent to another process, which opens it with [`Options::from_fd`].
-impl<T: Element + ?Sized> AsFd for Channel<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.region.fd()
-    }
-}
-
-impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
+impl sealed::Form for Broadcast {
     const NAME: &'static str = "broadcast";
     const SEATS: u32 = 32;
-    // Messages, so that none wraps; values, so that who reads has addresses of its own, see `Subscribed::ring`.
-    const TWICE: bool = true;
 
-    fn layout() -> Layout {
+    // Messages, so that none wraps; values, so that who reads has addresses of its own, see `Subscribed::ring`.
+    fn is_twice<T: Element + ?Sized>() -> bool {
+        true
+    }
+
+    fn layout<T: Element + ?Sized>() -> Layout {
         layout::<Words>("broadcast channel 2").with(T::LAYOUT)
     }
 
-    fn element() -> &'static str {
-        match T::SIZE {
-            Some(_) => std::any::type_name::<T>(),
-            None => "messages",
-        }
-    }
-
-    fn capacity() -> u64 {
-        match T::SIZE {
-            Some(_) => 1024,
-            None => 64 << 10,
-        }
-    }
-
-    fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
-        let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
+    fn plan<T: Element + ?Sized>(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
         if !(2..=1024).contains(&seats) {
             return Err(refuse("a broadcast channel has 2 to 1024 seats"));
         }
-        let least = if T::SIZE.is_some() { 1 } else { page() as u64 };
-        let capacity = capacity
-            .max(least)
-            .checked_next_power_of_two()
-            .filter(|capacity| *capacity <= 1 << 40)
-            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
-        let ring = capacity
-            .checked_mul(T::SIZE.unwrap_or(1) as u64)
-            .filter(|bytes| *bytes <= 1 << 46)
-            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
-        if T::ALIGN > page() {
-            return Err(refuse("a value in a channel is aligned to at most a page"));
-        }
+        let (capacity, ring) = ring::<T>(capacity, T::SIZE.unwrap_or(1))?;
         Ok(Plan {
             capacity,
             full,
@@ -286,78 +246,27 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         })
     }
 
-    fn of(region: Arc<Region>, waiting: Waiting) -> Self {
-        Channel {
-            region,
-            waiting,
-            of: PhantomData,
-        }
+    fn longest(capacity: u64) -> usize {
+        record::longest(capacity)
     }
 }
 
+asked! { Sender:
+    "How many values, or bytes of messages, the slowest receiver is behind.",
+    "How many values were dropped because it was full, since it was made.",
+    "Whether any receiver lives."
+}
+asked! { Receiver:
+    "How many values, or bytes of messages, this receiver is behind.",
+    "How many values never came to this receiver: those that it missed because they were overwritten, or, in a channel
+that drops the newest, all that were dropped since the channel was made.",
+    "Whether the sender lives."
+}
+
 impl<T: Element + ?Sized> Sender<T> {
-    /// How many values, or bytes of messages, it holds.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.side.capacity()
-    }
-
-    /// How many values, or bytes of messages, the slowest receiver is behind.
-    #[must_use]
-    #[doc(alias = "len")]
-    pub fn level(&self) -> u64 {
-        self.side.level()
-    }
-
-    /// How many values were dropped because it was full, since it was made.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.side.lost()
-    }
-
     /// How many receivers live.
     #[must_use]
     pub fn receivers(&self) -> usize {
         self.side.region().count(Role::Receiver)
     }
-
-    /// Whether any receiver lives.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.receivers() > 0
-    }
-
-    /// Leaves the channel, as dropping does.
-    pub fn close(self) {}
-}
-
-impl<T: Element + ?Sized> Receiver<T> {
-    /// How many values, or bytes of messages, it holds.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.side.capacity()
-    }
-
-    /// How many values, or bytes of messages, this receiver is behind.
-    #[must_use]
-    #[doc(alias = "len")]
-    pub fn level(&self) -> u64 {
-        self.side.level()
-    }
-
-    /// How many values never came to this receiver: those that it missed because they were overwritten, or, in a channel
-    /// that drops the newest, all that were dropped since the channel was made.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.side.lost()
-    }
-
-    /// Whether the sender lives.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.side.is_connected()
-    }
-
-    /// Leaves the channel, as dropping does.
-    pub fn close(self) {}
 }

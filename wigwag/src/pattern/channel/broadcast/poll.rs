@@ -6,29 +6,12 @@ use super::super::element::Element;
 use super::super::ends::{End, Role};
 use super::super::full::Full;
 use super::super::poll::sealed::Waitable;
-use super::super::poll::{Look, Sight, View};
+use super::super::poll::{Following, Look, Sight, View};
 use super::super::region::Region;
 use super::publishing::{Graves, cursor};
 use super::{Receiver, SENDER, Sender, Words};
 use crate::shared::Plain;
 use crate::sys::keeper::State;
-
-/// A receiver waits until the sender has got to a position.
-struct Following(Arc<Region>);
-
-impl Sight for Following {
-    fn concerns(&self, end: &End, _: u64) -> bool {
-        end.role() == Some(Role::Sender)
-    }
-
-    fn look(&mut self, wanted: u64) -> Look {
-        let words: &Words = self.0.control();
-        match words.front.tail() >= wanted || self.0.ends()[SENDER].is_left() {
-            true => Look::Ready,
-            false => Look::Nothing,
-        }
-    }
-}
 
 /// The sender waits until all who live have got to a position.
 struct Leading {
@@ -74,7 +57,13 @@ impl<T: Element + ?Sized> Waitable for Receiver<T> {
     }
 
     fn view(&self) -> View {
-        View::new(Following(self.side.region().clone()))
+        let tail = |region: &Region| region.control::<Words>().front.tail();
+        View::new(Following::new(
+            self.side.region(),
+            Role::Sender,
+            SENDER,
+            tail,
+        ))
     }
 
     fn wanted(&self) -> u64 {
@@ -83,7 +72,7 @@ impl<T: Element + ?Sized> Waitable for Receiver<T> {
 }
 
 impl<T: Element + ?Sized> Waitable for Sender<T> {
-    type Unsent = ();
+    type Unsent = Option<T::Owned>;
 
     fn region(&self) -> &Arc<Region> {
         self.side.region()

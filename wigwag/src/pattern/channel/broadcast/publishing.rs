@@ -72,7 +72,7 @@ impl Publishing {
             front: NonNull::from(&words.front),
             end: NonNull::from(seat.end()),
             ringer: Ringer::default(),
-            waiter: Waiter::new(waiting),
+            waiter: Waiter::new(waiting).over(region),
             wary: region.trust() == Trust::Nobody,
             overwrites: region.plan().full == Full::OverwriteOldest,
             graves: Graves::default(),
@@ -136,6 +136,8 @@ impl Publishing {
                 }
                 Full::Wait => {
                     self.wait(needed, deadline)?;
+                    // Nobody is behind whose cursor is gone.
+                    self.region().is_there("send to")?;
                     if deadline.passed() && self.look(need).is_err() {
                         return Err(self.in_vain(deadline));
                     }
@@ -255,6 +257,11 @@ impl Publishing {
     pub(super) fn lost(&self) -> u64 {
         let lost = &self.seat.region().control::<Words>().lost.0;
         lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether any receiver lives.
+    pub(super) fn is_connected(&self) -> bool {
+        self.region().count(Role::Receiver) > 0
     }
 
     /// How far the slowest is behind.

@@ -82,6 +82,21 @@ impl Writing {
         self.version
     }
 
+    /// Whether there is a newest.
+    pub(super) fn level(&self) -> u64 {
+        self.version.min(1)
+    }
+
+    /// It is never full.
+    pub(super) fn lost(&self) -> u64 {
+        0
+    }
+
+    /// Whether any receiver lives.
+    pub(super) fn is_connected(&self) -> bool {
+        self.region().count(Role::Receiver) > 0
+    }
+
     /// The buffer for the next version, of [`stride`](super::Shape) bytes; to be written by copies, or by references at the addresses
     /// that only the sender uses. The same again until it is published.
     #[inline(always)]

@@ -27,6 +27,22 @@ impl Sender<[u8]> {
         Ok(())
     }
 
+    /// The same, and says that there was room: there always is.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
+        self.send(message).map(|()| true)
+    }
+
+    /// The same as [`send`](Self::send): it never waits, so no time is ever over.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_timeout(&mut self, message: &[u8], _: Duration) -> Result<()> {
+        self.send(message)
+    }
+
     /// A place for the next message of `len` bytes, to be filled and sent; they are anything before. Never waits.
     ///
     /// # Errors
@@ -44,6 +60,14 @@ impl Sender<[u8]> {
             place,
             len,
         })
+    }
+
+    /// The same: there is always room.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn try_loan(&mut self, len: usize) -> Result<Option<MessageLoan<'_>>> {
+        self.loan(len).map(Some)
     }
 
     fn fits(&self, len: usize) -> Result<()> {

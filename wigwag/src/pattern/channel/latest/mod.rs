@@ -30,12 +30,10 @@
 //! which it stayed is written again. The policy [`Full`] has no meaning here: it is never full.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 
 mod board;
-mod bytes;
 mod guests;
+mod many;
 mod message;
 mod poll;
 mod value;
@@ -46,29 +44,28 @@ mod version;
 pub mod version;
 
 use self::board::{Reading, Writing};
+pub use self::many::{Batch, LoanMany, Messages};
 pub use self::message::{Message, MessageLoan};
 pub use self::value::{Loan, Received};
 use self::version::{MOST, Newest};
-use super::FACILITY;
 use super::element::Element;
 use super::ends::Role;
+use super::flavour::{TOO_ALIGNED, TOO_MUCH, asked, refuse, sealed};
 use super::full::Full;
-use super::options::{Options, sealed};
-use super::region::{Plan, Region};
+use super::options::Options;
+use super::region::Plan;
 use super::scratch::Scratch;
-use super::waiting::Waiting;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::memory::mapping::page;
 use crate::shared::{Layout, layout};
 use crate::sys::atomic::AtomicU64;
 
 /// The newest value of one sender for many receivers, of which none need be in this process.
+pub type Channel<T> = super::Channel<Latest, T>;
+
+/// One sender and many receivers, and the newest value only.
 #[derive(Debug)]
-pub struct Channel<T: Element + ?Sized> {
-    region: Arc<Region>,
-    waiting: Waiting,
-    of: PhantomData<fn(&T)>,
-}
+pub enum Latest {}
 
 /// The end that sends.
 #[derive(Debug)]
@@ -179,57 +176,22 @@ impl<T: Element + ?Sized> Channel<T> {
             None => unreachable!("the plan was checked when it was made or opened"),
         }
     }
-
-    /// How many buffers it has; of byte messages, how long the longest can be.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.region.plan().capacity
-    }
-
-    /// How many senders it has: 0 or 1.
-    #[must_use]
-    pub fn senders(&self) -> usize {
-        self.region.count(Role::Sender)
-    }
-
-    /// How many receivers it has.
-    #[must_use]
-    pub fn receivers(&self) -> usize {
-        self.region.count(Role::Receiver)
-    }
-
-    /// What it is called; empty without a name.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.region.name().to_string()
-    }
 }
 
-/// To be sent to another process, which opens it with [`Options::from_fd`].
-impl<T: Element + ?Sized> AsFd for Channel<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.region.fd()
-    }
-}
-
-impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
+impl sealed::Form for Latest {
     const NAME: &'static str = "latest";
     const SEATS: u32 = 64;
-    // So that who reads has addresses of its own, see `Reading`.
-    const TWICE: bool = true;
 
-    fn layout() -> Layout {
+    // So that who reads has addresses of its own, see `Reading`.
+    fn is_twice<T: Element + ?Sized>() -> bool {
+        true
+    }
+
+    fn layout<T: Element + ?Sized>() -> Layout {
         layout::<Words>("latest channel 2").with(T::LAYOUT)
     }
 
-    fn element() -> &'static str {
-        match T::SIZE {
-            Some(_) => std::any::type_name::<T>(),
-            None => "messages",
-        }
-    }
-
-    fn capacity() -> u64 {
+    fn capacity<T: Element + ?Sized>() -> u64 {
         match T::SIZE {
             // As if none were asked for: what is usual.
             Some(_) => Shape::of::<T>(0).map_or(FEWEST, |shape| shape.count),
@@ -237,17 +199,13 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         }
     }
 
-    fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
-        let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
+    fn plan<T: Element + ?Sized>(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
         if !(2..=1024).contains(&seats) {
             return Err(refuse("a channel of the latest value has 2 to 1024 seats"));
         }
         if matches!(full, Full::Fail | Full::DropNewest) {
             let why = "a channel of the latest value is never full: it keeps the newest only";
             return Err(refuse(why).with_hint("leave the policy out"));
-        }
-        if T::ALIGN > page() {
-            return Err(refuse("a value in a channel is aligned to at most a page"));
         }
         let least = match T::SIZE {
             Some(_) if capacity > MOST => {
@@ -263,8 +221,11 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
             .and_then(|capacity| Some((capacity, Shape::of::<T>(capacity)?)))
             .map(|(capacity, shape)| (capacity, shape.count * shape.stride))
             .filter(|(_, ring)| *ring <= 1 << 46);
+        if T::ALIGN > page() {
+            return Err(refuse(TOO_ALIGNED));
+        }
         let Some((capacity, ring)) = planned else {
-            return Err(refuse("no memory is as large as its capacity"));
+            return Err(refuse(TOO_MUCH));
         };
         Ok(Plan {
             capacity,
@@ -275,70 +236,32 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         })
     }
 
-    fn of(region: Arc<Region>, waiting: Waiting) -> Self {
-        Channel {
-            region,
-            waiting,
-            of: PhantomData,
-        }
+    fn longest(capacity: u64) -> usize {
+        usize::try_from(capacity).unwrap_or(usize::MAX)
     }
 }
 
+asked! { Sender:
+    "How many values are in it: the newest, or none.",
+    "How many values were dropped for want of room: none, ever.",
+    "Whether any receiver lives."
+}
+asked! { Receiver:
+    "How many newer values than the last that it received were sent; only the newest of them can still be had.",
+    "How many values came and went, since the first that was sent, without this receiver having seen them.",
+    "Whether the sender lives."
+}
+
 impl<T: Element + ?Sized> Sender<T> {
-    /// How many values were ever sent, by all senders.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        self.side.version()
-    }
-
-    /// How many buffers it has; of byte messages, how long the longest can be.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.side.region().plan().capacity
-    }
-
     /// How many receivers live.
     #[must_use]
     pub fn receivers(&self) -> usize {
         self.side.region().count(Role::Receiver)
     }
 
-    /// Whether any receiver lives.
+    /// How many values were ever sent, by all senders.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.receivers() > 0
+    pub fn sent(&self) -> u64 {
+        self.side.version()
     }
-
-    /// Leaves the channel, as dropping does.
-    pub fn close(self) {}
-}
-
-impl<T: Element + ?Sized> Receiver<T> {
-    /// How many buffers it has; of byte messages, how long the longest can be.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.side.region().plan().capacity
-    }
-
-    /// How many values came and went, since the first that was sent, without this receiver having seen them.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.side.lost()
-    }
-
-    /// How many newer values than the last that it received were sent; only the newest of them can still be had.
-    #[must_use]
-    #[doc(alias = "len")]
-    pub fn level(&self) -> u64 {
-        self.side.level()
-    }
-
-    /// Whether the sender lives.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.side.is_connected()
-    }
-
-    /// Leaves the channel, as dropping does.
-    pub fn close(self) {}
 }

@@ -5,26 +5,9 @@ use std::sync::Arc;
 use super::super::element::Element;
 use super::super::ends::{End, Role};
 use super::super::poll::sealed::Waitable;
-use super::super::poll::{Look, Sight, View};
+use super::super::poll::{Following, Look, Sight, View};
 use super::super::region::Region;
 use super::{Receiver, SENDER, Sender, Words};
-
-/// A receiver waits for a version.
-struct Watching(Arc<Region>);
-
-impl Sight for Watching {
-    fn concerns(&self, end: &End, _: u64) -> bool {
-        end.role() == Some(Role::Sender)
-    }
-
-    fn look(&mut self, wanted: u64) -> Look {
-        let words: &Words = self.0.control();
-        match words.version.newest() >= wanted || self.0.ends()[SENDER].is_left() {
-            true => Look::Ready,
-            false => Look::Nothing,
-        }
-    }
-}
 
 /// The sender waits for nothing.
 struct Free;
@@ -47,7 +30,13 @@ impl<T: Element + ?Sized> Waitable for Receiver<T> {
     }
 
     fn view(&self) -> View {
-        View::new(Watching(self.side.region().clone()))
+        let newest = |region: &Region| region.control::<Words>().version.newest();
+        View::new(Following::new(
+            self.side.region(),
+            Role::Sender,
+            SENDER,
+            newest,
+        ))
     }
 
     fn wanted(&self) -> u64 {

@@ -24,6 +24,23 @@ impl<T: Plain> Sender<T> {
         Ok(())
     }
 
+    /// The same, and says that there was room: there always is.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    #[inline(always)]
+    pub fn try_send(&mut self, value: T) -> Result<bool> {
+        self.send(value).map(|()| true)
+    }
+
+    /// The same as [`send`](Self::send): it never waits, so no time is ever over.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_timeout(&mut self, value: T, _: Duration) -> Result<()> {
+        self.send(value)
+    }
+
     /// A place for the next value, to be filled and sent; it holds anything before. Never waits.
     ///
     /// # Errors
@@ -40,6 +57,15 @@ impl<T: Plain> Sender<T> {
             place,
             begun,
         })
+    }
+
+    /// The same: there is always room.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    #[inline(always)]
+    pub fn try_loan(&mut self) -> Result<Option<Loan<'_, T>>> {
+        self.loan().map(Some)
     }
 }
 

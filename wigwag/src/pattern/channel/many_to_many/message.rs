@@ -76,6 +76,24 @@ impl Sender<[u8]> {
         Ok(place.map(|place| self.lend(place)))
     }
 
+    /// Sends one message if there is room. If there is none it has a place in the line until another attempt finds some, or until it
+    /// [thinks better of it](Self::leave_line).
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn send_in_line(&mut self, message: &[u8]) -> Result<bool> {
+        self.wants(message.len())?;
+        let Some(place) = self.side.claim_in_line()? else {
+            return Ok(false);
+        };
+        self.put(place, message);
+        Ok(true)
+    }
+
+    /// It gives up its place in the line.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn leave_line(&mut self) {
+        self.side.leave_line();
+    }
+
     #[inline]
     fn send_until(&mut self, message: &[u8], deadline: Deadline) -> Result<()> {
         self.wants(message.len())?;

@@ -19,25 +19,21 @@
 //! value that it held goes to another, as the next one, so one that was read but not given back is seen twice.
 //!
 //! **To poll** ([`Pollable`](super::Pollable)): a receiver is readable when it could take a value, also one that comes back from another that was killed;
-//! a sender when it could take a place. Another may be faster: then the attempt finds nothing. A sender that polls with a message that finds no
-//! room does not stand in the line.
+//! a sender when it could take a place. Another may be faster: then the attempt finds nothing.
 //!
 //! **Full**: all four policies. One that overwrites drops the oldest value that no receiver holds, and counts it
 //! ([`Receiver::lost`]).
 //!
 //! Byte messages have any length up to the capacity, which counts their bytes, each rounded up to 64. A sender whose message finds no room
-//! waits in a line: others whose messages are shorter do not take it away. (One that only tries does not wait, and may
-//! try for ever among others.)
+//! waits in a line: others whose messages are shorter do not take it away. One that only tries has no place there, as it might never come
+//! back, and may try for ever among others; a task under tokio has one until its message is sent or its future dropped.
 //!
 //! **Batches** are no units: their values go one by one to whoever receives next, and a receiver's batch is what it came to first. A
 //! receiver that is killed with a batch leaves all of it to others.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 
 mod batch;
-mod bytes;
 #[cfg(not(loom))]
 mod claim;
 #[cfg(loom)]
@@ -72,25 +68,22 @@ pub(super) use self::records::Records;
 pub(super) use self::ring::Ring;
 use self::side::Side;
 pub use self::value::{Loan, Received};
-use super::FACILITY;
 use super::element::Element;
 use super::ends::Role;
+use super::flavour::{TOO_MUCH, asked, refuse, ring, sealed};
 use super::full::Full;
-use super::options::{Options, sealed};
-use super::region::{Plan, Region};
+use super::options::Options;
+use super::region::Plan;
 use super::scratch::Scratch;
-use super::waiting::Waiting;
 use crate::error::{Kind, Result};
-use crate::memory::mapping::page;
 use crate::shared::{Layout, layout};
 
 /// A queue of many senders and many receivers, in any processes.
+pub type Channel<T> = super::Channel<ManyToMany, T>;
+
+/// Many senders and many receivers, each value for one of these.
 #[derive(Debug)]
-pub struct Channel<T: Element + ?Sized> {
-    region: Arc<Region>,
-    waiting: Waiting,
-    of: PhantomData<fn(&T)>,
-}
+pub enum ManyToMany {}
 
 /// An end that sends.
 #[derive(Debug)]
@@ -169,51 +162,17 @@ impl<T: Element + ?Sized> Channel<T> {
         })?;
         Side::take(&self.region, role, self.waiting, slot)
     }
-
-    /// How many values, or bytes of messages, it holds.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.region.plan().capacity
-    }
-
-    /// What becomes of a value for which there is no room.
-    #[must_use]
-    pub fn full(&self) -> Full {
-        self.region.plan().full
-    }
-
-    /// How many senders it has.
-    #[must_use]
-    pub fn senders(&self) -> usize {
-        self.region.count(Role::Sender)
-    }
-
-    /// How many receivers it has.
-    #[must_use]
-    pub fn receivers(&self) -> usize {
-        self.region.count(Role::Receiver)
-    }
-
-    /// What it is called; empty without a name.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.region.name().to_string()
-    }
 }
 
-/// To be sent to another process, which opens it with [`Options::from_fd`].
-impl<T: Element + ?Sized> AsFd for Channel<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.region.fd()
-    }
-}
-
-impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
+impl sealed::Form for ManyToMany {
     const NAME: &'static str = "many-to-many";
     const SEATS: u32 = 32;
-    const TWICE: bool = T::SIZE.is_none();
 
-    fn layout() -> Layout {
+    fn is_twice<T: Element + ?Sized>() -> bool {
+        T::SIZE.is_none()
+    }
+
+    fn layout<T: Element + ?Sized>() -> Layout {
         let words = match T::SIZE {
             Some(_) => layout::<Words>("many-to-many channel 1"),
             None => layout::<records::Front>("many-to-many channel 2"),
@@ -222,45 +181,17 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         words.field("value", offset, T::LAYOUT)
     }
 
-    fn element() -> &'static str {
-        match T::SIZE {
-            Some(_) => std::any::type_name::<T>(),
-            None => "messages",
-        }
-    }
-
-    fn capacity() -> u64 {
-        match T::SIZE {
-            Some(_) => 1024,
-            None => 64 << 10,
-        }
-    }
-
-    fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
-        let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
+    fn plan<T: Element + ?Sized>(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
         if !(2..=word::SEATS).contains(&seats) {
             return Err(refuse("a many-to-many channel has 2 to 60 seats"));
         }
-        let (least, most, too_much) = match T::SIZE {
-            Some(_) => (1, 1 << 40, "no memory is as large as its capacity"),
-            None => {
-                let why = "a many-to-many channel of messages has at most 4 GiB";
-                (page() as u64, record::MOST, why)
-            }
-        };
-        let capacity = capacity
-            .max(least)
-            .checked_next_power_of_two()
-            .filter(|capacity| *capacity <= most)
-            .ok_or_else(|| refuse(too_much))?;
-        let (ring, control) = slot::<T>()
-            .and_then(|(bytes, _)| capacity.checked_mul(bytes as u64))
-            .filter(|bytes| *bytes <= 1 << 46)
-            .zip(control::<T>(capacity))
-            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
-        if T::ALIGN > page() {
-            return Err(refuse("a value in a channel is aligned to at most a page"));
+        let each = slot::<T>().map(|(bytes, _)| bytes);
+        let (capacity, ring) = ring::<T>(capacity, each.ok_or_else(|| refuse(TOO_MUCH))?)?;
+        if T::SIZE.is_none() && capacity > record::MOST {
+            let why = "a many-to-many channel of messages has at most 4 GiB";
+            return Err(refuse(why));
         }
+        let control = control::<T>(capacity).ok_or_else(|| refuse(TOO_MUCH))?;
         Ok(Plan {
             capacity,
             full,
@@ -270,46 +201,13 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         })
     }
 
-    fn of(region: Arc<Region>, waiting: Waiting) -> Self {
-        Channel {
-            region,
-            waiting,
-            of: PhantomData,
-        }
+    fn longest(capacity: u64) -> usize {
+        message::longest(capacity)
     }
 }
 
-macro_rules! both {
-    ($($end:ident)*) => { $(
-        impl<T: Element + ?Sized> $end<T> {
-            /// How many values, or bytes of messages, it holds.
-            #[must_use]
-            pub fn capacity(&self) -> u64 {
-                self.side.region().plan().capacity
-            }
-
-            /// About how many values, or bytes of messages, each rounded up to 64, are in it now.
-            #[must_use]
-            #[doc(alias = "len")]
-            pub fn level(&self) -> u64 {
-                self.side.level()
-            }
-
-            /// How many values were dropped because it was full, since it was made.
-            #[must_use]
-            pub fn lost(&self) -> u64 {
-                self.side.lost()
-            }
-
-            /// Whether somebody lives at the other side.
-            #[must_use]
-            pub fn is_connected(&self) -> bool {
-                self.side.is_connected()
-            }
-
-            /// Leaves the channel, as dropping does.
-            pub fn close(self) {}
-        }
-    )* };
+asked! { Sender Receiver:
+    "About how many values, or bytes of messages, each rounded up to 64, are in it now.",
+    "How many values were dropped because it was full, since it was made.",
+    "Whether somebody lives at the other side."
 }
-both!(Sender Receiver);

@@ -12,7 +12,6 @@ use super::queue::{Attempt, Queue};
 use super::side::{Side, is_alone};
 use super::undertaker::Undertaker;
 use super::{Receiver, Sender};
-use crate::shared::Plain;
 
 struct Seen<Q> {
     region: Arc<Region>,
@@ -99,20 +98,8 @@ impl<T: Element + ?Sized> Waitable for Receiver<T> {
     }
 }
 
-impl<T: Plain> Waitable for Sender<T> {
-    type Unsent = Option<T>;
-
-    fn region(&self) -> &Arc<Region> {
-        self.side.region()
-    }
-
-    fn view(&self) -> View {
-        Seen::view(&self.side)
-    }
-}
-
-impl Waitable for Sender<[u8]> {
-    type Unsent = ();
+impl<T: Element + ?Sized> Waitable for Sender<T> {
+    type Unsent = Option<T::Owned>;
 
     fn region(&self) -> &Arc<Region> {
         self.side.region()

@@ -180,7 +180,9 @@ impl Cursor {
             match measure.ahead(record, at) {
                 0 if measure.is_in_line(record) && !mutated("records-line") => {
                     self.next = at;
-                    return Ok(None);
+                    let own = self.guest && record == measure.in_line(at, self.owner);
+                    let place = self.place(at, len);
+                    return Ok((own && self.fits(cells, place)?).then_some(place));
                 }
                 0 => at = self.after(at, record)?,
                 ahead if ahead > 0 => {
@@ -196,12 +198,7 @@ impl Cursor {
                     let fits = used + size <= measure.cells();
                     if self.guest {
                         self.next = at;
-                        let position = at;
-                        return Ok(fits.then_some(Place {
-                            position,
-                            len,
-                            size,
-                        }));
+                        return Ok(fits.then_some(self.place(at, len)));
                     }
                     let ours = match fits {
                         true => measure.claimed(at, len, self.owner),
@@ -232,12 +229,7 @@ impl Cursor {
 
     /// Claims from one's place in the line.
     fn claim_in_line(&mut self, cells: &impl Cells, at: u64, len: usize) -> Attempt<Place> {
-        let size = self.measure.size(len);
-        let used = at.wrapping_sub(self.floor(cells, at, size));
-        if used > self.measure.cells() {
-            return Err(Broken);
-        }
-        if used + size > self.measure.cells() {
+        if !self.fits(cells, self.place(at, len))? {
             return Ok(None);
         }
         let ours = self.measure.claimed(at, len, self.owner);
@@ -246,10 +238,32 @@ impl Cursor {
         Ok(Some(self.claimed(cells, at, len)))
     }
 
+    /// Whether there is room for a record where a place in the line is.
+    fn fits(&self, cells: &impl Cells, place: Place) -> Result<bool, Broken> {
+        let Place { position, size, .. } = place;
+        let used = position.wrapping_sub(self.floor(cells, position, size));
+        match used <= self.measure.cells() {
+            true => Ok(used + size <= self.measure.cells()),
+            false => Err(Broken),
+        }
+    }
+
+    /// The place of a message of so many bytes.
+    #[inline(always)]
+    fn place(&self, position: u64, len: usize) -> Place {
+        let size = self.measure.size(len);
+        Place {
+            position,
+            len,
+            size,
+        }
+    }
+
     /// What is to be done about a new claim.
     #[inline(always)]
     fn claimed(&mut self, cells: &impl Cells, position: u64, len: usize) -> Place {
-        let size = self.measure.size(len);
+        let place = self.place(position, len);
+        let size = place.size;
         self.next = position.wrapping_add(size);
         let hint = &cells.front().words.tail.0;
         hint.store(self.next, Ordering::Relaxed);
@@ -260,11 +274,7 @@ impl Cursor {
                 self.word(cells, at).store(inside.0, Ordering::Release);
             }
         }
-        Place {
-            position,
-            len,
-            size,
-        }
+        place
     }
 
     /// The floor; raised, when a record of this size at the tail does not fit.
@@ -338,11 +348,7 @@ impl Cursor {
                 0 => match record.state() {
                     State::Full => {
                         let len = measure.len(record).ok_or(Broken)?;
-                        let place = Place {
-                            position: at,
-                            len,
-                            size: measure.size(len),
-                        };
+                        let place = self.place(at, len);
                         if self.guest {
                             self.next = at;
                             return Ok(Some(place));

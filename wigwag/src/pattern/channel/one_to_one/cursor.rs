@@ -97,6 +97,15 @@ impl Cursor {
         self.limit.wrapping_sub(self.own)
     }
 
+    /// Where the other must get, so that there are `count`.
+    pub(super) fn goal(&self, count: u64) -> u64 {
+        let end = self.own.wrapping_add(count);
+        match self.role {
+            Role::Sender => end.wrapping_sub(self.capacity),
+            Role::Receiver => end,
+        }
+    }
+
     /// Publishes `count` more: sent, or given back. `line` is its own of the words, `end` its own seat.
     #[inline(always)]
     pub(super) fn advance(&mut self, count: u64, line: &Line, end: &End) {

@@ -30,7 +30,7 @@ pub(super) struct Side {
     /// Whether values are copied in private before anybody looks at them.
     pub(super) wary: bool,
     waiter: Waiter,
-    /// How much an attempt wanted that failed.
+    /// Where the other must get for the attempt that failed last.
     wanted: u64,
     seat: Seat,
 }
@@ -68,7 +68,7 @@ impl Side {
             line: NonNull::from(line),
             end: NonNull::from(seat.end()),
             wary: region.trust() == Trust::Nobody,
-            waiter: Waiter::new(waiting),
+            waiter: Waiter::new(waiting).over(region),
             wanted: 1,
             seat,
         })
@@ -140,7 +140,7 @@ impl Side {
         match self.cursor.look(words) {
             Ok(()) if self.known() >= count => Ok(true),
             Ok(()) => {
-                self.wanted = count;
+                self.wanted = self.cursor.goal(count);
                 Ok(false)
             }
             Err(Impossible) => Err(impossible(self.region())),
@@ -181,7 +181,7 @@ impl Side {
         self.region().ends()[peer].life.state() == State::Alive
     }
 
-    /// How much an attempt wanted that failed last.
+    /// Where the other must get for the attempt that failed last.
     pub(super) fn wanted(&self) -> u64 {
         self.wanted
     }
@@ -189,11 +189,6 @@ impl Side {
     /// A poller sleeps for the same peer.
     pub(super) fn among_many(&mut self) {
         self.waiter.join_many();
-    }
-
-    /// Which side it is.
-    pub(super) fn role(&self) -> Role {
-        self.cursor.role()
     }
 
     /// What becomes of a value without room.
@@ -222,7 +217,7 @@ impl Side {
     }
 
     /// How much is in the ring now.
-    pub(super) fn len(&self) -> u64 {
+    pub(super) fn level(&self) -> u64 {
         let (tail, head) = self.region().control::<Words>().positions();
         tail.wrapping_sub(head).min(self.capacity())
     }

@@ -23,10 +23,7 @@
 //! that copies before it believes: that is a flavour of its own.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 
-mod bytes;
 #[cfg(not(loom))]
 mod cursor;
 #[cfg(loom)]
@@ -42,24 +39,21 @@ use self::link::Side;
 pub(crate) use self::link::{RECEIVER, SENDER};
 pub use self::message::{Message, MessageLoan, Messages};
 pub use self::value::{Batch, Loan, LoanMany, Received};
-use super::FACILITY;
 use super::element::Element;
 use super::ends::Role;
+use super::flavour::{asked, refuse, ring, sealed};
 use super::full::Full;
-use super::options::{Options, sealed};
-use super::region::{Plan, Region};
-use super::waiting::Waiting;
-use crate::error::{Kind, Result};
-use crate::memory::mapping::page;
+use super::options::Options;
+use super::region::Plan;
+use crate::error::Result;
 use crate::shared::{Layout, layout};
 
 /// A channel with one sender and one receiver, of which neither need be in this process.
+pub type Channel<T> = super::Channel<OneToOne, T>;
+
+/// One sender and one receiver.
 #[derive(Debug)]
-pub struct Channel<T: Element + ?Sized> {
-    region: Arc<Region>,
-    waiting: Waiting,
-    of: PhantomData<fn(&T)>,
-}
+pub enum OneToOne {}
 
 /// The end that sends.
 #[derive(Debug)]
@@ -112,70 +106,21 @@ impl<T: Element + ?Sized> Channel<T> {
             of: PhantomData,
         })
     }
-
-    /// How many values, or bytes of messages, it holds.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.region.plan().capacity
-    }
-
-    /// What becomes of a value for which there is no room.
-    #[must_use]
-    pub fn full(&self) -> Full {
-        self.region.plan().full
-    }
-
-    /// How many senders it has: 0 or 1.
-    #[must_use]
-    pub fn senders(&self) -> usize {
-        self.region.count(Role::Sender)
-    }
-
-    /// How many receivers it has: 0 or 1.
-    #[must_use]
-    pub fn receivers(&self) -> usize {
-        self.region.count(Role::Receiver)
-    }
-
-    /// What it is called; empty without a name.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.region.name().to_string()
-    }
 }
 
-/// To be sent to another process, which opens it with [`Options::from_fd`].
-impl<T: Element + ?Sized> AsFd for Channel<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.region.fd()
-    }
-}
-
-impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
+impl sealed::Form for OneToOne {
     const NAME: &'static str = "one-to-one";
     const SEATS: u32 = 2;
-    const TWICE: bool = T::SIZE.is_none();
 
-    fn layout() -> Layout {
+    fn is_twice<T: Element + ?Sized>() -> bool {
+        T::SIZE.is_none()
+    }
+
+    fn layout<T: Element + ?Sized>() -> Layout {
         layout::<Words>("one-to-one channel 1").with(T::LAYOUT)
     }
 
-    fn element() -> &'static str {
-        match T::SIZE {
-            Some(_) => std::any::type_name::<T>(),
-            None => "messages",
-        }
-    }
-
-    fn capacity() -> u64 {
-        match T::SIZE {
-            Some(_) => 1024,
-            None => 64 << 10,
-        }
-    }
-
-    fn plan(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
-        let refuse = |why: &str| FACILITY.error(Kind::BadInput, "create", "", why);
+    fn plan<T: Element + ?Sized>(capacity: u64, full: Full, seats: u32) -> Result<Plan> {
         if full == Full::OverwriteOldest {
             let why =
                 "a one-to-one channel cannot overwrite the oldest: its receiver reads in place";
@@ -184,19 +129,7 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         if seats != Self::SEATS {
             return Err(refuse("a one-to-one channel has two seats"));
         }
-        let least = if T::SIZE.is_some() { 1 } else { page() as u64 };
-        let capacity = capacity
-            .max(least)
-            .checked_next_power_of_two()
-            .filter(|capacity| *capacity <= 1 << 40)
-            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
-        let ring = capacity
-            .checked_mul(T::SIZE.unwrap_or(1) as u64)
-            .filter(|bytes| *bytes <= 1 << 46)
-            .ok_or_else(|| refuse("no memory is as large as its capacity"))?;
-        if T::ALIGN > page() {
-            return Err(refuse("a value in a channel is aligned to at most a page"));
-        }
+        let (capacity, ring) = ring::<T>(capacity, T::SIZE.unwrap_or(1))?;
         Ok(Plan {
             capacity,
             full,
@@ -206,12 +139,8 @@ impl<T: Element + ?Sized> sealed::Flavour for Channel<T> {
         })
     }
 
-    fn of(region: Arc<Region>, waiting: Waiting) -> Self {
-        Channel {
-            region,
-            waiting,
-            of: PhantomData,
-        }
+    fn longest(capacity: u64) -> usize {
+        message::longest(capacity)
     }
 }
 
@@ -224,42 +153,8 @@ fn unit<T: Element + ?Sized>() -> u64 {
     }
 }
 
-macro_rules! both {
-    ($($end:ident)*) => { $(
-        impl<T: Element + ?Sized> $end<T> {
-            /// How many values, or bytes of messages, it holds.
-            #[must_use]
-            pub fn capacity(&self) -> u64 {
-                self.side.capacity()
-            }
-
-            /// How many values, or bytes of messages and their lengths, are in it now.
-            #[must_use]
-            #[doc(alias = "len")]
-            pub fn level(&self) -> u64 {
-                self.side.len()
-            }
-
-            /// How many values were dropped because it was full, since it was made.
-            #[must_use]
-            pub fn lost(&self) -> u64 {
-                self.side.lost()
-            }
-
-            /// Whether somebody lives at the other end.
-            #[must_use]
-            pub fn is_connected(&self) -> bool {
-                self.side.is_connected()
-            }
-
-            /// The memory of the channel: its ends can be slept on.
-            pub(crate) fn region(&self) -> &Arc<Region> {
-                self.side.region()
-            }
-
-            /// Leaves the channel, as dropping does.
-            pub fn close(self) {}
-        }
-    )* };
+asked! { Sender Receiver:
+    "How many values, or bytes of messages and their lengths, are in it now.",
+    "How many values were dropped because it was full, since it was made.",
+    "Whether somebody lives at the other end."
 }
-both!(Sender Receiver);

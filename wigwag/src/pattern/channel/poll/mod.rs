@@ -40,11 +40,13 @@ use crate::error::{Kind, Result};
 use crate::sys::signal;
 
 mod event;
+mod following;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod model;
 mod poller;
 
+pub(crate) use self::following::Following;
 use self::poller::Poller;
 pub(crate) use self::poller::{Look, Sight};
 

@@ -23,8 +23,6 @@ use crate::sys::futex::{self, MOST_WORDS, Sleep};
 use crate::sys::keeper::State;
 use crate::wait::Deadline;
 
-/// How long it sleeps at most: of those who sleep for one that is killed the kernel wakes one, who passes it on unless he is killed too.
-const ROUND: Duration = Duration::from_millis(500);
 /// The same while a process is dying, of which something may still run.
 const DYING: Duration = Duration::from_millis(1);
 
@@ -137,7 +135,7 @@ impl Poller {
             mourned.clear();
             words.push((&self.changed, changed));
             words.push((joins, joins.load(Ordering::SeqCst)));
-            let mut round = ROUND;
+            let mut round = bell::ROUND;
             for end in ends.iter().filter(|end| sight.concerns(end, wanted)) {
                 if words.len() + 2 > MOST_WORDS {
                     break;

@@ -1,199 +1,22 @@
-//! Unix datagram socket: messages to a name that any process of the machine may send to, without a connection.
-//!
-//! A full receiver makes senders wait, so nothing is lost while both live. A receiver never
-//! learns that a sender is gone; a sender learns it at its next send. A path outlives its
-//! process: the next one must [take it over](Options::take_over).
-//!
-//! ```
-//! use wigwag::message::datagram::{Address, Options, Socket};
-//!
-//! let name = format!("@wigwag-doc-{}", std::process::id());
-//! let server = Options::new().credentials(true).bind(&name)?;
-//! let client = Socket::connect(&name)?;
-//! client.send(b"hello")?;
-//!
-//! let mut buffer = [0; 64];
-//! let received = server.recv_from(&mut buffer)?;
-//! assert_eq!(&buffer[..received.len], b"hello");
-//! assert_eq!(received.sender.map(|sender| sender.pid), Some(std::process::id().cast_signed()));
-//! # Ok::<(), wigwag::Error>(())
-//! ```
-//!
-//! A message that is longer than the buffer is an error that says so; the rest of it is lost.
-//! Descriptors that come with a message are closed unless it is received by
-//! [`recv_from`](Socket::recv_from).
-//!
-//! `unix(7)`, `socket(2)`, `send(2)`, `recv(2)`.
+//! Socket: sends to and receives from one name or many.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::transfer;
+use super::{Address, BOOKKEEPING, BUFFER, FACILITY, Options, QUEUED, bad_descriptors, cut};
 use crate::error::{Error, Kind, Result};
-use crate::facility::{Boundary, Direction, Facility, Family, Naming, Persistence, Reach};
-use crate::guarantees::{Guarantees, Order, PeerDeath};
 use crate::interrupt;
-use crate::limit::{self, Limit, Source};
-use crate::message::{Credentials, Messages, Note, Received, Sender};
+use crate::message::{Credentials, Messages, Note, Received, Sender, no_kind, no_note, transfer};
 use crate::name::Name;
-use crate::opening::{Opening, Role, Target};
-use crate::sys::unix_name::{self, How, Made};
+use crate::sys::unix_name::{self, Made};
 use crate::sys::{ancillary, patience};
 use crate::wait::{Deadline, Wait};
-
-/// The facts.
-pub const FACILITY: Facility = Facility {
-    id: "unix-dgram",
-    title: "Unix datagram socket",
-    noun: "Unix datagram socket",
-    family: Family::Message,
-    naming: Naming::Socket,
-    unnamed_form: true,
-    persistence: Persistence::Process,
-    boundary: Some(Boundary::Message),
-    direction: Some(Direction::Many),
-    reach: Reach::Host,
-    pollable: true,
-    named_by: "path, @abstract, or pair",
-    lives: "last process",
-    carries: "messages, descriptors, credentials",
-    limits: &[
-        limit::OPEN_FILES,
-        limit::MACHINE_FILES,
-        QUEUED,
-        BUFFER,
-        IN_FLIGHT,
-    ],
-    guarantees: Guarantees {
-        order: Order::PerSender,
-        // A sender is told, a receiver is not.
-        peer_death: PeerDeath::Unnoticed,
-        ..Guarantees::STREAM
-    },
-    man: "unix(7)",
-};
-
-/// Messages that may wait in a datagram socket.
-pub(crate) const QUEUED: Limit = Limit {
-    name: "net.unix.max_dgram_qlen",
-    bounds: "messages that wait in one socket",
-    source: Source::Sysctl("/proc/sys/net/unix/max_dgram_qlen", 0),
-    errnos: &[],
-};
-
-/// Bytes of a message, by the send buffer.
-pub(crate) const BUFFER: Limit = Limit {
-    name: "net.core.wmem_default",
-    bounds: "bytes of one message with its bookkeeping, unless the send buffer is set",
-    source: Source::Sysctl("/proc/sys/net/core/wmem_default", 0),
-    errnos: &[],
-};
-
-/// Descriptors on their way, sent and not yet received, of one user.
-pub(crate) const IN_FLIGHT: Limit = Limit {
-    name: "RLIMIT_NOFILE",
-    bounds: "descriptors on their way of one user",
-    source: Source::Rlimit(libc::RLIMIT_NOFILE),
-    errnos: &[libc::ETOOMANYREFS],
-};
-
-/// What the kernel keeps of a send buffer for itself.
-pub(super) const BOOKKEEPING: usize = 32;
-
-/// How a name is made.
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct Options {
-    how: How,
-    credentials: bool,
-}
-
-impl Options {
-    /// Mode 0777 less the umask; the path stays; an existing path is an error.
-    pub fn new() -> Self {
-        Options::default()
-    }
-
-    /// Who may send: those with write permission. Exactly this mode, whatever the umask.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.how.mode = Some(mode);
-        self
-    }
-
-    /// Removes the path when the socket is dropped, if it is still this one's.
-    pub fn temporary(mut self, temporary: bool) -> Self {
-        self.how.temporary = temporary;
-        self
-    }
-
-    /// Takes over a path that a dead process left. Of several that start at once exactly one
-    /// succeeds; a process that lives is never disturbed. Needs permission to read the directory.
-    pub fn take_over(mut self, take_over: bool) -> Self {
-        self.how.take_over = take_over;
-        self
-    }
-
-    /// Tells who sent each message.
-    #[doc(alias = "SO_PASSCRED")]
-    pub fn credentials(mut self, credentials: bool) -> Self {
-        self.credentials = credentials;
-        self
-    }
-
-    /// Makes the name, a path or `@` and an abstract name.
-    ///
-    /// # Errors
-    /// [`Kind::AlreadyExists`] when the name is taken; [`Kind::PermissionDenied`],
-    /// [`Kind::NotFound`] for the directory; [`Kind::BadName`]; [`Kind::Limit`].
-    pub fn bind(&self, name: impl AsRef<OsStr>) -> Result<Socket> {
-        let mut socket = Socket::unbound()?;
-        socket.name = parse(name.as_ref())?;
-        // Before anybody can send: a message keeps its sender only if it was asked for by then.
-        socket.pass_credentials(self.credentials)?;
-        socket.made = unix_name::bind(&FACILITY, socket.fd.as_fd(), &socket.name, self.how)?;
-        Ok(socket)
-    }
-}
-
-/// Where a message can be sent to, or came from.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Address(SocketAddrUnix);
-
-impl Address {
-    /// The address of a path, or of `@` and an abstract name.
-    ///
-    /// # Errors
-    /// [`Kind::BadName`].
-    pub fn new(name: impl AsRef<OsStr>) -> Result<Self> {
-        let name = parse(name.as_ref())?;
-        unix_name::address(&FACILITY, "name", &name).map(Address)
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> Name {
-        unix_name::name_of(Some(&self.0))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name().fmt(f)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({})", self.name())
-    }
-}
 
 /// What one receive brought.
 #[derive(Debug)]
@@ -210,34 +33,9 @@ pub struct Arrival {
 
 /// A Unix datagram socket.
 pub struct Socket {
-    fd: OwnedFd,
-    name: Name,
-    made: Option<Made>,
-}
-
-/// Makes two sockets that send to each other only, for related processes.
-///
-/// # Errors
-/// [`Kind::Limit`] when this process or the machine has too many descriptors.
-#[doc(alias = "socketpair")]
-pub fn pair() -> Result<(Socket, Socket)> {
-    let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
-    rustix::net::socketpair(family, SocketType::DGRAM, flags, None)
-        .map(|(one, other)| (one.into(), other.into()))
-        .map_err(|errno| FACILITY.failed("create", "", errno))
-}
-
-/// Removes the path of a socket whose process is gone.
-///
-/// # Errors
-/// [`Kind::NotFound`], [`Kind::PermissionDenied`]; [`Kind::AlreadyExists`] when its process
-/// lives; [`Kind::BadInput`] when it is no socket. It stays in all these cases.
-pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
-    unlink_name(&parse(name.as_ref())?)
-}
-
-pub(crate) fn unlink_name(name: &Name) -> Result<()> {
-    unix_name::unlink(&FACILITY, name)
+    pub(super) fd: OwnedFd,
+    pub(super) name: Name,
+    pub(super) made: Option<Made>,
 }
 
 impl Socket {
@@ -499,37 +297,6 @@ impl Socket {
     }
 }
 
-fn parse(name: &OsStr) -> Result<Name> {
-    Name::parse(&FACILITY, name.as_bytes())
-}
-
-/// Too many descriptors is the only invalid argument.
-#[cold]
-pub(super) fn bad_descriptors(count: usize, errno: Errno) -> Option<Error> {
-    (errno == Errno::INVAL && count > ancillary::MOST_DESCRIPTORS).then(|| {
-        FACILITY.error(
-            Kind::BadInput,
-            "send descriptors over",
-            "",
-            format!(
-                "{count} are more than the {} that one message carries",
-                ancillary::MOST_DESCRIPTORS
-            ),
-        )
-    })
-}
-
-/// A message that did not fit: never silently.
-#[cold]
-pub(super) fn cut(facility: &Facility, name: &Name, len: usize, room: usize) -> Error {
-    facility.error(
-        Kind::TooBig,
-        "receive from",
-        name,
-        format!("the message had {len} bytes, the buffer {room}; the rest is lost"),
-    )
-}
-
 #[cold]
 fn not_sent(name: &Name, len: usize, longest: usize, errno: Errno) -> Error {
     let error = |kind, cause: String| FACILITY.error(kind, "send to", name, cause);
@@ -572,7 +339,7 @@ fn not_received(name: &Name, errno: Errno) -> Error {
 
 impl Messages for Socket {
     fn send_with(&self, message: &[u8], note: Note, wait: Wait) -> Result<()> {
-        super::no_note(&FACILITY, &self.name, note)?;
+        no_note(&FACILITY, &self.name, note)?;
         self.send_until(message, wait.into())
     }
 
@@ -582,7 +349,7 @@ impl Messages for Socket {
         kind: Option<i64>,
         wait: Wait,
     ) -> Result<Option<Received>> {
-        super::no_kind(&FACILITY, &self.name, kind)?;
+        no_kind(&FACILITY, &self.name, kind)?;
         let deadline = wait.into();
         let next = transfer::next_len(self.fd.as_fd(), deadline)
             .map_err(|errno| not_received(&self.name, errno))?;
@@ -604,28 +371,6 @@ impl Messages for Socket {
     fn max_len(&self) -> usize {
         self.longest()
     }
-}
-
-/// `Serve` binds and removes its path when dropped, `Join` connects.
-pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages>> {
-    let name = OsStr::from_bytes(&target.name.to_bytes()).to_owned();
-    if opening.role == Role::Join {
-        return Ok(Box::new(Socket::connect(name)?));
-    }
-    let given = &target.options;
-    let mut options = Options::new().temporary(true).credentials(true);
-    options = options.take_over(given.flag("take-over")?);
-    if let Some(mode) = given.mode()? {
-        options = options.mode(mode);
-    }
-    Ok(Box::new(options.bind(name)?))
-}
-
-/// Sends a message through a pair.
-pub(crate) fn probe() -> Result<()> {
-    let (here, there) = pair()?;
-    here.try_send(b"probe")?;
-    there.try_recv(&mut [0; 8]).map(drop)
 }
 
 impl AsFd for Socket {

@@ -1,216 +1,21 @@
-//! Unix seqpacket socket: messages two ways over a connection, with an end.
-//!
-//! A server makes a [`Listener`] at a path or an `@abstract` name and accepts; a client
-//! [connects](Socket::connect). Related processes share a [`pair`]. Each end learns at once when
-//! the other is closed or killed, after it has received what was sent before.
-//!
-//! ```
-//! use wigwag::message::seqpacket;
-//!
-//! let (here, there) = seqpacket::pair()?;
-//! here.send(b"one")?;
-//! here.send(b"two")?;
-//! drop(here);
-//! let mut buffer = [0; 64];
-//! assert_eq!(there.recv(&mut buffer)?, Some(3));
-//! assert_eq!(there.recv(&mut buffer)?, Some(3));
-//! assert_eq!(there.recv(&mut buffer)?, None);
-//! # Ok::<(), wigwag::Error>(())
-//! ```
-//!
-//! An empty message is one, except as the last before the end: the system call does not tell it
-//! from the end. [`recv_from`](Socket::recv_from) does, where credentials are asked for.
-//! A message that is longer than the buffer is an error that says so; the rest of it is lost.
-//! Descriptors that come with a message are closed unless it is received by `recv_from`.
-//!
-//! `unix(7)`, `socket(2)`, `send(2)`, `recv(2)`.
+//! Socket: one end of a connection.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::sockopt;
 
-use super::datagram::{self, BOOKKEEPING, BUFFER, IN_FLIGHT, cut};
-use super::transfer;
+use super::{FACILITY, new, parse};
 use crate::error::{Error, Kind, Result};
-use crate::facility::{Direction, Facility};
-use crate::guarantees::Guarantees;
-use crate::limit;
-use crate::message::{Credentials, Messages, Note, Received, Sender};
+use crate::message::datagram::{BOOKKEEPING, BUFFER, bad_descriptors, cut};
+use crate::message::{Credentials, Messages, Note, Received, Sender, no_kind, no_note, transfer};
 use crate::name::Name;
-use crate::opening::{Opening, Role, Target};
-use crate::sys::unix_name::{self, How, Made};
-use crate::sys::{ancillary, connect, patience};
+use crate::sys::{ancillary, connect, patience, unix_name};
 use crate::wait::{Deadline, Wait};
-
-/// The facts.
-pub const FACILITY: Facility = Facility {
-    id: "unix-seqpacket",
-    title: "Unix seqpacket socket",
-    noun: "Unix seqpacket socket",
-    direction: Some(Direction::TwoWay),
-    carries: "messages, two ways, descriptors, credentials",
-    limits: &[limit::OPEN_FILES, limit::MACHINE_FILES, BUFFER, IN_FLIGHT],
-    guarantees: Guarantees::STREAM,
-    ..datagram::FACILITY
-};
-
-/// How a name is made.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Options {
-    how: How,
-    backlog: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            how: How::default(),
-            backlog: i32::MAX.cast_unsigned(),
-        }
-    }
-}
-
-impl Options {
-    /// Mode 0777 less the umask, the longest queue; the path stays; an existing path is an error.
-    pub fn new() -> Self {
-        Options::default()
-    }
-
-    /// Who may connect: those with write permission. Exactly this mode, whatever the umask.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.how.mode = Some(mode);
-        self
-    }
-
-    /// How many connections may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
-    pub fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = connections;
-        self
-    }
-
-    /// Removes the path when the listener is dropped, if it is still this one's.
-    pub fn temporary(mut self, temporary: bool) -> Self {
-        self.how.temporary = temporary;
-        self
-    }
-
-    /// Takes over a path that a dead process left. Of several that start at once exactly one
-    /// succeeds; a process that lives is never disturbed. Needs permission to read the directory.
-    pub fn take_over(mut self, take_over: bool) -> Self {
-        self.how.take_over = take_over;
-        self
-    }
-
-    /// Makes the name, a path or `@` and an abstract name, and listens.
-    ///
-    /// # Errors
-    /// [`Kind::AlreadyExists`] when the name is taken; [`Kind::PermissionDenied`],
-    /// [`Kind::NotFound`] for the directory; [`Kind::BadName`]; [`Kind::Limit`].
-    #[doc(alias = "bind")]
-    pub fn listen(&self, name: impl AsRef<OsStr>) -> Result<Listener> {
-        let name = parse(name.as_ref())?;
-        let fd = new()?;
-        let made = unix_name::bind(&FACILITY, fd.as_fd(), &name, self.how)?;
-        let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
-        rustix::net::listen(&fd, backlog)
-            .map_err(|errno| FACILITY.failed("listen at", &name, errno))?;
-        Ok(Listener { fd, name, made })
-    }
-}
-
-/// A name at which clients connect.
-#[derive(Debug)]
-pub struct Listener {
-    fd: OwnedFd,
-    name: Name,
-    made: Option<Made>,
-}
-
-impl Listener {
-    /// Listens with the default [`Options`].
-    ///
-    /// # Errors
-    /// Those of [`Options::listen`].
-    pub fn create(name: impl AsRef<OsStr>) -> Result<Self> {
-        Options::new().listen(name)
-    }
-
-    /// Waits for a client.
-    ///
-    /// # Errors
-    /// [`Kind::Limit`] when this process has too many descriptors: the client goes on waiting.
-    pub fn accept(&self) -> Result<Socket> {
-        self.accept_with(Wait::Forever)
-    }
-
-    /// Takes a client that waits.
-    ///
-    /// # Errors
-    /// [`Kind::WouldBlock`] when none does.
-    pub fn try_accept(&self) -> Result<Socket> {
-        self.accept_with(Wait::Not)
-    }
-
-    /// Waits for a client at most this long.
-    ///
-    /// # Errors
-    /// [`Kind::TimedOut`] when none came.
-    pub fn accept_timeout(&self, limit: Duration) -> Result<Socket> {
-        self.accept_with(Wait::For(limit))
-    }
-
-    fn accept_with(&self, wait: Wait) -> Result<Socket> {
-        connect::accept(self.fd.as_fd(), wait)
-            .map(|fd| Socket {
-                fd,
-                name: self.name.clone(),
-            })
-            .map_err(|errno| FACILITY.failed("accept a connection at", &self.name, errno))
-    }
-
-    /// Clients for ever.
-    pub fn incoming(&self) -> impl Iterator<Item = Result<Socket>> + '_ {
-        std::iter::repeat_with(|| self.accept())
-    }
-
-    /// The name at which it listens.
-    #[must_use]
-    pub fn name(&self) -> &Name {
-        &self.name
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl From<Listener> for OwnedFd {
-    /// The path stays, temporary or not.
-    fn from(listener: Listener) -> Self {
-        if let Some(made) = listener.made {
-            std::mem::forget(made);
-        }
-        listener.fd
-    }
-}
-
-impl From<OwnedFd> for Listener {
-    /// A listening socket that was inherited or passed.
-    fn from(fd: OwnedFd) -> Self {
-        let name = unix_name::own_name(fd.as_fd());
-        let made = None;
-        Listener { fd, name, made }
-    }
-}
 
 /// What one receive brought.
 #[derive(Debug)]
@@ -225,33 +30,8 @@ pub struct Arrival {
 
 /// One end of a connection.
 pub struct Socket {
-    fd: OwnedFd,
-    name: Name,
-}
-
-/// Makes two connected sockets, for related processes.
-///
-/// # Errors
-/// [`Kind::Limit`] when this process or the machine has too many descriptors.
-#[doc(alias = "socketpair")]
-pub fn pair() -> Result<(Socket, Socket)> {
-    let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
-    rustix::net::socketpair(family, SocketType::SEQPACKET, flags, None)
-        .map(|(one, other)| (one.into(), other.into()))
-        .map_err(|errno| FACILITY.failed("create", "", errno))
-}
-
-/// Removes the path of a listener whose process is gone.
-///
-/// # Errors
-/// [`Kind::NotFound`], [`Kind::PermissionDenied`]; [`Kind::AlreadyExists`] when its process
-/// lives; [`Kind::BadInput`] when it is no socket. It stays in all these cases.
-pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
-    unlink_name(&parse(name.as_ref())?)
-}
-
-pub(crate) fn unlink_name(name: &Name) -> Result<()> {
-    unix_name::unlink(&FACILITY, name)
+    pub(super) fd: OwnedFd,
+    pub(super) name: Name,
 }
 
 impl Socket {
@@ -339,7 +119,7 @@ impl Socket {
         })
         .map(drop)
         .map_err(|errno| {
-            datagram::bad_descriptors(descriptors.len(), errno)
+            bad_descriptors(descriptors.len(), errno)
                 .unwrap_or_else(|| self.not_sent(message.len(), errno))
         })
     }
@@ -506,19 +286,9 @@ impl Socket {
     }
 }
 
-fn new() -> Result<OwnedFd> {
-    let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
-    rustix::net::socket_with(family, SocketType::SEQPACKET, flags, None)
-        .map_err(|errno| FACILITY.failed("create", "", errno))
-}
-
-fn parse(name: &OsStr) -> Result<Name> {
-    Name::parse(&FACILITY, name.as_bytes())
-}
-
 impl Messages for Socket {
     fn send_with(&self, message: &[u8], note: Note, wait: Wait) -> Result<()> {
-        super::no_note(&FACILITY, &self.name, note)?;
+        no_note(&FACILITY, &self.name, note)?;
         self.send_until(message, wait.into())
     }
 
@@ -528,7 +298,7 @@ impl Messages for Socket {
         kind: Option<i64>,
         wait: Wait,
     ) -> Result<Option<Received>> {
-        super::no_kind(&FACILITY, &self.name, kind)?;
+        no_kind(&FACILITY, &self.name, kind)?;
         let deadline = wait.into();
         let next = transfer::next_len(self.fd.as_fd(), deadline)
             .map_err(|errno| self.not_received(errno))?;
@@ -551,32 +321,6 @@ impl Messages for Socket {
     fn max_len(&self) -> usize {
         Socket::max_len(self)
     }
-}
-
-/// `Serve` listens, accepts one connection and removes its path, `Join` connects.
-pub(crate) fn open(target: &Target, opening: Opening) -> Result<Box<dyn Messages>> {
-    let name = OsStr::from_bytes(&target.name.to_bytes()).to_owned();
-    let given = &target.options;
-    let socket = match opening.role {
-        Role::Join => Socket::connect_with(name, opening.wait)?,
-        Role::Serve => {
-            let mut options = Options::new().temporary(true).backlog(1);
-            options = options.take_over(given.flag("take-over")?);
-            if let Some(mode) = given.mode()? {
-                options = options.mode(mode);
-            }
-            options.listen(name)?.accept_with(opening.wait)?
-        }
-    };
-    socket.pass_credentials(true)?;
-    Ok(Box::new(socket))
-}
-
-/// Sends a message through a pair.
-pub(crate) fn probe() -> Result<()> {
-    let (here, there) = pair()?;
-    here.try_send(b"probe")?;
-    there.try_recv(&mut [0; 8]).map(drop)
 }
 
 impl AsFd for Socket {

@@ -2,37 +2,24 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::super::bell::{self, Ringer};
+mod waiting;
+
+use super::super::bell::Ringer;
 use super::super::ends::{End, Role, Seat};
 use super::super::full::Full;
 use super::super::region::Region;
 use super::super::waiting::Waiting;
 use super::claim::Words;
-use super::listening::Listening;
 use super::queue::{Broken, Queue};
 use super::undertaker::Undertaker;
 use super::word::Owner;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{self, ENDED};
 use crate::memory::segment::Trust;
-use crate::sys::atomic::{Ordering, relax};
-use crate::sys::futex::{self, Sleep};
+use crate::sys::atomic::Ordering;
 use crate::sys::keeper::{Alive, State};
 use crate::wait::Deadline;
-
-/// How long one sleeps at most: of those who sleep for one that is killed the kernel wakes one, who tells the others unless he is killed too.
-const ROUND: Duration = Duration::from_millis(500);
-/// The same while a process is dying, of which something may still run.
-const DYING: Duration = Duration::from_millis(1);
-
-/// Looks of some 10 ns before a waiter that adapts lets others have its core.
-const LOOKS: u32 = 64;
-/// How often it does that before it sleeps.
-const TURNS: u32 = 8;
-/// After so many a spinning waiter looks at the clock and at its peers.
-const SPINS: u32 = 1000;
 
 /// One end.
 #[derive(Debug)]
@@ -265,11 +252,29 @@ impl<Q: Queue> Side<Q> {
     fn in_line<P>(&mut self, run: impl FnOnce(&mut Self) -> Result<P>) -> Result<P> {
         self.queue.stand_in_line();
         let outcome = run(self);
+        self.leave_line();
+        outcome
+    }
+
+    /// A place to send without waiting; if there is none, a place in the line, which is kept for the next attempt.
+    pub(super) fn claim_in_line(&mut self) -> Result<Option<Q::Place>> {
+        if self.overwrites() {
+            return self.try_room();
+        }
+        self.queue.stand_in_line();
+        let claimed = self.may_claim();
+        if !matches!(claimed, Ok(None)) {
+            self.leave_line();
+        }
+        claimed
+    }
+
+    /// It does not want to send any more.
+    pub(super) fn leave_line(&mut self) {
         if self.queue.leave_line() {
             // Those of the same side stood behind us, and do not listen to us.
             self.region().roster().stir();
         }
-        outcome
     }
 
     /// Tries to claim what this side needs, and drops what is oldest for it where that is the rule.
@@ -379,107 +384,6 @@ impl<Q: Queue> Side<Q> {
         if self.held.is_some() {
             self.done_with(0);
         }
-    }
-
-    /// Waits until a place is claimed. At the deadline it is `WouldBlock` or `TimedOut`.
-    #[cold]
-    #[inline(never)]
-    fn wait(&mut self, deadline: Deadline) -> Result<Q::Place> {
-        self.seat.check_owner()?;
-        let region = self.seat.region().clone();
-        let other = self.role.other();
-        loop {
-            if let Some(place) = self.look()? {
-                return Ok(place);
-            }
-            if deadline.passed() {
-                return Err(self.in_vain(deadline));
-            }
-            let joins = region.roster().joins.load(Ordering::SeqCst);
-            let met = has_met(&region, other);
-            let mut listening = Listening::with_capacity(2 * region.ends().len());
-            // Who overwrites also waits for what other senders are writing.
-            let overwrites = self.overwrites();
-            let peers = region.ends().iter().enumerate().filter(|(index, end)| {
-                end.role() == Some(other)
-                    || overwrites && end.role().is_some() && *index != self.seat.index()
-            });
-            for (_, end) in peers {
-                match self.waiting {
-                    Waiting::Spin => listening.alone &= end.life.state() != State::Alive,
-                    _ => listening.to(end),
-                }
-            }
-            if !overwrites && self.waiting != Waiting::Spin {
-                let neighbours = others(&region, self.role, self.seat.index());
-                neighbours.for_each(|end| listening.for_death_of(end));
-            }
-            // The last look: for what came before the marks, or before a death.
-            let dying = self.undertaker.undertake(&self.queue, &region);
-            if let Some(place) = self.retry()? {
-                return Ok(place);
-            }
-            if listening.alone && met && !dying {
-                return Err(self.disconnected());
-            }
-            if self.waiting == Waiting::Spin {
-                continue;
-            }
-            listening.words.push((&region.roster().joins, joins));
-            let most = if dying {
-                DYING
-            } else if !listening.sure {
-                bell::NAP
-            } else if others(&region, self.role, self.seat.index())
-                .next()
-                .is_some()
-            {
-                ROUND
-            } else {
-                Duration::MAX
-            };
-            match futex::wait_any(&listening.words, deadline, most) {
-                Sleep::Gone => return Err(self.disconnected()),
-                Sleep::Interrupted => return Err(self.in_vain(deadline)),
-                _ => {}
-            }
-            // Of all who slept on a word the kernel wakes one when its owner dies, even if that one finds what it wants now.
-            for end in region.ends() {
-                for word in [&end.life, &end.grave] {
-                    if word.state() == State::Killed {
-                        word.pass_on();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Looks as long as that seems worth while.
-    fn look(&mut self) -> Result<Option<Q::Place>> {
-        match self.waiting {
-            Waiting::Block => self.retry(),
-            Waiting::Spin => self.look_often(SPINS),
-            Waiting::Adaptive => {
-                for _ in 0..TURNS {
-                    if let Some(place) = self.look_often(LOOKS)? {
-                        return Ok(Some(place));
-                    }
-                    // Whoever could change something may be waiting for this core.
-                    std::thread::yield_now();
-                }
-                self.retry()
-            }
-        }
-    }
-
-    fn look_often(&mut self, looks: u32) -> Result<Option<Q::Place>> {
-        for _ in 0..looks {
-            relax();
-            if let Some(place) = self.retry()? {
-                return Ok(Some(place));
-            }
-        }
-        Ok(None)
     }
 
     /// The channel.
@@ -600,6 +504,7 @@ fn has_met(region: &Region, role: Role) -> bool {
 impl<Q: Queue> Drop for Side<Q> {
     fn drop(&mut self) {
         if self.seat.check_owner().is_ok() {
+            self.leave_line();
             self.give_up();
         }
     }
