@@ -21,13 +21,9 @@ pub(super) fn waiting(ask: &Ask<'_>) -> State {
 /// A timer of timer_create(2) is a limit, unless other threads may get its signal; one of alarm(2) shows only by its handler.
 pub(super) fn limit(ask: &Ask<'_>, wait: &mut Wait) {
     let machine = ask.machine;
-    let timers = machine
-        .open(ask.seen.pid)
-        .and_then(|process| process.timers(&mut machine.scratch()));
     let status = machine.status(ask.seen);
     let alone = ask.seen.threads.len() == 1;
-    let mut timers = timers.unwrap_or_default().into_iter();
-    let mine = timers.any(|timer| {
+    let mine = machine.timers(ask.seen).iter().any(|timer| {
         timer.to != 0
             && timer.runs_in_sleep()
             && (alone || !timer.to_thread || status.ns_pids.last() == Some(&timer.to))
@@ -35,7 +31,6 @@ pub(super) fn limit(ask: &Ask<'_>, wait: &mut Wait) {
     let alarm = libc::SIGALRM.cast_unsigned();
     if mine && alone {
         wait.limited = true;
-        wait.why.push_str(", until a timer of its own ends that");
     } else if mine || status.caught.iter().any(|signal| signal == alarm) {
         wait.alarmed = true;
     }
