@@ -398,7 +398,7 @@ fn survives<V: Victim>(test: &str) {
         peer.says("has put it back");
         users.iter_mut().for_each(|user| user.tell("use it again"));
     }
-    users.map(process::Child::succeeds);
+    users.into_iter().for_each(process::Child::succeeds);
     assert!(said[0].starts_with("done "), "the users say: {said:?}");
 }
 
