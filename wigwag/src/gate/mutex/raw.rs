@@ -210,6 +210,12 @@ impl<const LIST: bool> Raw<LIST> {
 
     #[inline(always)]
     fn exchange(&self, from: u32, to: u32) -> bool {
+        self.try_exchange(from, to).is_ok()
+    }
+
+    /// The same; what the word is, if it is not `from`.
+    #[inline(always)]
+    fn try_exchange(&self, from: u32, to: u32) -> std::result::Result<u32, u32> {
         let order = if mutated("mutex-acquire") {
             Ordering::Relaxed
         } else {
@@ -217,7 +223,6 @@ impl<const LIST: bool> Raw<LIST> {
         };
         self.word
             .compare_exchange(from, to, order, Ordering::Relaxed)
-            .is_ok()
     }
 
     /// What is left to do between the exchange and the end of the bracket.
@@ -505,22 +510,17 @@ impl<const LIST: bool> Raw<LIST> {
     /// takes the lock again and again meanwhile.
     fn spin(&self, me: Current, mode: u32, waiter: &mut Waiter<'_, LIST>) -> Option<Option<Taken>> {
         let mut mark = waiter.mark_for_others();
-        watch::look_seldom(|| {
-            let tried =
-                self.word
-                    .compare_exchange(0, me.tid() | mark, Ordering::SeqCst, Ordering::Relaxed);
-            match tried {
-                Ok(_) => {
-                    waiter.leave();
-                    self.taken(me, mode, mark);
-                    Some(Some(Taken::Clean))
-                }
-                Err(word) if word & TID == 0 => Some(None),
-                Err(_) => {
-                    mark = waiter.mark_for_others();
-                    self.ask_for_it();
-                    None
-                }
+        watch::look_seldom(|| match self.try_exchange(0, me.tid() | mark) {
+            Ok(_) => {
+                waiter.leave();
+                self.taken(me, mode, mark);
+                Some(Some(Taken::Clean))
+            }
+            Err(word) if word & TID == 0 => Some(None),
+            Err(_) => {
+                mark = waiter.mark_for_others();
+                self.ask_for_it();
+                None
             }
         })
     }
