@@ -114,10 +114,10 @@ pub(crate) fn declaration() -> clap::Command {
         .after_help(groups)
 }
 
-/// A number below zero is told to be a bad value, and not to be an unknown option.
+/// A number below zero is told to be a bad value of an option, and not to be an unknown one. Elsewhere -0 is an option.
 fn told_of_signs(command: clap::Command) -> clap::Command {
     command.mut_args(|argument| {
-        let takes = argument.get_action().takes_values();
+        let takes = argument.get_action().takes_values() && !argument.is_positional();
         argument.allow_negative_numbers(takes)
     })
 }

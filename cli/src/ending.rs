@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -20,12 +20,12 @@ use crate::interrupt;
 static WHY: AtomicI32 = AtomicI32::new(0);
 /// Nobody reads what we print any more.
 const UNREAD: i32 = -1;
-/// How often the timer came since.
-static TICKS: AtomicU32 = AtomicU32::new(0);
-/// How long it is between two ticks.
+/// Since when, milliseconds of the monotonic clock.
+static SINCE: AtomicU64 = AtomicU64::new(0);
+/// How long it is between two ticks of the timer.
 const TICK: libc::suseconds_t = 20_000;
-/// After so many, a second: whoever asks once more does not want to wait for whatever we are stuck in.
-const STUCK: u32 = 50;
+/// After a second, whoever asks once more does not want to wait for whatever we are stuck in.
+const STUCK: u64 = 1000;
 
 /// What ends our waits from now on.
 #[derive(Debug)]
@@ -35,7 +35,6 @@ impl Ending {
     /// Notes the signals that ask us to end from now on, but for those that are ignored, as `nohup(1)` makes them.
     pub(crate) fn noted() -> Result<Self> {
         wigwag::interrupt::end_waits_if(|| WHY.load(Ordering::SeqCst) != 0);
-        handle(libc::SIGALRM, tick)?;
         let_in(libc::SIGALRM)?;
         for signal in interrupt::ENDING {
             if !interrupt::is_ignored(signal)? {
@@ -108,19 +107,23 @@ fn ask(out: &impl AsFd) -> Result<(), Errno> {
 
 /// Lets a handler run when the signal comes; a system call that sleeps is interrupted by it.
 fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -> Result<()> {
-    // SAFETY: all bytes zero is a valid sigaction, without SA_RESTART; it is live, and the handlers do only what is
-    // allowed in one.
-    let done = unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as libc::sighandler_t;
-        libc::sigaction(signal, &raw const action, ptr::null_mut())
-    };
-    match done {
+    match set(signal, handler) {
         0 => Ok(()),
         _ => Err(Failure::io(
             format_args!("handle signal {signal}"),
             &std::io::Error::last_os_error(),
         )),
+    }
+}
+
+/// sigaction(2), which is allowed in a handler.
+fn set(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -> libc::c_int {
+    // SAFETY: all bytes zero is a valid sigaction, without SA_RESTART; it is live, and the handlers do only what is
+    // allowed in one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        libc::sigaction(signal, &raw const action, ptr::null_mut())
     }
 }
 
@@ -134,7 +137,7 @@ fn let_in(signal: libc::c_int) -> Result<()> {
 
 /// A signal asks us to end.
 extern "C" fn note(signal: libc::c_int) {
-    if end(signal) || TICKS.load(Ordering::SeqCst) < STUCK {
+    if end(signal) || now().saturating_sub(SINCE.load(Ordering::SeqCst)) < STUCK {
         return;
     }
     // SAFETY: both are allowed in a handler. It comes when this handler has returned.
@@ -163,16 +166,33 @@ extern "C" fn look(_: libc::c_int) {
     }
 }
 
-extern "C" fn tick(_: libc::c_int) {
-    TICKS.fetch_add(1, Ordering::SeqCst);
+/// To interrupt is all.
+extern "C" fn tick(_: libc::c_int) {}
+
+/// Milliseconds of the monotonic clock; allowed in a handler.
+fn now() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the time is written to the place given, and clock_gettime(2) is allowed in a handler.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000
 }
 
 /// The first reason counts; whether this is it.
 fn end(why: i32) -> bool {
+    // Before it counts: another signal may come right after.
+    if WHY.load(Ordering::SeqCst) == 0 {
+        SINCE.store(now(), Ordering::SeqCst);
+    }
     let first = WHY
         .compare_exchange(0, why, Ordering::SeqCst, Ordering::SeqCst)
         .is_ok();
     if first {
+        // Not before: a handler for an alarm would look as if each of our waits had a limit, and to whoever sent us one with
+        // an exec it is to be the end.
+        set(libc::SIGALRM, tick);
         let tick = libc::timeval {
             tv_sec: 0,
             tv_usec: TICK,

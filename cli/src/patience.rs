@@ -19,11 +19,65 @@ pub(crate) struct Limit {
     timeout: Option<Duration>,
 
     /// Do not wait at all: exit 1 when it would have to
-    #[arg(long, conflicts_with = "timeout")]
+    #[arg(long, conflicts_with_all = ["timeout", "wait"])]
     nonblock: bool,
+
+    #[command(flatten)]
+    hope: Hope,
+}
+
+/// `--wait` of a command.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Hope {
+    /// Wait also for what is not there yet, and for the one who makes it
+    #[arg(long)]
+    wait: bool,
+}
+
+/// How often an object is looked for that is not there yet.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Hope {
+    /// Attempts until the object is there, if it is to be waited for; each attempt is told what is left of the time.
+    pub(crate) fn attempts<T>(
+        self,
+        wait: Wait,
+        mut attempt: impl FnMut(Wait) -> Result<T>,
+    ) -> Result<T> {
+        let start = Instant::now();
+        loop {
+            let left = match wait {
+                Wait::For(limit) => Wait::For(limit.saturating_sub(start.elapsed())),
+                wait => wait,
+            };
+            match attempt(left) {
+                Err(Failure::Library(error))
+                    if self.wait && matches!(error.kind(), Kind::NotFound | Kind::Disconnected) =>
+                {
+                    let pause = match left {
+                        Wait::For(Duration::ZERO) => {
+                            let waited = format!("waited {:?} for it", start.elapsed());
+                            let error = error.with_kind(Kind::TimedOut).with_detail(waited);
+                            return Err(error.into());
+                        }
+                        Wait::Not => return Err(error.into()),
+                        Wait::For(left) => left.min(LOOK),
+                        Wait::Forever => LOOK,
+                    };
+                    std::thread::sleep(pause);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
 }
 
 impl Limit {
+    /// Attempts until the object is there, if it is to be waited for.
+    pub(crate) fn attempts<T>(self, attempt: impl FnMut(Wait) -> Result<T>) -> Result<T> {
+        self.hope.attempts(self.wait(), attempt)
+    }
+
     pub(crate) fn wait(self) -> Wait {
         match self {
             Limit { nonblock: true, .. } => Wait::Not,

@@ -279,12 +279,17 @@ fn a_negative_time_is_told_as_what_it_is() {
 }
 
 #[test]
-fn a_negative_number_is_told_to_be_a_bad_value_and_can_be_a_message() {
+fn a_negative_number_is_told_to_be_a_bad_value_and_minus_0_stays_an_option() {
     let ended = wigwag(["recv", "mq:/x", "-n", "-1"]).ends().code(2);
     assert!(ended.err.contains("invalid value '-1'"), "{}", ended.err);
     let queue = Object::new(format!("mq:/{}", unique("negative")));
-    wigwag(["send", &queue, "-1"]).ends().code(0);
-    assert_eq!(wigwag(["recv", "--nonblock", &queue]).says(), "-1\n");
+    wigwag(["send", "-0", &queue])
+        .input("a\0b\0")
+        .ends()
+        .code(0);
+    wigwag(["send", &queue, "-0", "c"]).ends().code(0);
+    let received = wigwag(["recv", "-0", "-n", "3", &queue]).prints();
+    assert_eq!(received, b"a\0b\0c\0");
 }
 
 #[test]

@@ -115,6 +115,16 @@ fn what_fails_is_told_and_exits_1_and_what_is_not_usable_is_no_failure() {
             .contains("kernel.msgmni is 0"),
         "{json:#}"
     );
+    // Without room for names in shared memory.
+    let script = format!(
+        "mount -t tmpfs -o ro none /dev/shm && exec '{}' check --json channel mailbox shm rpc+channel",
+        command::WIGWAG
+    );
+    let ended = run("unshare", ["-Urm", "sh", "-c", &script]).ends().code(0);
+    let json: serde_json::Value = serde_json::from_slice(&ended.out).unwrap();
+    for check in json["checks"].as_array().unwrap() {
+        assert_eq!(check["verdict"], "not_usable", "{check:#}");
+    }
     // A user who may have no more processes can make an object, but no second process: that is a failure.
     let directory = process::Directory::new();
     let own = directory.file("wigwag");

@@ -233,10 +233,13 @@ fn one_who_queues_behind_a_circle_is_told_apart_from_it() {
         "a = open(sys.argv[1], 'a')\nready()\nfcntl.flock(a, fcntl.LOCK_EX)",
         &[file.to_str().unwrap()],
     );
-    // Not in the circle itself: whoever goes on when it is broken is only blocked.
+    // Not in the circle itself, only blocked, and yet it will not go on by itself.
     eventually("it waits", || {
-        let said = text(&why(behind.pid()).code(0));
-        said.starts_with("BLOCKED BY") && said.contains("deadlock (proven)")
+        let ended = why(behind.pid());
+        let said = text(&ended);
+        ended.status.code() == Some(3)
+            && said.starts_with("BLOCKED BY")
+            && said.contains("deadlock (proven)")
     });
     let json: Value = serde_json::from_slice(&deadlocks(&["--json"]).out).unwrap();
     let found = findings(&json, &[victims[0].pid()]);

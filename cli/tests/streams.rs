@@ -43,6 +43,42 @@ fn every_byte_arrives_and_then_the_end() {
 }
 
 #[test]
+fn what_is_not_there_yet_is_waited_for_when_told_so() {
+    let directory = Directory::new();
+    let socket = format!("unix:{}", directory.file("s").display());
+    let early = wigwag(["send", "--wait", &socket, "early"]).start();
+    let (queue, slots) = (
+        Object::later(format!("mq:/{}", unique("early"))),
+        Object::later(format!("sem:/{}", unique("early"))),
+    );
+    let receiver = wigwag(["recv", "--wait", &queue]).start();
+    let acquirer = wigwag(["acquire", "--wait", &slots]).start();
+    for arguments in [
+        &["send", "--wait", "--timeout", "0.05", &socket, "late"][..],
+        &["recv", "--wait", "--timeout", "0.05", &queue],
+        &["acquire", "--wait", "--timeout", "0.05", &slots],
+    ] {
+        wigwag(arguments)
+            .ends()
+            .code(124)
+            .one_line(&["no such file", "waited"]);
+    }
+    assert_eq!(wigwag(["recv", &socket]).says(), "early");
+    early.ends().code(0);
+    wigwag(["create", &queue, &slots]).ends().code(0);
+    wigwag(["send", &queue, "soon"]).ends().code(0);
+    assert_eq!(receiver.ends().code(0).out, b"soon\n");
+    acquirer.ends().code(0);
+    // And a signal ends the waiting.
+    let hopeless = wigwag(["recv", "--wait", "mq:/wigwag-never"]).start();
+    eventually("it takes signals", || {
+        command::catches(hopeless.pid(), Signal::INT)
+    });
+    hopeless.signal(Signal::INT);
+    hopeless.ends().code(130);
+}
+
+#[test]
 fn arguments_are_written_one_after_the_other_and_lines_end_when_asked() {
     let directory = Directory::new();
     let address = format!("unix:{}", directory.file("s").display());

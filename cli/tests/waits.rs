@@ -8,7 +8,7 @@ mod process;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use command::{Object, Running, WIGWAG, eventually, key, wigwag};
+use command::{Object, Running, WIGWAG, catches, eventually, key, wigwag};
 use process::{Directory, unique};
 use rustix::process::Signal;
 use wigwag::pattern::channel::FLAVOURS;
@@ -78,16 +78,6 @@ fn waiting(running: Running) -> Running {
     };
     eventually("it waits", slept);
     running
-}
-
-/// Whether it has a handler for a signal.
-fn catches(pid: i32, signal: Signal) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    line.is_some_and(|set| {
-        let set = u64::from_str_radix(set.trim(), 16).unwrap();
-        set & 1 << (signal.as_raw() - 1) != 0
-    })
 }
 
 /// How often its main thread has gone to sleep.
@@ -172,8 +162,18 @@ fn a_wait_is_whole_and_why_says_what_it_is_for() {
                 case.words
             );
         }
-        let why = wigwag(["why", &running.pid().to_string()]).ends();
-        let said = String::from_utf8(why.out).unwrap();
+        let ask = || {
+            let why = wigwag(["why", &running.pid().to_string()]).ends();
+            String::from_utf8(why.out).unwrap()
+        };
+        let mut said = ask();
+        // A look may fall on the moment in which it begins a round.
+        for _ in 0..20 {
+            if !case.rounds || said.contains(&case.says) {
+                break;
+            }
+            said = ask();
+        }
         assert!(said.contains(&case.says), "{:?}: {said}", case.words);
         // None of them is stuck for good: somebody may come. (Of System V semaphores it is told who changed them last.)
         assert!(!said.contains("DEADLOCK"), "{:?}: {said}", case.words);
@@ -332,35 +332,44 @@ fn each_of_several_notices_that_their_reader_went_away() {
 
 #[test]
 fn whatever_instant_a_receiver_is_interrupted_at_no_message_is_lost() {
-    const COUNT: u32 = 3000;
-    let lines: String = (0..COUNT).map(|n| format!("{n}\n")).collect();
     for (address, options) in [
         (format!("mq:/{}", unique("storm")), "?depth=10"),
         (format!("sysv-mq:{}", key()), ""),
         (format!("mailbox:/{}", unique("storm")), ""),
         (format!("channel:/{}", unique("storm")), "?capacity=1M"),
     ] {
-        let object = Object::new(format!("{address}{options}"));
-        // One that ends when all are taken, or at once where they all have room.
-        let sender = wigwag(["send", "--lines", &object]).input(&lines).start();
-        if object.starts_with("channel") {
-            sender.ends().code(0);
-        }
-        let (mut came, mut runs) = (Vec::new(), 0_u64);
-        while !came.ends_with(format!("\n{}\n", COUNT - 1).as_bytes()) {
-            let receiver = wigwag(["recv", "--follow", &object]).start();
-            // From before it has begun to when it is in full swing.
-            std::thread::sleep(Duration::from_micros(700 * (1 + runs % 23)));
-            receiver.signal(Signal::INT);
-            let ended = receiver.ends();
-            // So early that nothing was noted yet, or by what was noted.
-            assert!(matches!(ended.status.code(), None | Some(130)), "{ended:?}");
-            came.extend(ended.out);
-            runs += 1;
-        }
-        assert!(came == lines.as_bytes(), "{address}: {} bytes", came.len());
-        assert!(runs > 1, "{address}: once");
+        // On a loaded machine the first receiver may have taken all before it is interrupted.
+        assert!(
+            (0..20).any(|_| storm(&address, options) > 1),
+            "{address}: always once"
+        );
     }
+}
+
+/// Interrupts receivers until all messages have come, each once; how many it took.
+fn storm(address: &str, options: &str) -> u64 {
+    const COUNT: u32 = 3000;
+    let lines: String = (0..COUNT).map(|n| format!("{n}\n")).collect();
+    let object = Object::new(format!("{address}{options}"));
+    // One that ends when all are taken, or at once where they all have room.
+    let sender = wigwag(["send", "--lines", &object]).input(&lines).start();
+    if object.starts_with("channel") {
+        sender.ends().code(0);
+    }
+    let (mut came, mut runs) = (Vec::new(), 0_u64);
+    while !came.ends_with(format!("\n{}\n", COUNT - 1).as_bytes()) {
+        let receiver = wigwag(["recv", "--follow", &object]).start();
+        // From before it has begun to when it is in full swing.
+        std::thread::sleep(Duration::from_micros(700 * (1 + runs % 23)));
+        receiver.signal(Signal::INT);
+        let ended = receiver.ends();
+        // So early that nothing was noted yet, or by what was noted.
+        assert!(matches!(ended.status.code(), None | Some(130)), "{ended:?}");
+        came.extend(ended.out);
+        runs += 1;
+    }
+    assert!(came == lines.as_bytes(), "{address}: {} bytes", came.len());
+    runs
 }
 
 #[test]

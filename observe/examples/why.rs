@@ -17,7 +17,7 @@ fn main() -> std::io::Result<()> {
             println!("{answer}");
         }
     }
-    std::process::exit(if answers.iter().any(|answer| answer.standing.is_alarm()) {
+    std::process::exit(if answers.iter().any(|answer| answer.is_alarm()) {
         3
     } else {
         0

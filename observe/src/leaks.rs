@@ -16,8 +16,9 @@ pub(crate) fn judge(
     now: i64,
     complete: bool,
 ) {
+    let population = Population::new(processes, now);
     for object in objects {
-        object.leak = verdict(object, processes).map(|(kind, certainty, reason)| Leak {
+        object.leak = verdict(object, &population).map(|(kind, certainty, reason)| Leak {
             kind,
             reason,
             certainty: if complete {
@@ -30,9 +31,40 @@ pub(crate) fn judge(
     }
 }
 
+/// The processes, and since when they are there.
+struct Population<'p> {
+    processes: &'p BTreeMap<u32, ProcessEntry>,
+    /// When the machine was started, seconds since 1970.
+    boot: i64,
+    ticks: u64,
+}
+
+impl Population<'_> {
+    fn new(processes: &BTreeMap<u32, ProcessEntry>, now: i64) -> Population<'_> {
+        let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Population {
+            processes,
+            boot: now - up.tv_sec,
+            ticks: rustix::param::clock_ticks_per_second().max(1),
+        }
+    }
+
+    /// Whether the process that did something with the object is still there: one that was born after the last that was done with it
+    /// has only the same number.
+    fn has(&self, pid: u32, object: &Object) -> bool {
+        let Some(process) = self.processes.get(&pid) else {
+            return false;
+        };
+        let born = self.boot + (process.start / self.ticks).cast_signed();
+        let last = object.created.max(object.last_used);
+        // Both are rounded.
+        last.is_none_or(|last| born <= last + 2)
+    }
+}
+
 type Verdict = (LeakKind, LeakCertainty, String);
 
-fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<Verdict> {
+fn verdict(object: &Object, population: &Population<'_>) -> Option<Verdict> {
     // A semaphore still counts a waiter that was killed: only threads that were seen keep it in use.
     let counted = object.facility != "sem" && object.is_waited_for();
     if (counted || !object.waiters.is_empty()) && !matches!(object.facility, "pipe" | "fifo") {
@@ -43,7 +75,7 @@ fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<V
         Some(Value::Number(pid)) => u32::try_from(*pid)
             .ok()
             .filter(|&pid| pid != 0)
-            .map(|pid| processes.contains_key(&pid)),
+            .map(|pid| population.has(pid, object)),
         _ => None,
     };
     match object.facility {
@@ -113,7 +145,7 @@ fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<V
             let Some(Value::Semaphores(all)) = object.get("values") else {
                 return None;
             };
-            if all.iter().any(|one| processes.contains_key(&one.last)) {
+            if all.iter().any(|one| population.has(one.last, object)) {
                 return None;
             }
             let used = all.iter().any(|one| one.last != 0);
@@ -124,7 +156,7 @@ fn verdict(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Option<V
             };
             unused(LeakCertainty::Likely, reason.into())
         }
-        "pipe" | "fifo" => never_ends(object, processes),
+        "pipe" | "fifo" => never_ends(object, population.processes),
         _ => None,
     }
 }
@@ -180,4 +212,42 @@ fn never_ends(object: &Object, processes: &BTreeMap<u32, ProcessEntry>) -> Optio
         return Some((LeakKind::NeverEnds, certainty, reason));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::TaskState;
+    use crate::snapshot::Signals;
+
+    #[test]
+    fn a_process_that_was_born_later_only_has_the_number_of_the_creator() {
+        let mut object = Object::new("sysv-shm", "0", Persistence::Kernel);
+        object.created = Some(1_000);
+        object.last_used = Some(2_000);
+        object.detail("attached", Value::Number(0));
+        object.detail("creator", Value::Number(7));
+        let entry = |start| ProcessEntry {
+            pid: 7,
+            start,
+            ppid: 1,
+            comm: "it".into(),
+            uid: 0,
+            user: None,
+            state: TaskState::Sleeping,
+            threads: 1,
+            descriptors: None,
+            signals: Signals::default(),
+        };
+        for (start, leaked) in [(900, false), (2_001, false), (2_100, true)] {
+            let processes = BTreeMap::from([(7, entry(start))]);
+            let population = Population {
+                processes: &processes,
+                boot: 0,
+                ticks: 1,
+            };
+            let found = verdict(&object, &population).is_some();
+            assert_eq!(found, leaked, "born at {start}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use peer::{Directory, Peer, list, of, only, unique};
-use wigwag_observe::object::{LeakKind, Role};
+use wigwag_observe::object::{LeakCertainty, LeakKind, Role};
 use wigwag_observe::{Snapshot, remove};
 
 #[test]
@@ -363,6 +363,48 @@ fn looks_of_other_threads_are_no_users() {
         let address = format!("{scheme}:/{name}").parse().expect("an address");
         let _ = remove(&address, false).expect("nobody uses it");
     }
+}
+
+#[test]
+fn what_is_handed_on_by_processes_that_come_and_go_is_no_leak() {
+    let name = unique("chain");
+    let path = format!("/dev/shm/{name}");
+    let _cleanup = peer::Cleanup(|| drop(std::fs::remove_file(&path)));
+    // Each lives for 5 ms and leaves it to its child.
+    let script = "fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\nos.ftruncate(fd, 4096)\nm = mmap.mmap(fd, 4096)\nready()\nwhile not os.path.exists(sys.argv[1] + '.end'):\n    if os.fork(): os._exit(0)\n    time.sleep(.005)";
+    let peer = Peer::python(script, &[&path]);
+    let mut leaked = 0;
+    for _ in 0..40 {
+        let snapshot = list("shm");
+        let object = snapshot.find(&format!("shm:/{name}"))[0];
+        // What nobody could be found for in all the time is not certain.
+        if let Some(leak) = &object.leak {
+            assert_eq!(leak.certainty, LeakCertainty::Likely, "{object:#?}");
+            leaked += 1;
+        }
+    }
+    std::fs::write(format!("{path}.end"), "").expect("end it");
+    drop(peer);
+    peer::eventually("the chain ends", || {
+        list("shm").find(&format!("shm:/{name}"))[0].leak.is_some()
+    });
+    let _ = std::fs::remove_file(format!("{path}.end"));
+    assert!(leaked <= 4, "{leaked} of 40 looks took it for a leak");
+}
+
+#[test]
+fn to_look_at_a_queue_is_no_use_of_it() {
+    let name = unique("used");
+    let script =
+        "import posix_ipc\nq = posix_ipc.MessageQueue('/' + sys.argv[1], posix_ipc.O_CREX)\nstay()";
+    let mut peer = Peer::python(script, &[&name]);
+    let address = format!("mq:/{name}");
+    let used = || list("mq").find(&address)[0].last_used.expect("a time");
+    let first = used();
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert_eq!((used(), used()), (first, first));
+    peer.kill();
+    let _ = remove(&address.parse().expect("an address"), true).expect("it is there");
 }
 
 #[test]

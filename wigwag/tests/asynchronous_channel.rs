@@ -452,6 +452,39 @@ async fn a_long_message_of_a_task_has_its_turn_among_short_ones() {
 }
 
 #[tokio::test]
+async fn a_task_that_is_killed_in_the_line_holds_up_nobody() {
+    const TEST: &str = "a_task_that_is_killed_in_the_line_holds_up_nobody";
+    if process::part().is_some() {
+        let channel: many_to_many::Channel<[u8]> =
+            Options::new().open(process::argument("OBJECT")).unwrap();
+        let sender = Pollable::new(channel.sender().unwrap()).unwrap();
+        let mut sender = Async::new(sender).unwrap();
+        let sending = sender.send_message(&[2; 4000]);
+        tokio::pin!(sending);
+        let waits = tokio::time::timeout(Duration::from_millis(20), &mut sending).await;
+        assert!(waits.is_err(), "there is no room");
+        process::say("in line");
+        process::hear();
+        return;
+    }
+    let name = format!("/{}", process::unique("in-line"));
+    let options = Options::new().capacity(4096).temporary(true);
+    let channel: many_to_many::Channel<[u8]> = options.create(&name).unwrap();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    sender.send(&[1; 2000]).unwrap();
+    let mut child = process::play(TEST, "stands", &[("OBJECT", &name)]).start();
+    child.says("in line");
+    assert!(!sender.try_send(&[3; 50]).unwrap(), "it stands before us");
+    child.kill();
+    sender
+        .send_timeout(&[3; 50], Duration::from_secs(20))
+        .unwrap();
+    assert_eq!(receiver.recv().unwrap().len(), 2000);
+    assert_eq!(receiver.recv().unwrap().len(), 50);
+    assert!(receiver.try_recv().unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_stream_in_which_there_is_always_something_lets_others_have_their_turn() {
     let (mut sender, receiver) = latest::pair::<u64>(4).unwrap();
     sender.send(0).unwrap();

@@ -33,6 +33,8 @@ macro_rules! one_by_one {
         assert_eq!(*receiver.recv_timeout(SHORT).unwrap(), 3);
         assert_eq!(*receiver.recv().unwrap(), 4);
         assert!(sender.is_connected() && receiver.is_connected());
+        let shown = r#"{ channel: "", level: 0, is_connected: true, .. }"#;
+        assert_eq!(format!("{sender:?} {receiver:?}"), format!("Sender {shown} Receiver {shown}"));
         sender.close();
         assert_eq!(receiver.recv().map(|value| *value).unwrap_err().kind(), Kind::Disconnected);
         let gone = receiver.try_recv().map(|value| value.map(|value| *value)).unwrap_err();

@@ -19,6 +19,7 @@ mod killed {
     pub mod many_messages;
     pub mod mutex;
     pub mod once;
+    pub mod queue;
     pub mod scene;
     pub mod segment;
     pub mod step;

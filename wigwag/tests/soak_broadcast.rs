@@ -5,15 +5,17 @@
 #![cfg(not(loom))]
 
 mod process;
+mod soaking;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use process::PATIENCE;
+use soaking::{next, seat, seconds};
+use wigwag::Kind;
 use wigwag::memory::Segment;
 use wigwag::memory::segment;
 use wigwag::pattern::channel::{Full, Options, broadcast, latest};
-use wigwag::{Error, Kind};
 
 /// The number of the value, counted over all senders, thrice; and the sender.
 type Value = [u64; 4];
@@ -21,33 +23,6 @@ type Value = [u64; 4];
 wigwag::shared! {
     /// What the children have seen.
     struct Book { received: AtomicU64, missed: AtomicU64, faults: AtomicU64, senders: AtomicU64 }
-}
-
-fn seconds(default: u64) -> Duration {
-    let length = std::env::var("WIGWAG_SOAK").ok();
-    Duration::from_secs(length.and_then(|text| text.parse().ok()).unwrap_or(default))
-}
-
-/// Marsaglia's xorshift.
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
-}
-
-/// Until the seat of a dead one is free: its process may take a moment to be gone.
-fn seat<T>(mut take: impl FnMut() -> Result<T, Error>) -> T {
-    let start = Instant::now();
-    loop {
-        match take() {
-            Ok(seat) => return seat,
-            Err(error) if error.kind() == Kind::Limit && start.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_micros(100));
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
 
 fn fault(book: &Book, what: &str) {

@@ -4,16 +4,18 @@
 #![cfg(not(loom))]
 
 mod process;
+mod soaking;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use process::PATIENCE;
+use soaking::{next, seat, seconds};
+use wigwag::Kind;
 use wigwag::memory::Segment;
 use wigwag::memory::segment;
 use wigwag::pattern::channel::one_to_one::Channel;
 use wigwag::pattern::channel::{Options, Waiting};
-use wigwag::{Error, Kind};
 
 const INCARNATIONS: usize = 1 << 16;
 
@@ -32,33 +34,6 @@ wigwag::shared! {
         last_number: AtomicU64,
         received: AtomicU64,
         faults: AtomicU64,
-    }
-}
-
-fn seconds(default: u64) -> Duration {
-    let length = std::env::var("WIGWAG_SOAK").ok();
-    Duration::from_secs(length.and_then(|text| text.parse().ok()).unwrap_or(default))
-}
-
-/// Marsaglia's xorshift.
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
-}
-
-/// Until the seat of a dead one is free: its process may take a moment to be gone.
-fn seat<T>(mut take: impl FnMut() -> Result<T, Error>) -> T {
-    let start = Instant::now();
-    loop {
-        match take() {
-            Ok(seat) => return seat,
-            Err(error) if error.kind() == Kind::Limit && start.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_micros(100));
-            }
-            Err(error) => panic!("{error}"),
-        }
     }
 }
 

@@ -4,11 +4,13 @@
 #![cfg(not(loom))]
 
 mod process;
+mod soaking;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use process::PATIENCE;
+use soaking::{next, seat, seconds};
 use wigwag::memory::Segment;
 use wigwag::memory::segment;
 use wigwag::pattern::channel::many_to_many::{Channel, Receiver, Sender};
@@ -94,33 +96,6 @@ wigwag::shared! {
         count: AtomicU64,
         doubled: AtomicU64,
         torn: AtomicU64,
-    }
-}
-
-fn seconds(default: u64) -> Duration {
-    let length = std::env::var("WIGWAG_SOAK").ok();
-    Duration::from_secs(length.and_then(|text| text.parse().ok()).unwrap_or(default))
-}
-
-/// Marsaglia's xorshift.
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
-}
-
-/// Until the seat of a dead one is free: its process may take a moment to be gone.
-fn seat<T>(mut take: impl FnMut() -> Result<T, Error>) -> T {
-    let start = Instant::now();
-    loop {
-        match take() {
-            Ok(seat) => return seat,
-            Err(error) if error.kind() == Kind::Limit && start.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_micros(100));
-            }
-            Err(error) => panic!("{error}"),
-        }
     }
 }
 

@@ -6,12 +6,14 @@
 
 mod flavours;
 mod process;
+mod soaking;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use flavours::Face;
 use process::PATIENCE;
+use soaking::{next, seconds};
 use wigwag::memory::{Segment, segment};
 use wigwag::pattern::channel::{Options, Pollable, Waitable, select};
 use wigwag::{Error, Kind, Wait};
@@ -40,19 +42,6 @@ wigwag::shared! {
 fn note(bits: &[AtomicU64], number: u64) -> bool {
     let bit = 1 << (number % 64);
     bits[(number / 64) as usize].fetch_or(bit, SeqCst) & bit != 0
-}
-
-fn seconds(default: u64) -> Duration {
-    let length = std::env::var("WIGWAG_SOAK").ok();
-    Duration::from_secs(length.and_then(|text| text.parse().ok()).unwrap_or(default))
-}
-
-/// Marsaglia's xorshift.
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
 }
 
 /// Until the seat of a dead one is free: its process may take a moment to be gone.

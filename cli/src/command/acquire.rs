@@ -31,7 +31,10 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     let object = permits(&args.address, "acquire")?;
     let ending = Ending::noted()?;
     let wait = args.limit.wait();
-    let gate = open(&object, Role::Join, wait)?;
+    let gate = args.limit.attempts(|wait| {
+        ending.check()?;
+        open(&object, Role::Join, wait)
+    })?;
     // Once it is taken, a signal that came too late is no reason to say that it was not.
     ending.ends(|| gate.acquire_with(Mode::Exclusive, wait))?;
     Ok(Report::Done)

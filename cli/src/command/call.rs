@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wigwag::catalog::Open;
 use wigwag::message::Received;
 use wigwag::pattern::rpc::Client;
-use wigwag::{Endpoint, Kind, Opening, Role, Way};
+use wigwag::{Endpoint, Opening, Role, Way};
 
 use crate::arguments::{self, Object};
 use crate::failure::{Failure, Result};
+use crate::patience::Hope;
 use crate::render::messages::{Form, Printer};
 use crate::report::Report;
 
@@ -33,9 +34,8 @@ pub(crate) struct Args {
     #[arg(short, long, conflicts_with = "request")]
     lines: bool,
 
-    /// Wait for a server that is not there yet, as one that was started a moment ago
-    #[arg(short, long)]
-    wait: bool,
+    #[command(flatten)]
+    hope: Hope,
 
     /// Print the exact bytes of the answer, nothing after them
     #[arg(long)]
@@ -48,7 +48,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<Report> {
     let object = answering(&args.address)?;
-    let Endpoint::Client(client) = connected(&args, &object)? else {
+    let connected = args.hope.attempts(args.timeout.into(), |wait| {
+        let opening = Opening {
+            role: Role::Join,
+            way: Way::Both,
+            wait,
+        };
+        Ok(wigwag::open(&object.address, opening)?)
+    });
+    let Endpoint::Client(client) = connected? else {
         return Err(no_server(&object));
     };
     let ask = |request: &[u8]| -> Result<()> {
@@ -74,37 +82,6 @@ pub(crate) fn run(args: Args) -> Result<Report> {
             .try_for_each(|request| ask(request.as_bytes()))?;
     }
     Ok(Report::Done)
-}
-
-/// Goes to the server; looks again and again for one that is to be waited for.
-fn connected(args: &Args, object: &Object) -> Result<Endpoint> {
-    const LOOK: Duration = Duration::from_millis(5);
-    let start = Instant::now();
-    loop {
-        let left = args
-            .timeout
-            .map(|limit| limit.saturating_sub(start.elapsed()));
-        let opening = Opening {
-            role: Role::Join,
-            way: Way::Both,
-            wait: left.into(),
-        };
-        match wigwag::open(&object.address, opening) {
-            Err(error)
-                if args.wait && matches!(error.kind(), Kind::NotFound | Kind::Disconnected) =>
-            {
-                if left == Some(Duration::ZERO) {
-                    let why = "nobody came to serve it within the time";
-                    let noun = object.facility.noun;
-                    let error =
-                        wigwag::Error::new(Kind::TimedOut, "connect to", noun, object.name(), why);
-                    return Err(error.into());
-                }
-                std::thread::sleep(left.map_or(LOOK, |left| left.min(LOOK)));
-            }
-            outcome => return Ok(outcome?),
-        }
-    }
 }
 
 /// Standard input, of which not much more is read than can be sent.

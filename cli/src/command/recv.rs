@@ -92,8 +92,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
     };
     let name = MadeName::of(&object, role);
     let mut printer = Printer::new(form(&args));
-    let endpoint =
-        super::open(&object, opening, &ending).inspect_err(|error| name.unless(error))?;
+    let endpoint = args.limit.attempts(|wait| {
+        super::open(&object, Opening { wait, ..opening }, &ending)
+            .inspect_err(|error| name.unless(error))
+    })?;
     match endpoint {
         Endpoint::Messages(messages) => {
             let mut losses = Losses::default();

@@ -1,10 +1,11 @@
 //! Rm: removes the names of objects that nobody uses any more.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 
 use wigwag::{Kind, catalog};
 use wigwag_observe::Snapshot;
-use wigwag_observe::object::{LeakCertainty, LeakKind};
+use wigwag_observe::object::{LeakCertainty, LeakKind, Object};
 
 use crate::failure::{Failure, Result};
 use crate::render::Output;
@@ -63,10 +64,18 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<Report> {
 }
 
 fn leaked(args: &Args, output: &Output) -> Result<Report> {
-    let snapshot = Snapshot::capture().map_err(|error| Failure::io("look at /proc", &error))?;
+    let look = || Snapshot::capture().map_err(|error| Failure::io("look at /proc", &error));
+    // Twice, and only what nobody had either time: on a busy machine who has it may change hands during one look.
+    let before = look()?;
+    let before: HashSet<_> = before
+        .leaks()
+        .map(|object| (object.address.clone(), object.id))
+        .collect();
+    let snapshot = look()?;
+    let both = |object: &&Object| before.contains(&(object.address.clone(), object.id));
     let mut lines = String::new();
     let mut first = None;
-    for object in snapshot.leaks() {
+    for object in snapshot.leaks().filter(both) {
         let (Some(leak), Some(address)) = (&object.leak, &object.address) else {
             continue;
         };

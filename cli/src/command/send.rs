@@ -90,8 +90,10 @@ pub(crate) fn run(args: Args) -> Result<Report> {
     check_options(&args, &object)?;
     let ending = Ending::noted()?;
     let name = MadeName::of(&object, opening.role);
-    let endpoint =
-        super::open(&object, opening, &ending).inspect_err(|error| name.unless(error))?;
+    let endpoint = args.limit.attempts(|wait| {
+        super::open(&object, Opening { wait, ..opening }, &ending)
+            .inspect_err(|error| name.unless(error))
+    })?;
     match endpoint {
         Endpoint::Messages(messages) => send(&args, &object, &*messages, &ending)?,
         Endpoint::Stream(stream) => write(&args, &object, stream, &ending)?,

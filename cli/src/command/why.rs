@@ -14,8 +14,8 @@ use crate::report::Report;
 /// The verdict comes first (DEADLOCK, DEAD END, BLOCKED BY, WAITING FOR INPUT, STOPPED, FROZEN, SLEEPING,
 /// RUNNING), then one line for each wait down to the root, then what to do. The machine is looked at
 /// twice and only what both looks agree on counts. Nothing is stopped, traced or opened. Exit code 3 when
-/// the process is in a deadlock or nobody is left who could wake it, 1 when there is no such process, 4 when
-/// it may not be looked into.
+/// the process is in a deadlock, or nobody is left who could wake it, or it waits for one of whom that is true;
+/// 1 when there is no such process, 4 when it may not be looked into.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A process id, a thread id, or the name of processes
@@ -38,7 +38,7 @@ pub(crate) struct Answers(pub(crate) Vec<Why>);
 impl Answers {
     pub(crate) fn exit(&self) -> u8 {
         let any = |is: fn(&Why) -> bool| self.0.iter().any(is);
-        if any(|answer| answer.standing.is_alarm()) {
+        if any(Why::is_alarm) {
             exit::DEADLOCK
         } else if any(|answer| answer.standing == Standing::Unknown) {
             exit::INCOMPLETE

@@ -81,7 +81,7 @@ pub(super) fn print_why(out: &mut dyn Write, paint: Paint, answers: &Answers) ->
         }
         let text = answer.to_string();
         let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
-        let headline = if answer.standing.is_alarm() {
+        let headline = if answer.is_alarm() {
             paint.bad(headline)
         } else {
             paint.heading(headline)

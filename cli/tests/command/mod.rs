@@ -302,3 +302,13 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Whether it has a handler for a signal.
+pub fn catches(pid: i32, signal: rustix::process::Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    line.is_some_and(|set| {
+        let set = u64::from_str_radix(set.trim(), 16).unwrap();
+        set & 1 << (signal.as_raw() - 1) != 0
+    })
+}

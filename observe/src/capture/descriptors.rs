@@ -47,6 +47,7 @@ impl Capture<'_> {
                     if own { object.addressable() } else { object }
                 });
                 posix::describe(object, facts);
+                object.last_used = Some(facts.modified);
                 if facts.links == 0 {
                     object.state = Some("unlinked".into());
                     object.persistence = Persistence::Process;

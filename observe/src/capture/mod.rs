@@ -36,6 +36,7 @@ use crate::leaks;
 use crate::object::{FACILITIES, Holder, Object};
 use crate::proc::{self, FileId, Locks, ProcFs, SchedClock, Scratch, namespace};
 use crate::snapshot::{Builder, ProcessEntry, Snapshot, Unseen, now};
+use wigwag::facility::Persistence;
 
 use look::{Look, Wanted};
 use users::Users;
@@ -87,7 +88,13 @@ struct Capture<'o> {
     /// One process of each foreign network namespace, and of each IPC namespace.
     net_namespaces: HashMap<u64, u32>,
     ipc_namespaces: HashMap<u64, u32>,
+    /// Whether every process was met, as far as can be known.
+    complete: bool,
 }
+
+/// How often to look for processes that were born meanwhile: always, and as long as there is an object that nobody seems to have.
+const ROUNDS: u32 = 2;
+const MOST_ROUNDS: u32 = 30;
 
 /// Inode numbers of namespaces.
 #[derive(Debug, Clone, Copy, Default)]
@@ -128,6 +135,7 @@ pub(crate) fn capture(options: &Builder) -> io::Result<Snapshot> {
         paths: HashMap::new(),
         net_namespaces: HashMap::new(),
         ipc_namespaces: HashMap::new(),
+        complete: true,
     };
     capture.tables();
     capture.processes()?;
@@ -136,7 +144,7 @@ pub(crate) fn capture(options: &Builder) -> io::Result<Snapshot> {
     capture.join_locks();
     capture.claims();
     capture.forget_private_files();
-    let complete = capture.unseen.iter().all(|unseen| unseen.pid.is_none());
+    let complete = capture.complete && capture.unseen.iter().all(|unseen| unseen.pid.is_none());
     leaks::judge(
         &mut capture.objects,
         &capture.processes,
@@ -220,20 +228,21 @@ impl Capture<'_> {
             probed: Default::default(),
             opened: Default::default(),
         };
-        let walk::Walked {
-            mut looks,
-            segments,
-            lost,
-        } = walk::walk(&self.proc, wanted, self.options.patience)?;
-        // In ascending order, whichever thread was faster.
-        looks.sort_unstable_by_key(|look| look.identity.pid);
-        for look in &looks {
-            self.queues_by_descriptor(look);
-            let segments = segments.get(&look.identity.pid);
-            self.mappings(look, segments.map_or(&[], Vec::as_slice));
-        }
-        for look in looks {
-            self.process(look);
+        let wanted = Arc::new(wanted);
+        let mut known = HashSet::new();
+        for round in 0.. {
+            // One that was born meanwhile may have inherited what its parent, which has ended, had open.
+            let mut pids = self.proc.pids()?;
+            pids.retain(|&pid| known.insert(pid));
+            let enough = round >= ROUNDS && !self.anything_unheld();
+            if pids.is_empty() || enough {
+                break;
+            }
+            if round == MOST_ROUNDS {
+                self.complete = false;
+                break;
+            }
+            self.some(&wanted, pids)?;
         }
         let init = self.proc.process(1);
         if init.and_then(|init| init.stat(&mut self.scratch)).is_err() {
@@ -245,6 +254,26 @@ impl Capture<'_> {
                 reason: "they are hidden: /proc is mounted with hidepid".into(),
             });
         }
+        Ok(())
+    }
+
+    /// Some of the processes.
+    fn some(&mut self, wanted: &Arc<Wanted>, pids: Vec<u32>) -> io::Result<()> {
+        let walk::Walked {
+            mut looks,
+            segments,
+            lost,
+        } = walk::walk(&self.proc, wanted, pids, self.options.patience)?;
+        // In ascending order, whichever thread was faster.
+        looks.sort_unstable_by_key(|look| look.identity.pid);
+        for look in &looks {
+            self.queues_by_descriptor(look);
+            let segments = segments.get(&look.identity.pid);
+            self.mappings(look, segments.map_or(&[], Vec::as_slice));
+        }
+        for look in looks {
+            self.process(look);
+        }
         for (pid, what, reason) in lost {
             self.unseen.push(Unseen {
                 pid: Some(pid),
@@ -254,6 +283,14 @@ impl Capture<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Whether there is an object that outlives processes, and none was found that has it.
+    fn anything_unheld(&self) -> bool {
+        let unheld = |object: &Object| {
+            object.persistence == Persistence::Kernel && object.holders.is_empty()
+        };
+        self.objects.iter().any(unheld)
     }
 
     /// Whether anything is wanted that only descriptors lead to.

@@ -48,6 +48,8 @@ impl Capture<'_> {
             if ours { object.addressable() } else { object }
         });
         describe(object, &entry.facts);
+        // To read how full it is counts as an access: only the other time is that of the last send or receive.
+        object.last_used = Some(entry.facts.modified);
         match entry.limits {
             Some(limits) => queue_limits(object, &limits),
             None => object

@@ -19,7 +19,7 @@ const THREADS: usize = 4;
 
 struct Shared {
     proc: Arc<ProcFs>,
-    wanted: Wanted,
+    wanted: Arc<Wanted>,
     pids: Vec<u32>,
     next: AtomicUsize,
     /// What each thread reads, and since when; a thread that is not in it has been given up.
@@ -48,12 +48,17 @@ enum Report {
     Done,
 }
 
-/// Reads every process.
-pub(super) fn walk(proc: &Arc<ProcFs>, wanted: Wanted, patience: Duration) -> io::Result<Walked> {
-    let pids = proc.pids()?;
+/// Reads these processes.
+pub(super) fn walk(
+    proc: &Arc<ProcFs>,
+    wanted: &Arc<Wanted>,
+    pids: Vec<u32>,
+    patience: Duration,
+) -> io::Result<Walked> {
+    let most = pids.len().min(THREADS);
     let shared = Arc::new(Shared {
         proc: Arc::clone(proc),
-        wanted,
+        wanted: Arc::clone(wanted),
         pids,
         next: AtomicUsize::new(0),
         busy: Mutex::default(),
@@ -61,7 +66,7 @@ pub(super) fn walk(proc: &Arc<ProcFs>, wanted: Wanted, patience: Duration) -> io
     let (reports, inbox) = mpsc::channel();
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
-        .min(THREADS);
+        .min(most);
     let mut names = 0..;
     let mut spawn = || {
         let (shared, reports) = (Arc::clone(&shared), reports.clone());

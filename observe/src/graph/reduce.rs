@@ -55,7 +55,7 @@ impl Edges {
                 let State::Waiting(wait) = &thread.state else {
                     return None;
                 };
-                if wait.limited || wait.naps && certainty == Certainty::Proven {
+                if wait.limited || (wait.naps || wait.alarmed) && certainty == Certainty::Proven {
                     return None;
                 }
                 let mut needed = Vec::new();

@@ -24,6 +24,8 @@ pub struct Wait {
     /// The thread wakes from time to time to look around and goes on waiting. Whether it has a time limit besides cannot be
     /// seen, which rules out *proven*.
     pub naps: bool,
+    /// A handler of `SIGALRM` could interrupt it: alarm(2) is a time limit that cannot be seen, which rules out *proven*.
+    pub alarmed: bool,
     /// A signal handler of the process could end this wait (post the semaphore, write the pipe).
     pub by_handler: bool,
     /// The thread does not wait but is held: stopped, or frozen.
@@ -110,6 +112,7 @@ impl Wait {
             clauses: Vec::new(),
             limited: false,
             naps: false,
+            alarmed: false,
             by_handler: false,
             halted: false,
         }

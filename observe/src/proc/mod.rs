@@ -15,6 +15,7 @@
 //! | more about one descriptor: flags, locks, epoll interest, eventfd count | [`Process::fdinfo`] → [`FdInfo`] |
 //! | the file behind a descriptor: device, inode, type | [`Process::fd_file`] → [`FileFacts`] |
 //! | its mappings | [`Process::mappings`] → [`Mapping`] |
+//! | its POSIX timers | [`Process::timers`] → [`PosixTimer`] |
 //! | its memory | [`memory::read`], [`memory::read_words`] |
 //! | all file locks and who queues behind them | [`locks::read`] → [`LockLine`] |
 //! | System V queues, sets, segments | [`sysvipc::queues`], [`sysvipc::sets`], [`sysvipc::segments`]; one semaphore: [`sysvipc::semaphore`] |
@@ -46,6 +47,7 @@ mod status;
 mod syscall;
 mod task;
 pub(crate) mod text;
+mod timers;
 
 pub mod cgroup;
 pub mod inet_diag;
@@ -73,6 +75,7 @@ pub use stat::{Stat, TaskState};
 pub use status::{SignalSet, Status};
 pub use syscall::{Call, Syscall};
 pub use task::Task;
+pub use timers::PosixTimer;
 pub use unix_diag::UnixSocket;
 
 /// Whether the error only says that the process or thread has ended.

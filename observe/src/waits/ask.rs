@@ -71,7 +71,7 @@ impl<'m> Ask<'m> {
     }
 
     /// What the thread does.
-    pub(super) fn state(self, graph: &mut WaitGraph) -> State {
+    pub(super) fn state(mut self, graph: &mut WaitGraph) -> State {
         if let Some(held) = halt::held(&self) {
             return held;
         }
@@ -84,8 +84,13 @@ impl<'m> Ask<'m> {
         if self.thread.state == TaskState::Running {
             return live("runs");
         }
+        let futex = matches!(self.sys, Sys::Futex | Sys::FutexWait | Sys::FutexWaitv);
         let mut state = self.sleeping(graph);
         if let State::Waiting(wait) = &mut state {
+            // The C library goes on waiting for a lock after a handler has run.
+            if self.machine.detail && (!futex || wait.by_handler) {
+                signal::limit(&self, wait);
+            }
             for clause in &mut wait.clauses {
                 if self.machine.hides() && !self.is_private() {
                     let hidden = Waker::process(0).tier(Tier::Possible);
@@ -97,40 +102,40 @@ impl<'m> Ask<'m> {
         state
     }
 
-    fn sleeping(mut self, graph: &mut WaitGraph) -> State {
+    fn sleeping(&mut self, graph: &mut WaitGraph) -> State {
         if self.sys == Sys::Restart {
-            self.sys = kernel::restarted(&self);
+            self.sys = kernel::restarted(self);
         }
-        if let Some(state) = kernel::uninterruptible(&self) {
+        if let Some(state) = kernel::uninterruptible(self) {
             return state;
         }
         self.sys = match self.sys {
-            Sys::SocketMultiplexed => unix::demultiplex(&mut self),
-            Sys::IpcMultiplexed => sysv::demultiplex(&mut self),
+            Sys::SocketMultiplexed => unix::demultiplex(self),
+            Sys::IpcMultiplexed => sysv::demultiplex(self),
             other => other,
         };
         match self.sys {
             Sys::Read | Sys::Receive | Sys::ReceiveMany | Sys::Accept => {
-                descriptor::reading(&self, self.fd(0))
+                descriptor::reading(self, self.fd(0))
             }
-            Sys::Write | Sys::Send => descriptor::writing(&self, self.fd(0)),
-            Sys::Vmsplice => descriptor::writing(&self, self.fd(0)),
-            Sys::Splice | Sys::Tee | Sys::SendFile | Sys::CopyRange => descriptor::moving(&self),
-            Sys::Connect => unix::connecting(&self),
-            Sys::Open | Sys::OpenAt => opening::opening(&self),
-            Sys::Futex => futex::waiting(&self),
-            Sys::FutexWaitv | Sys::FutexWait => futex::waiting_new(&self),
-            Sys::Flock | Sys::Fcntl => file_lock::waiting(&self),
-            Sys::SemOp | Sys::SemTimedOp => sysv::semaphores(&self),
-            Sys::MsgSend | Sys::MsgReceive => sysv::queue(&self),
-            Sys::MqSend | Sys::MqReceive => queue::waiting(&self),
-            Sys::Wait4 | Sys::WaitPid | Sys::WaitId => child::waiting(&self),
-            Sys::Vfork | Sys::Clone => child::vfork(&self),
-            Sys::Poll | Sys::Ppoll => multiplex::poll(&self),
-            Sys::Select | Sys::Pselect | Sys::OldSelect => multiplex::select(&self),
-            Sys::EpollWait | Sys::EpollPwait2 => multiplex::epoll(&self),
-            Sys::Pause | Sys::SigSuspend | Sys::SigWait => signal::waiting(&self),
-            Sys::UringEnter => uring::waiting(&self),
+            Sys::Write | Sys::Send => descriptor::writing(self, self.fd(0)),
+            Sys::Vmsplice => descriptor::writing(self, self.fd(0)),
+            Sys::Splice | Sys::Tee | Sys::SendFile | Sys::CopyRange => descriptor::moving(self),
+            Sys::Connect => unix::connecting(self),
+            Sys::Open | Sys::OpenAt => opening::opening(self),
+            Sys::Futex => futex::waiting(self),
+            Sys::FutexWaitv | Sys::FutexWait => futex::waiting_new(self),
+            Sys::Flock | Sys::Fcntl => file_lock::waiting(self),
+            Sys::SemOp | Sys::SemTimedOp => sysv::semaphores(self),
+            Sys::MsgSend | Sys::MsgReceive => sysv::queue(self),
+            Sys::MqSend | Sys::MqReceive => queue::waiting(self),
+            Sys::Wait4 | Sys::WaitPid | Sys::WaitId => child::waiting(self),
+            Sys::Vfork | Sys::Clone => child::vfork(self),
+            Sys::Poll | Sys::Ppoll => multiplex::poll(self),
+            Sys::Select | Sys::Pselect | Sys::OldSelect => multiplex::select(self),
+            Sys::EpollWait | Sys::EpollPwait2 => multiplex::epoll(self),
+            Sys::Pause | Sys::SigSuspend | Sys::SigWait => signal::waiting(self),
+            Sys::UringEnter => uring::waiting(self),
             Sys::Sleep => live("sleeps for a time"),
             Sys::Ioctl => live("waits for a device (ioctl)"),
             Sys::Close
@@ -139,7 +144,7 @@ impl<'m> Ask<'m> {
             | Sys::SocketMultiplexed
             | Sys::IpcMultiplexed => {
                 let _ = graph;
-                kernel::other(&self)
+                kernel::other(self)
             }
         }
     }

@@ -4,7 +4,8 @@
 //! A process none of whose threads ran kept its descriptor table, so only the others are read again.
 
 use crate::proc::{
-    Access, Fd, Link, ProcFs, Process, SchedStat, Scratch, Stat, Status, Syscall, TaskState, denied,
+    Access, Fd, Link, PosixTimer, ProcFs, Process, SchedStat, Scratch, Stat, Status, Syscall,
+    TaskState, denied,
 };
 use std::cell::{OnceCell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -34,6 +35,7 @@ pub(super) struct Seen {
     /// What may not be read.
     pub(super) refused: Option<&'static str>,
     status: OnceCell<Status>,
+    timers: OnceCell<Vec<PosixTimer>>,
     pub(super) layout: OnceCell<super::layout::Layout>,
 }
 
@@ -248,6 +250,16 @@ impl Machine {
         })
     }
 
+    /// The timers of a process, read once.
+    pub(super) fn timers<'s>(&self, seen: &'s Seen) -> &'s [PosixTimer] {
+        seen.timers.get_or_init(|| {
+            let process = self.open(seen.pid);
+            process
+                .and_then(|process| process.timers(&mut self.scratch()))
+                .unwrap_or_default()
+        })
+    }
+
     /// Who has this pipe.
     pub(super) fn pipe(&self, ino: u64) -> &[Holder] {
         self.index.pipes.get(&ino).map_or(&[], Vec::as_slice)
@@ -320,6 +332,7 @@ fn visit(proc: &ProcFs, pid: u32, bystanders: &[u32], scratch: &mut Scratch) -> 
         fds: Vec::new(),
         refused: None,
         status: OnceCell::new(),
+        timers: OnceCell::new(),
         layout: OnceCell::new(),
     };
     if seen.stat.is_kernel_thread() {

@@ -72,33 +72,30 @@ pub(super) fn advice(why: &Why) -> Vec<String> {
             }
             advice.push(format!("To go on now, end it: kill {}", why.pid));
         }
-        Standing::Blocked => {
-            match why.finding.as_ref().map(|finding| finding.verdict) {
-                Some(crate::graph::Verdict::Stopped) => {
-                    for link in why
-                        .chain
-                        .iter()
-                        .filter(|link| matches!(link.facility, Some("stop" | "freezer")))
-                    {
-                        advice.push(resume(link.pid, link.facility == Some("freezer")));
-                    }
-                }
-                Some(_) => {
-                    let core = why
-                        .finding
-                        .as_ref()
-                        .and_then(|finding| finding.core.first());
-                    advice.extend(core.map(|core| {
-                        format!("It goes on when the deadlock does: see thread {core}.")
-                    }));
-                }
-                None => {
-                    for root in why.roots().filter(|root| !root.start).take(2) {
-                        advice.push(format!("The root is {}: see what keeps that.", root.name()));
-                    }
+        Standing::Blocked => match why.finding.as_ref().map(|finding| finding.verdict) {
+            Some(crate::graph::Verdict::Stopped) => {
+                for link in why
+                    .chain
+                    .iter()
+                    .filter(|link| matches!(link.facility, Some("stop" | "freezer")))
+                {
+                    advice.push(resume(link.pid, link.facility == Some("freezer")));
                 }
             }
-        }
+            Some(verdict) => {
+                let finding = why.finding.as_ref();
+                let core = finding.and_then(|finding| finding.core.first());
+                let what = verdict.word().replace('_', " ");
+                advice.extend(core.map(|core| {
+                        format!("It is not in the {what} itself: wigwag why {core} says what to do about that.")
+                    }));
+            }
+            None => {
+                for root in why.roots().filter(|root| !root.start).take(2) {
+                    advice.push(format!("The root is {}: see what keeps that.", root.name()));
+                }
+            }
+        },
         Standing::Stopped | Standing::Frozen => {
             advice.push(resume(why.pid, why.standing == Standing::Frozen))
         }

@@ -123,7 +123,7 @@ impl Standing {
         }
     }
 
-    /// Whether this is a hang that will not end: `wigwag why` exits with 3.
+    /// Whether this is a hang that will not end.
     #[must_use]
     pub fn is_alarm(self) -> bool {
         matches!(self, Standing::Deadlock | Standing::DeadEnd)
@@ -131,6 +131,15 @@ impl Standing {
 }
 
 impl Why {
+    /// Whether it will not go on by itself: it is in a deadlock or a dead end, or behind one. `wigwag why` exits with 3.
+    #[must_use]
+    pub fn is_alarm(&self) -> bool {
+        let finding = self.finding.as_ref();
+        self.standing.is_alarm()
+            || self.standing == Standing::Blocked
+                && finding.is_some_and(|finding| finding.verdict.is_alarm())
+    }
+
     /// The roots of the chain: threads that wait for nobody here.
     pub fn roots(&self) -> impl Iterator<Item = &Link> {
         self.chain

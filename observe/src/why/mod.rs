@@ -47,7 +47,7 @@ pub fn why(target: &str, options: &Options) -> io::Result<Vec<Why>> {
         .collect())
 }
 
-/// The thread that stands for each process that is asked about: one that is stuck, or else the first.
+/// The thread that stands for each process that is asked about: one that is stuck, before one that is behind it, or else the first.
 fn threads_of(graph: &WaitGraph, target: &str, findings: &[Finding]) -> Vec<u32> {
     let mut pids: Vec<u32> = Vec::new();
     if let Ok(number) = target.parse::<u32>() {
@@ -72,7 +72,9 @@ fn threads_of(graph: &WaitGraph, target: &str, findings: &[Finding]) -> Vec<u32>
             let found = findings
                 .iter()
                 .position(|finding| finding.involves(thread.tid));
-            (found.unwrap_or(usize::MAX), thread.tid != pid, thread.tid)
+            let behind = found.is_none_or(|at| !findings[at].core.contains(&thread.tid));
+            let found = found.unwrap_or(usize::MAX);
+            (found, behind, thread.tid != pid, thread.tid)
         };
         graph.process(pid).min_by_key(rank).map(|thread| thread.tid)
     };

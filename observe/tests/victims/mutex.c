@@ -182,6 +182,13 @@ int main(int argc, char **argv) {
         pthread_mutex_timedlock(a, &far);
         broken("lock");
     }
+    CASE("joined") {
+        thread(other_way, NULL);
+        pthread_t first = thread(one_way_thread, NULL);
+        role("main");
+        pthread_join(first, NULL);
+        broken("join");
+    }
     if (shared) {
         if (child() == 0) other_way(NULL);
         one_way();

@@ -6,6 +6,7 @@
 mod capture;
 mod channel;
 mod descriptors;
+mod field;
 mod file_locks;
 mod gates;
 mod healthy;

@@ -241,7 +241,8 @@ pub(crate) mod probe {
         }
     }
 
-    fn unique() -> String {
+    /// A name that nobody else has.
+    pub(crate) fn unique() -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         format!("wigwag-probe-{}-{number}", std::process::id())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use wigwag::pattern::channel::{Element, Full, Options, Waiting, broadcast, latest};
 use wigwag::{Error, Kind};
 
-use super::scene::{Scene, Stage, Verdict};
+use super::scene::{Scene, Stage, Verdict, scenes};
 use super::step::{At, begin, end};
 use crate::process;
 
@@ -20,19 +20,6 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 type Value = [u64; 16];
 
-macro_rules! scenes {
-    ($all:ident $gate:literal $($name:literal $sample:literal $make:ident $course:ident;)*) => {
-        /// All of them.
-        pub const $all: &[Scene] = &[$(Scene {
-            gate: $gate,
-            name: $name,
-            sample: $sample,
-            make: $make,
-            act,
-            course: $course,
-        }),*];
-    };
-}
 scenes! {
     BROADCAST "broadcast"
     "sender, nobody waits" 40 lossless sends;

@@ -8,6 +8,22 @@ use std::sync::mpsc;
 use super::step::{At, Victim};
 use crate::process::{self, Child};
 
+/// A list of scenes of one gate, whose parts `act` plays.
+macro_rules! scenes {
+    ($all:ident $gate:literal $($name:literal $sample:literal $make:ident $course:expr;)*) => {
+        /// All of them.
+        pub const $all: &[Scene] = &[$(Scene {
+            gate: $gate,
+            name: $name,
+            sample: $sample,
+            make: $make,
+            act,
+            course: $course,
+        }),*];
+    };
+}
+pub(crate) use scenes;
+
 /// What the survivors found after one kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -15,6 +15,7 @@ use super::region::Region;
 use super::{FACILITY, broadcast, latest, many_to_many, one_to_one};
 use crate::error::{Kind, Result};
 use crate::interrupt::ENDED;
+use crate::memory::address::probe;
 use crate::memory::posix;
 use crate::memory::segment::Trust;
 use crate::message::{Messages, Note, Received};
@@ -229,9 +230,12 @@ fn read(target: &Target) -> Result<Options> {
     Ok(options)
 }
 
-/// Makes one without a name and sends a message to itself.
+/// Makes one under a name and sends a message to itself.
 pub(crate) fn probe() -> Result<()> {
-    let (mut sender, mut receiver) = one_to_one::pair::<[u8]>(1)?;
+    let name = format!("/{}", probe::unique());
+    let options = Options::new().capacity(1).temporary(true);
+    let channel: one_to_one::Channel<[u8]> = options.create(name)?;
+    let (mut sender, mut receiver) = (channel.sender()?, channel.receiver()?);
     sender.try_send(b"probe")?;
     receiver.try_recv().map(drop)
 }

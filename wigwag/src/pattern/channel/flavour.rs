@@ -214,6 +214,16 @@ macro_rules! asked {
             /// Leaves the channel, as dropping does.
             pub fn close(self) {}
         }
+
+        impl<T: Element + ?Sized> std::fmt::Debug for $end<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($end))
+                    .field("channel", &self.region().name().to_string())
+                    .field("level", &self.level())
+                    .field("is_connected", &self.is_connected())
+                    .finish_non_exhaustive()
+            }
+        }
     )* };
 }
 pub(super) use asked;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::super::side::Side;
 use super::{FACILITY, Fetcher, Futex, Mailbox, Options, Poster};
 use crate::error::{Error, Kind, Result};
+use crate::memory::address::probe;
 use crate::memory::{file, posix};
 use crate::message::{Messages, Note, Received};
 use crate::name::Name;
@@ -66,7 +67,8 @@ fn read(target: &Target) -> Result<Options> {
 
 /// Makes one without a name and sends a letter to itself.
 pub(crate) fn probe() -> Result<()> {
-    let mailbox = Options::new().max_len(8).anonymous()?;
+    let name = format!("/{}", probe::unique());
+    let mailbox = Options::new().max_len(8).temporary(true).create(name)?;
     mailbox.poster()?.try_post(b"probe")?;
     mailbox.fetcher()?.try_fetch(&mut [0; 8]).map(drop)
 }

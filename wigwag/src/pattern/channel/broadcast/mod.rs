@@ -107,7 +107,6 @@ pub type Channel<T> = super::Channel<Broadcast, T>;
 pub enum Broadcast {}
 
 /// The end that sends to all.
-#[derive(Debug)]
 pub struct Sender<T: Element + ?Sized> {
     side: Publishing,
     ring: Ring,
@@ -120,7 +119,6 @@ pub struct Sender<T: Element + ?Sized> {
 }
 
 /// An end that receives all.
-#[derive(Debug)]
 pub struct Receiver<T: Element + ?Sized> {
     side: Subscribed,
     ring: Ring,

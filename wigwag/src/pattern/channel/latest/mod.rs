@@ -68,7 +68,6 @@ pub type Channel<T> = super::Channel<Latest, T>;
 pub enum Latest {}
 
 /// The end that sends.
-#[derive(Debug)]
 pub struct Sender<T: Element + ?Sized> {
     side: Writing,
     /// What is being filled where peers are not trusted.
@@ -77,7 +76,6 @@ pub struct Sender<T: Element + ?Sized> {
 }
 
 /// An end that receives.
-#[derive(Debug)]
 pub struct Receiver<T: Element + ?Sized> {
     side: Reading,
     /// The copy.

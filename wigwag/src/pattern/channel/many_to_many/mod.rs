@@ -86,7 +86,6 @@ pub type Channel<T> = super::Channel<ManyToMany, T>;
 pub enum ManyToMany {}
 
 /// An end that sends.
-#[derive(Debug)]
 pub struct Sender<T: Element + ?Sized> {
     side: Side<T::Queue>,
     /// What is being filled where peers are not trusted.
@@ -95,7 +94,6 @@ pub struct Sender<T: Element + ?Sized> {
 }
 
 /// An end that receives.
-#[derive(Debug)]
 pub struct Receiver<T: Element + ?Sized> {
     side: Side<T::Queue>,
     /// What is being looked at where peers are not trusted.

@@ -56,7 +56,6 @@ pub type Channel<T> = super::Channel<OneToOne, T>;
 pub enum OneToOne {}
 
 /// The end that sends.
-#[derive(Debug)]
 pub struct Sender<T: Element + ?Sized> {
     side: Side,
     /// What is being filled where peers are not trusted.
@@ -65,7 +64,6 @@ pub struct Sender<T: Element + ?Sized> {
 }
 
 /// The end that receives.
-#[derive(Debug)]
 pub struct Receiver<T: Element + ?Sized> {
     side: Side,
     /// What is being looked at where peers are not trusted.
