@@ -182,7 +182,7 @@ static inline void *wigwag_value(int fd, size_t size, uint64_t layout)
 
 /* Nobody sleeps longer without looking around: that bounds what a kill can do to a waiter. */
 #define WIGWAG_NAP 500000000ll
-#define WIGWAG_COUNT 0xffffu
+#define WIGWAG_COUNT 0x7fffu
 #define WIGWAG_ARRIVAL 0x10001u
 #define WIGWAG_STRIKES 1000u
 
@@ -301,7 +301,7 @@ static inline int wigwag_semaphore_post(struct wigwag_semaphore *s, uint32_t per
  * of the kernel's robust futexes; prev and next are its node in the list that libc registered for the thread. */
 struct wigwag_mutex {
     uint32_t word;    /* thread id of the owner | WIGWAG_DIED | WIGWAG_WAITERS */
-    uint32_t waiters; /* low half: who sleeps or is about to; high half: arrivals */
+    uint32_t waiters; /* low 15 bits: who sleeps or is about to; high half: arrivals; between: somebody tries without sleeping */
     uint32_t mode;    /* 0 threads only, 1 freed by the kernel, 2 owners are watched; + 4 inherits priorities, not for C */
     uint32_t cause;   /* of WIGWAG_DIED: 0 death, 1 panic, 2 nobody repaired it */
     uint64_t holder;  /* mode 2 only: who has it, as creator in the header */

@@ -69,6 +69,23 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// Sets whether the calling thread runs before all ordinary work of the machine, which it may if root started it; else nothing
+/// changes, and more is measured in vain.
+pub fn run_first(first: bool) {
+    let (policy, priority) = if first {
+        (libc::SCHED_FIFO, 1)
+    } else {
+        (libc::SCHED_OTHER, 0)
+    };
+    let mut param: libc::sched_param = {
+        // SAFETY: numbers, of which zero is valid.
+        unsafe { std::mem::zeroed() }
+    };
+    param.sched_priority = priority;
+    // SAFETY: gets the address of a live structure.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const param) };
+}
+
 /// How long the first thread of a process has been ready to run without running.
 pub fn delay(pid: u32) -> io::Result<Duration> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat"))?;

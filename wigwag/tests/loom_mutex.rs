@@ -1,7 +1,7 @@
 //! The mutex under loom: every interleaving of a few threads that the memory model allows.
 //!
 //! `.ci/models` runs it once as it is, and once for each of its weakenings, which it must find: `mutex-acquire`,
-//! `mutex-release`, `mutex-wake`, `mutex-waiters`, `mutex-mark`, `inheriting-unlock`, `inheriting-died`.
+//! `mutex-release`, `mutex-wake`, `mutex-waiters`, `mutex-mark`, `mutex-tries`, `inheriting-unlock`, `inheriting-died`.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -50,7 +50,7 @@ const CONTESTS: &[Contest] = &[
         others: &[
             (bare::LINE, AtMost(1.5)),
             (bare::PAUSING, AtMost(1.5)),
-            (bare::LINES, Shown),
+            (bare::LINES, AtMost(1.5)),
             (iceoryx2::SAMPLES, AtMost(0.4)),
             (threads::CROSSBEAM, Shown),
             (threads::STD, Shown),

@@ -1,7 +1,7 @@
 //! Contest: two processes at one gate at the same time, each on a core of its own, for so long.
 //!
 //! Both do the same and look at the same clock; neither says anything to the other while it lasts. Contests
-//! at our gate and at theirs alternate. Those count in which the machine kept neither process from its core: else the
+//! at our gate and at theirs alternate. As root they run before other work. Those count in which the machine kept neither process from its core: else the
 //! other has the gate for itself, which is fast and proves nothing.
 
 use std::io;
@@ -13,7 +13,7 @@ use super::arena::Arena;
 use super::partner::{Act, Part, Partner};
 use super::{mutex, rwlock};
 use crate::clock::nanoseconds;
-use crate::cores::{Place, allowed, delay, run_on};
+use crate::cores::{Place, allowed, delay, run_first, run_on};
 use crate::duel::{Effort, median};
 use crate::row::{Must, Row};
 
@@ -71,6 +71,7 @@ fn deed(contest: u32) -> Deed {
 /// The partner's side of all contests, until it is killed.
 fn play(arena: &Arena, ready: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
     let whistle = &arena.ours.whistle;
+    run_first(true);
     ready()?;
     loop {
         let contest = whistle.contest.load(Acquire);
@@ -186,6 +187,7 @@ pub fn contests(
     let [core, partners] = Place::TwoCores.cores()?;
     let mut partner = Partner::start("contest", partners, name)?;
     run_on(&[core])?;
+    run_first(true);
     let counting = (effort.rounds / 3).max(5) as usize;
     let mut held = Vec::new();
     let mut undisturbed = 0;
@@ -203,6 +205,7 @@ pub fn contests(
             break;
         }
     }
+    run_first(false);
     run_on(allowed())?;
     held.sort_by(|one, other| away(one).total_cmp(&away(other)));
     held.truncate(counting);

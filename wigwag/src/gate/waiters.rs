@@ -8,8 +8,8 @@
 use crate::sys::atomic::{AtomicU32, Ordering, const_unless_loom, model_fence};
 use crate::sys::futex;
 
-/// The count below, the number of arrivals above, so that two equal values mean that nobody came.
-const COUNT: u32 = 0xffff;
+/// The count below, the number of arrivals above, so that two equal values mean that nobody came. The bit between is a mutex's.
+const COUNT: u32 = 0x7fff;
 const ARRIVAL: u32 = 0x1_0001;
 /// So many calls that woke nobody, with nobody arriving, and the count is what the dead left.
 const STRIKES: u32 = 1000;

@@ -85,9 +85,9 @@ pub(crate) fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
 #[cold]
 pub(crate) fn look_seldom<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     if cfg!(loom) {
-        return None;
+        return found();
     }
-    spin(4..=32, &mut found).or_else(|| give_way(found))
+    spin(2..=32, &mut found).or_else(|| give_way(found))
 }
 
 /// Looks with so many turns in between, at first and in the end.

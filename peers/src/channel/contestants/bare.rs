@@ -21,9 +21,9 @@ pub const LINE: Contestant = Contestant {
 };
 
 /// The same with the pause that processors have for such loops. The looks of one then hinder the writes of the other
-/// less, and with one line for both directions nothing but the line's way is left.
+/// less, and with one line for both directions nothing but the line's way is left: which two one-way channels cannot do.
 pub const PAUSING: Contestant = Contestant {
-    name: "cache line, bare, pausing",
+    name: "one cache line both ways, pausing",
     how: How::Processes {
         bring: nothing,
         join: pausing,
@@ -32,7 +32,7 @@ pub const PAUSING: Contestant = Contestant {
 
 /// A word for each direction, each in a line of its own, as two one-way channels must have.
 pub const LINES: Contestant = Contestant {
-    name: "two cache lines, bare",
+    name: "a cache line each way, pausing",
     how: How::Processes {
         bring: nothing,
         join: lines,

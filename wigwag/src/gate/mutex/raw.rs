@@ -14,11 +14,15 @@
 //! that fault). Here the third sees the count and puts the mark back. A kill leaves the count too high, never too low;
 //! an unlock that wakes nobody often enough takes it back to zero.
 //!
+//! Among those who are awake, the one whose core has the cache line would take it again and again. So who tries in vain says
+//! so ([`courtesy`]), and then everybody leaves it free for an instant now and then.
+//!
 //! A mutex that inherits priorities has the same words and another protocol, that of the kernel: [`inheriting`].
 //!
 //! Both marks are set before any sleep, the kernel compares the whole word before it lets anybody sleep,
 //! and every sleep ends after [`LONGEST_NAP`](crate::gate::watch::LONGEST_NAP) at most.
 
+mod courtesy;
 mod inheriting;
 mod waiter;
 
@@ -37,7 +41,9 @@ const DIED: u32 = 0x4000_0000;
 const WAITERS: u32 = 0x8000_0000;
 
 /// `waiters`: the count below, the number of arrivals above, so that two equal values mean that nobody came.
-const COUNT: u32 = 0xffff;
+const COUNT: u32 = 0x7fff;
+/// In `waiters` too: somebody tries to take it without sleeping. No more than a hint, which a kill may leave there.
+const TRIES: u32 = 0x8000;
 const ARRIVAL: u32 = 0x1_0001;
 /// So many unlocks that woke nobody, with nobody arriving, and the count is what a killed waiter left.
 const STRIKES: u32 = 1000;
@@ -164,7 +170,7 @@ impl<const LIST: bool> Raw<LIST> {
     #[inline(always)]
     pub(in crate::gate) fn take(&self, me: Current) -> bool {
         let mode = self.mode();
-        if self.mark() != 0 {
+        if self.waiters.load(Ordering::Relaxed) & (COUNT | TRIES) != 0 && !mutated("mutex-mark") {
             return false;
         }
         if mode != KERNEL {
@@ -204,6 +210,12 @@ impl<const LIST: bool> Raw<LIST> {
 
     #[inline(always)]
     fn exchange(&self, from: u32, to: u32) -> bool {
+        self.try_exchange(from, to).is_ok()
+    }
+
+    /// The same; what the word is, if it is not `from`.
+    #[inline(always)]
+    fn try_exchange(&self, from: u32, to: u32) -> std::result::Result<u32, u32> {
         let order = if mutated("mutex-acquire") {
             Ordering::Relaxed
         } else {
@@ -211,7 +223,6 @@ impl<const LIST: bool> Raw<LIST> {
         };
         self.word
             .compare_exchange(from, to, order, Ordering::Relaxed)
-            .is_ok()
     }
 
     /// What is left to do between the exchange and the end of the bracket.
@@ -422,6 +433,9 @@ impl<const LIST: bool> Raw<LIST> {
         let deadline = Deadline::from(wait);
         let mut watch = Watch::until(deadline);
         let mut looked = wait == Wait::Not;
+        if !looked {
+            self.let_others_try();
+        }
         for turn in 0_u64.. {
             // A peer that does not keep the rules may change the word all the time.
             if turn > 100 && deadline.passed() {
@@ -496,21 +510,17 @@ impl<const LIST: bool> Raw<LIST> {
     /// takes the lock again and again meanwhile.
     fn spin(&self, me: Current, mode: u32, waiter: &mut Waiter<'_, LIST>) -> Option<Option<Taken>> {
         let mut mark = waiter.mark_for_others();
-        watch::look_seldom(|| {
-            let tried =
-                self.word
-                    .compare_exchange(0, me.tid() | mark, Ordering::SeqCst, Ordering::Relaxed);
-            match tried {
-                Ok(_) => {
-                    waiter.leave();
-                    self.taken(me, mode, mark);
-                    Some(Some(Taken::Clean))
-                }
-                Err(word) if word & TID == 0 => Some(None),
-                Err(_) => {
-                    mark = waiter.mark_for_others();
-                    None
-                }
+        watch::look_seldom(|| match self.try_exchange(0, me.tid() | mark) {
+            Ok(_) => {
+                waiter.leave();
+                self.taken(me, mode, mark);
+                Some(Some(Taken::Clean))
+            }
+            Err(word) if word & TID == 0 => Some(None),
+            Err(_) => {
+                mark = waiter.mark_for_others();
+                self.ask_for_it();
+                None
             }
         })
     }
