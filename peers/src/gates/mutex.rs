@@ -7,7 +7,7 @@ use super::Bench;
 use super::arena::{Arena, Ledger, checked, sign};
 use super::contest::{Pair, contests};
 use super::partner::{Act, Part, Partner};
-use crate::cores::allowed;
+use crate::cores::{allowed, run_first};
 use crate::duel::{duel, median};
 use crate::row::{Must, Row};
 
@@ -155,6 +155,8 @@ unsafe fn pthread_locks(
 /// Owns our mutex until it is killed.
 fn owns(arena: &Arena, ready: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
     let _guard = arena.ours.mutex.lock()?.or_repair(|_| ());
+    // Its end is not to wait for other work.
+    run_first(true);
     ready()?;
     io::stdin().read(&mut [0]).map(drop)
 }
@@ -168,6 +170,7 @@ fn death(arena: &Arena, name: &str, row: &str) -> io::Result<Row> {
         let mut owner = Partner::start("owner", core, name)?;
         let took = std::thread::scope(|scope| -> io::Result<f64> {
             let waiter = scope.spawn(move || {
+                run_first(true);
                 let orphaned = mutex.lock().map(|lock| {
                     let now = Instant::now();
                     let orphaned = lock.is_orphaned();
