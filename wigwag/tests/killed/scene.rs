@@ -124,6 +124,8 @@ impl Scene {
         let wanted = process::argument("SCENE");
         let scene = scenes.find(|scene| format!("{} {}", scene.gate, scene.name) == wanted);
         let part = process::part().expect("a part");
+        // A long look is the same steps again and again: a few of them are enough to be killed in.
+        wigwag::gate::watch::set_spin(4);
         (scene.expect("a scene").act)(&part, &process::argument("OBJECT"));
     }
 
