@@ -22,6 +22,8 @@
 use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::ends::{ALWAYS, CAREFUL, CARELESS, End};
 use super::region::Region;
 use super::waiting::Waiting;
@@ -38,6 +40,9 @@ pub(super) const NAP: Duration = Duration::from_millis(20);
 /// How long one sleeps whom nobody may wake: of many, as he whom the kernel woke at the owner's death may be killed before he tells the
 /// others; and over memory that somebody may truncate.
 pub(super) const ROUND: Duration = Duration::from_millis(500);
+
+/// Who has slept so short a time ago is in an exchange; the coarse clock goes on every 4 ms at most, or 10.
+const LIVELY: Duration = Duration::from_millis(20);
 
 /// One who changes what others wait for.
 #[derive(Debug, Default)]
@@ -152,6 +157,8 @@ pub(crate) struct Waiter {
     many: bool,
     /// How long it sleeps at most before it looks around.
     vigil: Duration,
+    /// When it last went to sleep, by the coarse clock.
+    slept: Duration,
 }
 
 /// Looks, of some 10 ns: what a hand-over between two running threads takes.
@@ -175,6 +182,7 @@ impl Waiter {
             waits: 0,
             many: false,
             vigil: Duration::MAX,
+            slept: Duration::ZERO,
         }
     }
 
@@ -231,7 +239,7 @@ impl Waiter {
             if self.how == Waiting::Spin {
                 continue;
             }
-            let round = if sure { self.vigil } else { NAP };
+            let round = if sure { self.round() } else { NAP };
             let words = [peer.life.watched(mark), (&peer.rings, rings)];
             let words = &words[..if self.many { 2 } else { 1 }];
             let slept = wait_any(words, deadline, round);
@@ -249,6 +257,19 @@ impl Waiter {
                 return Wake::Found(found);
             }
         }
+    }
+
+    /// How long it sleeps now. Of those who sleep again and again within some milliseconds none looks around for truncated memory: a timer
+    /// for each sleep would cost a tenth of their round trip.
+    fn round(&mut self) -> Duration {
+        if self.many || self.vigil == Duration::MAX || cfg!(loom) {
+            return self.vigil;
+        }
+        let now = clock_gettime(ClockId::MonotonicCoarse);
+        let now = Duration::try_from(now).unwrap_or_default();
+        let lively = now.saturating_sub(self.slept) < LIVELY;
+        self.slept = now;
+        if lively { Duration::MAX } else { self.vigil }
     }
 
     /// Looks as long as that seems worth while.
