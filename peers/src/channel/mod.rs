@@ -49,7 +49,7 @@ const CONTESTS: &[Contest] = &[
         ours: ours::SPIN,
         others: &[
             (bare::LINE, AtMost(1.5)),
-            (bare::PAUSING, AtMost(1.5)),
+            (bare::PAUSING, Shown),
             (bare::LINES, AtMost(1.5)),
             (iceoryx2::SAMPLES, AtMost(0.4)),
             (threads::CROSSBEAM, Shown),
@@ -65,7 +65,7 @@ const CONTESTS: &[Contest] = &[
         ours: ours::SPIN,
         others: &[
             (bare::LINE, AtMost(1.5)),
-            (bare::PAUSING, AtMost(1.5)),
+            (bare::PAUSING, Shown),
             (bare::BUFFER, Shown),
             (iceoryx2::SAMPLES, AtMost(0.4)),
             (kernel::STREAM, Shown),

@@ -112,6 +112,11 @@ impl Sport {
     pub fn burst(self) -> Duration {
         Duration::from_micros(match self {
             Sport::RoundTrip { bytes, .. } if bytes > 1 << 18 => 4000,
+            // Who sleeps gives up its time slice by itself.
+            Sport::RoundTrip {
+                wait: Wait::OneCore | Wait::TwoCores,
+                ..
+            } => 4000,
             // The waiters of four parts on two cores take turns by the time slice.
             Sport::ManyToMany => 10_000,
             _ => 1000,

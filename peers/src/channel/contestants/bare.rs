@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::channel::control::{Memory, sleep, wake};
 use crate::channel::sport::{BATCH, DEPTH, MESSAGE, Messages, Taken, Work};
@@ -175,8 +176,20 @@ fn futex(place: &mut Place) -> io::Result<Work> {
         got += 1;
         Ok(())
     };
-    Ok(signals(place.part, send, recv))
+    let (part, mut rally) = (place.part, signals(place.part, send, recv));
+    Ok(Box::new(move |count| {
+        // Two who are both awake when they begin never sleep at all, as each answer comes before the other has gone to sleep: so
+        // the first waits until the other sleeps.
+        let start = Instant::now();
+        while part == 0 && start.elapsed() < GONE_TO_SLEEP {
+            std::hint::spin_loop();
+        }
+        rally(count)
+    }))
 }
+
+/// Within that the other has gone to sleep; of a burst it is less than a hundredth.
+const GONE_TO_SLEEP: Duration = Duration::from_micros(30);
 
 /// One end of a ring: positions that count up for ever, each in a line of its own, and slots of `stride` bytes.
 struct Ring {
