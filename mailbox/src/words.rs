@@ -141,8 +141,9 @@ mod place {
 #[cfg(loom)]
 mod place {
     use std::boxed::Box;
+    use std::cell::RefCell;
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::Arc;
 
     use crate::Word;
 
@@ -151,17 +152,18 @@ mod place {
     #[derive(Debug, Clone)]
     pub(super) struct Place(Arc<Box<[Word]>>);
 
-    static ROWS: Mutex<BTreeMap<usize, Place>> = Mutex::new(BTreeMap::new());
+    // loom runs all threads of a model on the one thread that checks it: models that are checked side by side share nothing.
+    std::thread_local! {
+        static ROWS: RefCell<BTreeMap<usize, Place>> = const { RefCell::new(BTreeMap::new()) };
+    }
 
     impl Place {
         pub(super) unsafe fn new(memory: *mut u8, size: usize) -> Option<Self> {
-            let mut rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
-            let row = rows.entry(memory as usize);
+            let new = || Place(Arc::new((0..size / 4).map(|_| Word::new(0)).collect()));
             Some(
-                row.or_insert_with(|| {
-                    Place(Arc::new((0..size / 4).map(|_| Word::new(0)).collect()))
-                })
-                .clone(),
+                ROWS.with_borrow_mut(|rows| {
+                    rows.entry(memory as usize).or_insert_with(new).clone()
+                }),
             )
         }
 
@@ -172,7 +174,7 @@ mod place {
 
     /// Forgets all rows, at the start of each run of a model.
     pub fn forget() {
-        ROWS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        ROWS.with_borrow_mut(BTreeMap::clear);
     }
 }
 
