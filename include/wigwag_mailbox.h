@@ -18,7 +18,7 @@
  *
  * One poster and one fetcher at a time. Needs the atomics of C11, or C++17, for 32-bit loads, stores and
  * fences only: no exchange crosses the bus. Hosted or not; nothing is allocated, no system call is made
- * unless WIGWAG_MAILBOX_FUTEX is defined before inclusion (Linux, with _GNU_SOURCE before the first #include).
+ * unless WIGWAG_MAILBOX_FUTEX is defined before inclusion (Linux; with -std=c11 define _GNU_SOURCE before the first #include).
  *
  * MIT OR Apache-2.0.
  */
@@ -131,8 +131,8 @@ static inline int wigwag_mailbox_attach(wigwag_mailbox *box, void *memory, size_
 }
 
 #ifdef WIGWAG_MAILBOX_FUTEX
-#ifndef _GNU_SOURCE
-#error "define _GNU_SOURCE before the first #include"
+#if defined __STRICT_ANSI__ && !defined _GNU_SOURCE && !defined _DEFAULT_SOURCE
+#error "define _GNU_SOURCE before the first #include, or compile with -std=gnu11"
 #endif
 #include <sys/syscall.h>
 #include <time.h>
