@@ -87,6 +87,15 @@ pub(super) fn mend(pair: &mut Pair) {
     pair.b = pair.a;
 }
 
+/// What is told of a pair that nobody is at.
+fn whole(pair: &Pair) -> Verdict {
+    if pair.a == pair.b {
+        Verdict::Good
+    } else {
+        Verdict::Torn
+    }
+}
+
 pub(super) fn act(part: &str, object: &str) {
     let hall = Segment::<Hall>::open(format!("/{object}")).expect("open");
     let hall = &*hall;
@@ -320,11 +329,7 @@ fn monitor_waits(hall: &Hall) -> Verdict {
     loop {
         let inside = entry.or_repair(mend);
         if inside.a > 0 {
-            return if inside.a == inside.b {
-                Verdict::Good
-            } else {
-                Verdict::Torn
-            };
+            return whole(&inside);
         }
         match inside.when_timeout(LIMIT, |pair| pair.a > 0) {
             Ok(again) => entry = again,
@@ -425,28 +430,14 @@ pub(super) fn robust_aftermath(hall: &Hall) -> Verdict {
 pub(super) fn spin_verdict(hall: &Hall) -> Verdict {
     match hall.spin.lock_timeout(LIMIT) {
         Err(_) => Verdict::Stuck,
-        Ok(lock) => {
-            let pair = lock.or_repair(mend);
-            if pair.a == pair.b {
-                Verdict::Good
-            } else {
-                Verdict::Torn
-            }
-        }
+        Ok(lock) => whole(&lock.or_repair(mend)),
     }
 }
 
 fn ticket_verdict(hall: &Hall) -> Verdict {
     match hall.ticket.lock_timeout(LIMIT) {
         Err(_) => Verdict::Stuck,
-        Ok(lock) => {
-            let pair = lock.or_repair(mend);
-            if pair.a == pair.b {
-                Verdict::Good
-            } else {
-                Verdict::Torn
-            }
-        }
+        Ok(lock) => whole(&lock.or_repair(mend)),
     }
 }
 
@@ -472,28 +463,14 @@ pub(super) fn condvar_aftermath(hall: &Hall) -> Verdict {
 fn read_verdict(hall: &Hall) -> Verdict {
     match hall.rwlock.read_timeout(LIMIT) {
         Err(_) => Verdict::Stuck,
-        Ok(lock) => {
-            let pair = lock.or_repair(mend);
-            if pair.a == pair.b {
-                Verdict::Good
-            } else {
-                Verdict::Torn
-            }
-        }
+        Ok(lock) => whole(&lock.or_repair(mend)),
     }
 }
 
 fn write_verdict(hall: &Hall) -> Verdict {
     match hall.rwlock.write_timeout(LIMIT) {
         Err(_) => Verdict::Stuck,
-        Ok(lock) => {
-            let pair = lock.or_repair(mend);
-            if pair.a == pair.b {
-                Verdict::Good
-            } else {
-                Verdict::Torn
-            }
-        }
+        Ok(lock) => whole(&lock.or_repair(mend)),
     }
 }
 
